@@ -1,0 +1,100 @@
+"""What a build asks of esbuild and what it answers, whichever way esbuild is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One build. All paths are absolute; nothing is written to any of them."""
+
+    entries: tuple[tuple[str, str], ...]
+    """(output below `out_folder` without its extension, source file)."""
+    flags: tuple[str, ...]
+    """As on esbuild's command line, but for entries and `--outdir`."""
+    folder: str
+    """The working directory: comments, the metafile and messages name files relative to it."""
+    out_folder: str
+    """Where the outputs would lie: source maps and references are relative to that."""
+    node_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    file: str
+    """Relative to the job's folder."""
+    line: int
+    """From 1; 0 where a whole file is meant."""
+    column: int
+    """From 0, in bytes of UTF-8."""
+    line_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    id: str
+    """Of warnings; errors have none."""
+    text: str
+    place: Place | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    files: Mapping[str, bytes]
+    """By path relative to the job's out_folder."""
+    metafile: Mapping[str, Any]
+    """Empty after an error."""
+    errors: tuple[Message, ...] = ()
+    warnings: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A request for a module, as written in `folder`'s file; `found` where that is known."""
+
+    folder: str
+    specifier: str
+    found: str | None = None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a build that may have failed looked for and loaded."""
+
+    files: set[str] = field(default_factory=set)
+    imports: set[Import] = field(default_factory=set)
+
+
+class EsbuildGone(Exception):
+    """The process died or talks nonsense; what it was asked has no answer. Start another."""
+
+
+class Context(Protocol):
+    """A build that can be repeated: what did not change is not parsed again."""
+
+    def rebuild(self) -> Output: ...
+
+    def dispose(self) -> None: ...
+
+
+class Esbuild(Protocol):
+    """Ways to run esbuild. Each method may raise EsbuildGone."""
+
+    def build(self, job: Job) -> Output: ...
+
+    def trace(self, job: Job) -> Trace | None:
+        """Builds once more to learn what is looked for; None where this way can't tell."""
+        ...
+
+    def context(self, job: Job) -> Context: ...
+
+    def close(self) -> None: ...
+
+
+def without_answer(reason: str) -> Output:
+    """The output of a job that esbuild refused as a whole, such as a malformed flag."""
+    return Output(files={}, metafile={}, errors=(Message("", reason, None),))

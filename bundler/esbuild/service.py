@@ -1,0 +1,312 @@
+"""One esbuild process for many builds, driven over its stdio protocol.
+
+Traps, each seen with 0.28.2: a `rebuild` sent while one runs is answered with the older build; a
+request that lacks a field kills the process; closing stdin with live contexts ends in a deadlock
+message; without `--ping` it can outlive us; a reader that stalls stalls every build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+from typing import IO, Any, Final
+
+from bundler.esbuild.engine import (
+    EsbuildGone,
+    Import,
+    Job,
+    Message,
+    Output,
+    Place,
+    Trace,
+    without_answer,
+)
+from bundler.esbuild.protocol import Frames, Packet, ProtocolError, Value, decode, encode
+
+ANSWER_TIMEOUT_S: Final = 600.0
+LEAVE_TIMEOUT_S: Final = 2.0
+NO_MESSAGES: Final[Mapping[str, Value]] = {"errors": [], "warnings": []}
+
+
+class Service:
+    """esbuild as a service. Any thread may call any method; contexts rebuild one at a time each."""
+
+    def __init__(self, binary: str, version: str) -> None:
+        """Starts the process. Raises EsbuildGone unless it answers with that very version."""
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()
+        self._lock = threading.Lock()  # guards the five below
+        self._gone: str | None = None
+        self._ids = itertools.count()
+        self._keys = itertools.count()
+        self._waiting: dict[int, queue.SimpleQueue[Value | EsbuildGone]] = {}
+        self._calls: dict[int, _Calls] = {}
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._handshake: queue.SimpleQueue[str | EsbuildGone] = queue.SimpleQueue()
+        try:
+            self._process = subprocess.Popen(
+                [binary, f"--service={version}", "--ping"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as fault:
+            self._complaints.close()
+            raise EsbuildGone(f"can't run {binary}: {fault.strerror or fault}") from fault
+        # Two threads, so that a full stdin pipe can never keep us from emptying stdout.
+        self._reader = threading.Thread(target=self._read, name="esbuild-reader", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="esbuild-writer", daemon=True)
+        self._reader.start()
+        self._writer.start()
+        try:
+            answer: str | EsbuildGone = self._handshake.get(timeout=10.0)
+        except queue.Empty:
+            answer = EsbuildGone("esbuild said nothing for 10 s")
+        if answer != version:
+            self.close()
+            if isinstance(answer, EsbuildGone):
+                raise answer
+            raise EsbuildGone(f"esbuild is {answer}, not {version}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def build(self, job: Job) -> Output:
+        return _output(self._ask(_build_request(job, next(self._keys))), job)
+
+    def trace(self, job: Job) -> Trace:
+        trace = Trace()
+        key = next(self._keys)
+        self._calls[key] = _Calls(trace=trace)
+        try:
+            self._ask(_build_request(job, key) | {"plugins": [RECORDER]})
+        finally:
+            del self._calls[key]
+        return trace
+
+    def context(self, job: Job) -> ServiceContext:
+        """Keeps the parsed sources between builds: 1 MB for a small function, 40 MB with an SDK."""
+        key = next(self._keys)
+        calls = _Calls(trace=None)
+        self._calls[key] = calls
+        answer = self._ask(_build_request(job, key) | {"context": True})
+        refused = bool(answer.get("error") or answer.get("errors"))
+        if refused:
+            del self._calls[key]
+        return ServiceContext(self, job, key, calls, _output(answer, job) if refused else None)
+
+    def close(self) -> None:
+        """Ends the process, contexts first. Safe to call again."""
+        for key in [key for key, calls in list(self._calls.items()) if calls.trace is None]:
+            with contextlib.suppress(EsbuildGone):
+                self._dispose(key, timeout_s=LEAVE_TIMEOUT_S)
+        self._outbox.put(None)
+        try:
+            self._process.wait(LEAVE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._reader.join()
+        self._writer.join()
+        self._complaints.close()
+
+    def _dispose(self, key: int, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        with self._lock:
+            known = self._calls.pop(key, None)
+        if known is not None:
+            self._ask({"command": "dispose", "key": key}, timeout_s)
+
+    def _ask(
+        self, request: Mapping[str, Value], timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> dict[str, Any]:
+        answer: queue.SimpleQueue[Value | EsbuildGone] = queue.SimpleQueue()
+        with self._lock:
+            if self._gone is not None:
+                raise EsbuildGone(self._gone)
+            number = next(self._ids)
+            self._waiting[number] = answer
+        self._outbox.put(encode(Packet(number, True, request)))
+        try:
+            value = answer.get(timeout=timeout_s)
+        except queue.Empty:
+            value = EsbuildGone(f"esbuild gave no answer within {timeout_s:.0f} s")
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        if isinstance(value, EsbuildGone):
+            raise value
+        if not isinstance(value, dict):
+            raise EsbuildGone(f"esbuild answered {type(value).__name__} instead of a map")
+        return value
+
+    # --- the writer's thread ---
+
+    def _write(self) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(OSError), stdin:
+            while (packet := self._outbox.get()) is not None:
+                rest = memoryview(packet)
+                while rest:
+                    rest = rest[stdin.write(rest) or 0 :]
+
+    # --- the reader's thread ---
+
+    def _read(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        reason = "esbuild ended"
+        frames = Frames()
+        greeted = False
+        try:
+            while data := stdout.read(1 << 18):
+                for frame in frames.feed(data):
+                    if greeted:
+                        self._receive(decode(frame))
+                    else:
+                        self._handshake.put(frame.decode("utf-8", "replace"))
+                        greeted = True
+        except (OSError, ProtocolError) as fault:
+            reason = f"esbuild's answers can't be read: {fault}"
+        finally:
+            stdout.close()
+            self._lose(reason)
+
+    def _receive(self, packet: Packet) -> None:
+        if packet.is_request:
+            request = packet.value if isinstance(packet.value, dict) else {}
+            self._outbox.put(encode(Packet(packet.id, False, self._reply(request))))
+            return
+        with self._lock:
+            answer = self._waiting.pop(packet.id, None)
+        if answer is not None:
+            answer.put(packet.value)
+
+    def _reply(self, request: dict[str, Any]) -> Mapping[str, Value]:
+        """What esbuild is told when it calls back; it waits for a reply to every call."""
+        calls = self._calls.get(request.get("key", -1))
+        match request.get("command"):
+            case "on-start":
+                return NO_MESSAGES
+            case "on-end":
+                if calls is not None:
+                    calls.ended = request
+                return NO_MESSAGES
+            case "on-resolve":
+                if calls is not None and calls.trace is not None and request["resolveDir"]:
+                    found = Import(request["resolveDir"], request["path"])
+                    calls.trace.imports.add(found)
+            case "on-load":
+                if calls is not None and calls.trace is not None:
+                    calls.trace.files.add(request["path"])
+        return {}
+
+    def _lose(self, reason: str) -> None:
+        """From now on every question is answered with EsbuildGone."""
+        self._process.wait()  # its stdout is closed: it has ended or is about to
+        with contextlib.suppress(OSError, ValueError):
+            self._complaints.seek(0)
+            said = self._complaints.read(2000).decode("utf-8", "replace").strip()
+            if said:
+                reason = f"{reason}: {said}"
+        with self._lock:
+            self._gone = reason
+            waiting, self._waiting = self._waiting, {}
+        self._handshake.put(EsbuildGone(reason))
+        for answer in waiting.values():
+            answer.put(EsbuildGone(reason))
+
+
+class _Calls:
+    """What esbuild said about one key when it called back. Written by the reader's thread."""
+
+    def __init__(self, trace: Trace | None) -> None:
+        self.trace = trace
+        self.ended: dict[str, Any] | None = None
+
+
+class ServiceContext:
+    """Repeats one job. A file replaced with the same inode, size and mtime is served stale: when
+    only ctime moved, dispose of the context and make a new one."""
+
+    def __init__(
+        self, service: Service, job: Job, key: int, calls: _Calls, refused: Output | None
+    ) -> None:
+        self._service = service
+        self._job = job
+        self._key = key
+        self._calls = calls
+        self._refused = refused
+        self._turn = threading.Lock()
+
+    def rebuild(self) -> Output:
+        if self._refused is not None:
+            return self._refused
+        # One at a time: on-end and the response have both arrived before the next one is sent.
+        with self._turn:
+            self._calls.ended = None
+            answer = self._service._ask({"command": "rebuild", "key": self._key})
+            ended = self._calls.ended
+            self._calls.ended = None  # it holds every output
+        return _output(answer if ended is None else ended, self._job)
+
+    def dispose(self) -> None:
+        """Frees its memory. Safe to call again, and after the process has gone."""
+        with contextlib.suppress(EsbuildGone):
+            self._service._dispose(self._key)
+
+
+RECORDER: Final[Mapping[str, Value]] = {
+    "name": "record",
+    "onStart": False,
+    "onEnd": False,
+    "onResolve": [{"id": 1, "filter": ".*", "namespace": ""}],
+    "onLoad": [{"id": 2, "filter": ".*", "namespace": "file"}],
+}
+
+
+def _build_request(job: Job, key: int) -> dict[str, Value]:
+    return {
+        "command": "build",
+        "key": key,
+        "entries": [list(entry) for entry in job.entries],
+        "flags": [*job.flags, "--metafile", f"--outdir={job.out_folder}", "--log-level=silent"],
+        "write": False,
+        "stdinContents": None,
+        "stdinResolveDir": None,
+        "absWorkingDir": job.folder,
+        "nodePaths": list(job.node_paths),
+        "context": False,
+    }
+
+
+def _output(answer: Mapping[str, Any], job: Job) -> Output:
+    if reason := answer.get("error"):
+        return without_answer(reason)
+    base = job.out_folder.rstrip("/") + "/"
+    metafile = answer.get("metafile") or b"{}"
+    return Output(
+        files={
+            file["path"].removeprefix(base): file["contents"]
+            for file in answer.get("outputFiles") or ()
+        },
+        metafile=json.loads(metafile),
+        errors=tuple(_message(message) for message in answer["errors"]),
+        warnings=tuple(_message(message) for message in answer["warnings"]),
+    )
+
+
+def _message(raw: Mapping[str, Any]) -> Message:
+    at = raw["location"]
+    place = at and Place(at["file"], at["line"], at["column"], at["lineText"])
+    return Message(raw["id"], raw["text"], place, tuple(note["text"] for note in raw["notes"]))

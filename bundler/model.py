@@ -1,0 +1,394 @@
+"""The nouns of the project: what a user declared, what a build is asked, what it answers.
+
+Everything here is frozen, compares by value and imports nothing of ours, so any module may use it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+RelPath = str
+"""A path relative to the project's root, with "/" between parts; it may begin with "../"."""
+
+
+class Language(enum.Enum):
+    JAVASCRIPT = "javascript"
+    PYTHON = "python"
+
+
+class Architecture(enum.Enum):
+    """A Lambda instruction set, by the name AWS gives it."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
+class Method(enum.Enum):
+    """How a function's zip is made."""
+
+    ESBUILD = "esbuild"
+    """One bundled file per entry point."""
+    NODE = "node"
+    """The code folder as it is, and its production node_modules."""
+    PYTHON = "python"
+    """The code folder as it is, and its locked dependencies."""
+
+
+class Severity(enum.Enum):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file of the project; line and column count from 1, None where unknown."""
+
+    file: RelPath
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """A fault in the user's project: what is wrong, where, and what to do next."""
+
+    code: str
+    """Stable, documented in docs/diagnostics.md, greppable."""
+    severity: Severity
+    message: str
+    where: Location | None = None
+    hint: str | None = None
+
+
+class BundlerError(Exception):
+    """A fault of the machine or of its tools, not of the project; `hint` is the next step."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class ProjectError(Exception):
+    """Carries diagnostics out of a step that can't go on; caught where a build's result is made.
+
+    `inputs` is what the failed step had looked at by then: a failure has inputs too.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic, inputs: InputSet | None = None) -> None:
+        super().__init__("; ".join(d.message for d in diagnostics))
+        self.diagnostics = diagnostics
+        self.inputs = inputs if inputs is not None else InputSet()
+
+
+def error(
+    code: str, message: str, where: Location | None = None, hint: str | None = None
+) -> Diagnostic:
+    return Diagnostic(code=code, severity=Severity.ERROR, message=message, where=where, hint=hint)
+
+
+def warning(
+    code: str, message: str, where: Location | None = None, hint: str | None = None
+) -> Diagnostic:
+    return Diagnostic(code=code, severity=Severity.WARNING, message=message, where=where, hint=hint)
+
+
+# --- what the user declared ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """One of Lambda's runtimes; the table of all is bundler/runtimes.py."""
+
+    name: str
+    language: Language
+    version: tuple[int, ...]
+    """(3, 12) for python3.12, (22,) for nodejs22.x."""
+    glibc: tuple[int, int]
+    """Of the runtime's Amazon Linux: the newest a native module may need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """The `Handler` setting, parsed once.
+
+    `module` is its path below the code folder without an extension ("src/list" of
+    "src/list.handler"; "package/mod" of "package.mod.fn"). `export` is None for an executable
+    wrapper such as run.sh, and `module` is then the file itself.
+    """
+
+    text: str
+    module: str
+    export: str | None
+
+
+OptionValue = bool | int | str | tuple[str, ...] | tuple[tuple[str, str], ...]
+Options = tuple[tuple[str, OptionValue], ...]
+"""Checked options under the tool's own names, sorted by name; lists and maps as tuples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """What the user declared, checked; all that decides the bytes except file contents."""
+
+    name: str
+    runtime: Runtime
+    architecture: Architecture
+    handler: Handler
+    method: Method
+    code: RelPath
+    """The code folder, or the single source file that is all of the code."""
+    exclude: tuple[str, ...] = ()
+    """.gitignore-style patterns, relative to the code folder, beside the built-in ones."""
+    layers: bool = False
+    """It has layers: a module that nothing else provides may come from them."""
+    allow: tuple[RelPath, ...] = ()
+    """Folders outside the repository that symlinks may lead to."""
+
+    entry_points: tuple[str, ...] = ()
+    """ESBUILD: source files relative to the code folder; empty: found from the handler."""
+    esbuild: Options = ()
+
+    requirements: RelPath | None = None
+    """PYTHON: the file that declares the dependencies; None: found in the code folder."""
+    resolver: str | None = None
+    """PYTHON: "uv" or "pip-tools"; None: decided by the files there are."""
+    without: tuple[str, ...] = ()
+    """PYTHON: normalised names of distributions left out, because the runtime has them."""
+
+    where: Location = field(compare=False)
+    """Where it was declared."""
+    handler_where: Location = field(compare=False)
+    notes: tuple[Diagnostic, ...] = field(default=(), compare=False)
+    """Warnings the configuration's reader had; they travel with every result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotBuilt:
+    """A declared function that is refused, skipped or faulty as declared.
+
+    `status` is "refused", "skipped" or "failed", as in the answer's JSON; the diagnostics say why.
+    """
+
+    name: str
+    status: str
+    diagnostics: tuple[Diagnostic, ...]
+    where: Location = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """Everything the configuration said, with what the reading of it depended on."""
+
+    root: str
+    """Absolute, symlinks resolved."""
+    repository: str
+    """Absolute: the version control root above, else `root`. Symlinks may lead anywhere inside."""
+    functions: tuple[Function, ...]
+    not_built: tuple[NotBuilt, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Of the project as a whole."""
+    inputs: InputSet
+    """Every configuration file read, or looked for and absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """The versions that decide the bytes beside the request and the sources."""
+
+    lambdad: str
+    esbuild: str
+    deflate: str
+    uv: str
+    pip_tools: str
+    zip_format: int
+    """Raised whenever the same inputs would give other bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """All that decides the bytes, except file contents; its digest is the record's key."""
+
+    function: Function
+    toolchain: Toolchain
+    locked: bool = False
+    """Refuse dependencies that no lock pins."""
+
+
+# --- what a build looked at ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stems:
+    """Of a folder only these names count: those equal to a stem, or that go on with "." after it.
+
+    "util" covers util, util.ts and util.test.ts: whatever could shadow the import of ./util.
+    """
+
+    names: frozenset[str]
+
+    def covers(self, name: str) -> bool:
+        dot = len(name)
+        while dot > 0:
+            if name[:dot] in self.names:
+                return True
+            dot = name.rfind(".", 0, dot)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Of a folder every name counts but what the walk leaves out (bundler/tree.py: `Excludes`)."""
+
+    top: RelPath
+    """The folder that the patterns are relative to."""
+    patterns: tuple[str, ...] = ()
+
+
+Names = Stems | Walk
+
+
+@dataclass(frozen=True, slots=True)
+class InputSet:
+    """What a build looked at, found or not."""
+
+    files: frozenset[RelPath] = frozenset()
+    """Read or looked for, through symlinks; of a folder only its presence counts."""
+    links: frozenset[RelPath] = frozenset()
+    """Symlinks passed on the way: where they lead counts."""
+    listings: Mapping[RelPath, Names] = field(default_factory=lambda: MappingProxyType({}))
+    """Folders whose names count."""
+
+
+class FileKey(NamedTuple):
+    """Identity and state of a file: if all six are equal, its contents are taken to be."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A folder's key, and the names that counted in it: sorted, each with its kind (d, f, l, ?)."""
+
+    key: FileKey | None
+    counted: Names
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An InputSet at one moment. None: looked for, absent."""
+
+    files: Mapping[RelPath, FileKey | None]
+    links: Mapping[RelPath, FileKey | None]
+    listings: Mapping[RelPath, Listing]
+    suspects: frozenset[RelPath] = frozenset()
+    """Changed so near the build's start that their key proves nothing."""
+
+
+# --- what goes into a zip --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A file of the zip whose bytes we hold: own code, a bundle, a source map."""
+
+    name: str
+    """Its path in the zip: relative, "/" between parts, no "." or ".." among them."""
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A file inside a segment: what the zip's central directory will say of it."""
+
+    name: str
+    executable: bool
+    deflated: bool
+    """Else stored."""
+    crc: int
+    compressed_size: int
+    size: int
+    offset: int
+    """Of its local header, from the segment's first byte."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Local headers and compressed bytes of dependencies, ready to stand at the head of a zip."""
+
+    digest: str
+    """SHA-256 of its bytes, in hex."""
+    path: str
+    """Absolute, in the store."""
+    size: int
+    records: tuple[Record, ...]
+    """Sorted by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a language made of a function: the zip to be, and what decided it."""
+
+    own: tuple[Entry, ...]
+    dependencies: Segment | None
+    inputs: InputSet
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Warnings only: an error is a ProjectError."""
+
+
+# --- what a build answers --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A zip that Lambda takes."""
+
+    path: RelPath
+    """.lambdad/build/<Name>.zip, replaced by rename."""
+    immutable_path: RelPath
+    """The same file under its digest; it never changes."""
+    sha256: str
+    """Of the zip's bytes, in hex."""
+    size: int
+    """Bytes."""
+    unzipped_size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Edited while it was built: the result is not worth keeping."""
+
+    changed: tuple[RelPath, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one function's turn came to, as answers and people are told it."""
+
+    name: str
+    function: Function | None
+    status: str
+    """built, failed, refused or skipped."""
+    cached: bool = False
+    reasons: tuple[str, ...] = ()
+    """Why it was built; empty if it was not."""
+    duration_s: float = 0.0
+    artifact: Artifact | None = None
+    """Of a failed function: the last good one, if there is one."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    machine_fault: bool = False
+    """It failed for want of something on this machine, which says nothing about the project."""

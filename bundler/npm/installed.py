@@ -1,0 +1,167 @@
+"""What lies in node_modules, found as Node.js finds it, and what finding it depended on.
+
+The rules are those of Node's documentation, "Loading from node_modules folders": from the real
+folder of whoever asks upwards, the first node_modules that holds the package. Whoever installed it
+(npm, pnpm, Yarn, by hand) makes no difference. The search ends at the repository's root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from bundler.model import Diagnostic, InputSet, Location, RelPath, Stems, error
+from bundler.npm import manifest
+from bundler.npm.manifest import Manifest
+from bundler.workshop import Workshop
+
+MODULES: Final = "node_modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An installed package, as one asker finds it."""
+
+    folder: str
+    """Absolute, symlinks resolved."""
+    home: str
+    """The real folder whose node_modules named it."""
+    manifest: Manifest
+
+    @property
+    def linked(self) -> bool:
+        """It is a folder of the user's own (a workspace, a `file:` dependency), not a copy."""
+        return f"/{MODULES}/" not in self.folder
+
+
+@dataclass(slots=True)
+class Ground:
+    """The file system as one search sees it: each folder is looked at once, and noted."""
+
+    workshop: Workshop
+    allow: Sequence[RelPath]
+    files: set[RelPath] = field(default_factory=set)
+    links: set[RelPath] = field(default_factory=set)
+    names: dict[RelPath, set[str]] = field(default_factory=dict)
+    """Of each node_modules folder, or scope in one, the names that were looked for."""
+    faults: dict[RelPath, Diagnostic] = field(default_factory=dict)
+    _modules: dict[str, str | None] = field(default_factory=dict)
+    _packages: dict[str, tuple[str, Manifest] | None] = field(default_factory=dict)
+
+    def inputs(self) -> InputSet:
+        return InputSet(
+            files=frozenset(self.files),
+            links=frozenset(self.links),
+            listings=MappingProxyType(
+                {path: Stems(frozenset(names)) for path, names in self.names.items()}
+            ),
+        )
+
+    def relative(self, path: str) -> RelPath:
+        """Of an absolute path, to the project."""
+        root = self.workshop.root
+        if path.startswith(f"{root}/"):
+            return path[len(root) + 1 :]
+        return Path(os.path.relpath(path, root)).as_posix()
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file; either way it is an input."""
+        self.files.add(self.relative(path))
+        return os.path.isfile(path)
+
+    def is_home(self, real: str) -> bool:
+        """Whether a symlink may lead there."""
+        allowed = (os.path.realpath(self.workshop.absolute(path)) for path in self.allow)
+        homes = (os.path.realpath(self.workshop.repository), *allowed)
+        return any(real == home or real.startswith(f"{home}/") for home in homes)
+
+    def above(self, folder: str) -> Iterator[str]:
+        """The folder and those around it, inside the repository."""
+        top = os.path.realpath(self.workshop.repository)
+        yield folder
+        while folder != top and folder.startswith(f"{top}/"):
+            folder = os.path.dirname(folder)
+            yield folder
+
+    def find(self, name: str, asker: str) -> Found | None:
+        """The package that code in the real folder `asker` gets by that name."""
+        for home in self.above(asker):
+            if os.path.basename(home) == MODULES or not (modules := self._modules_of(home)):
+                continue
+            if (package := self._package(modules, name)) is not None:
+                return Found(package[0], home, package[1])
+        return None
+
+    def packages(self, home: str) -> list[str]:
+        """The names of all packages in that folder's own node_modules, sorted."""
+        modules = self._modules_of(home)
+        found = []
+        for name in _folders(modules) if modules else ():
+            if name.startswith("@"):
+                found += [f"{name}/{below}" for below in _folders(f"{modules}/{name}")]
+            elif not name.startswith("."):
+                found.append(name)
+        return found
+
+    def _modules_of(self, home: str) -> str | None:
+        """The folder's node_modules, noted as an input whether it is there or not."""
+        if home not in self._modules:
+            path = f"{home}/{MODULES}"
+            self._link(path)
+            present = os.path.isdir(path)
+            if not present:
+                self.files.add(self.relative(path))
+            self._modules[home] = path if present else None
+        return self._modules[home]
+
+    def _package(self, modules: str, name: str) -> tuple[str, Manifest] | None:
+        path = f"{modules}/{name}"
+        if path not in self._packages:
+            self._packages[path] = self._look(modules, name)
+        return self._packages[path]
+
+    def _look(self, modules: str, name: str) -> tuple[str, Manifest] | None:
+        scope, slash, bare = name.rpartition("/")
+        self.names.setdefault(self.relative(modules), set()).add(scope or bare)
+        holder = modules
+        if slash:
+            holder = f"{modules}/{scope}"
+            if not os.path.isdir(holder):
+                return None
+            self._link(holder)
+            self.names.setdefault(self.relative(holder), set()).add(bare)
+        path = f"{holder}/{bare}"
+        if not os.path.lexists(path):
+            return None
+        self._link(path)
+        real = os.path.realpath(path)
+        # Also where a link leads nowhere, or a folder holds no manifest: it may yet appear.
+        declared = self.relative(f"{real}/{manifest.NAME}")
+        self.files.add(declared)
+        if not os.path.isdir(real):
+            return None
+        if not self.is_home(real):
+            shown = self.relative(path)
+            self.faults[shown] = error(
+                "symlink-escape",
+                f"{shown} is a symlink that leads out of the repository",
+                Location(shown),
+                'if that is meant, name the folder in lambdad.toml: allow = ["..."]',
+            )
+            return None
+        own = f"/{MODULES}/" not in real
+        found = manifest.read(self.workshop, declared, own=own)
+        return (real, found) if found is not None else None
+
+    def _link(self, path: str) -> None:
+        if os.path.islink(path):
+            self.links.add(self.relative(path))
+
+
+def _folders(path: str) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())

@@ -1,0 +1,186 @@
+"""What is remembered of a function's last build: one JSON file each in .lambdad/state.
+
+It is a cache: written beside and renamed, and anything torn, foreign or of another version is a
+miss, which costs a build and never a wrong answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bundler.model import (
+    Artifact,
+    BuildRequest,
+    Diagnostic,
+    FileKey,
+    Listing,
+    Location,
+    Names,
+    Severity,
+    Snapshot,
+    Stems,
+    Walk,
+)
+from bundler.store import write_atomic
+
+VERSION: Final = 1
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    request: Json
+    """`canonical` of the BuildRequest."""
+    inputs: Snapshot
+    succeeded: bool
+    artifact: Artifact | None
+    """Of the last build that succeeded: this one, or the one before a failure."""
+    artifact_keys: tuple[tuple[int, int, int], ...]
+    """(inode, size, mtime_ns) of its two paths as they were written."""
+    diagnostics: tuple[Diagnostic, ...]
+    reasons: tuple[str, ...]
+    """Why that build ran."""
+    duration_s: float
+
+
+def load(path: Path) -> Record | None:
+    """The record, or None if there is none that can be believed."""
+    try:
+        saved = json.loads(path.read_bytes())
+        return _decode(saved) if saved["version"] == VERSION else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def save(path: Path, record: Record) -> None:
+    """Raises OSError."""
+    write_atomic(path, json.dumps(_encode(record), separators=(",", ":")).encode())
+
+
+def canonical(value: object) -> Json:
+    """JSON that is equal for equal values; fields that do not compare are labels and left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: canonical(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.compare
+        }
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, frozenset | set):
+        return sorted(canonical(item) for item in value)
+    if isinstance(value, tuple | list):
+        return [canonical(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in sorted(value.items())}
+    return value
+
+
+def request_changes(before: Json, request: BuildRequest) -> tuple[str, ...]:
+    """Which settings are not as they were, in words; empty if the request is the same."""
+    now = canonical(request)
+    if before == now:
+        return ()
+    reasons = [
+        f"{name} changed: {_brief(before['function'].get(name))} -> {_brief(value)}"
+        for name, value in now["function"].items()
+        if before["function"].get(name) != value
+    ]
+    reasons += [
+        f"{name} is another version: {before['toolchain'].get(name)} -> {value}"
+        for name, value in now["toolchain"].items()
+        if before["toolchain"].get(name) != value
+    ]
+    return tuple(reasons) or ("the request changed",)
+
+
+def _brief(value: Json) -> str:
+    if isinstance(value, dict) and "text" in value:
+        return str(value["text"])
+    if isinstance(value, dict) and "name" in value:
+        return str(value["name"])
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _encode(record: Record) -> Json:
+    return {
+        "version": VERSION,
+        "request": record.request,
+        "succeeded": record.succeeded,
+        "artifact": canonical(record.artifact),
+        "artifact_keys": record.artifact_keys,
+        "diagnostics": canonical(record.diagnostics),
+        "reasons": record.reasons,
+        "duration_s": round(record.duration_s, 6),
+        "inputs": {
+            "files": record.inputs.files,
+            "links": record.inputs.links,
+            "listings": {
+                path: [listing.key, _encode_names(listing.counted), listing.names]
+                for path, listing in record.inputs.listings.items()
+            },
+            "suspects": sorted(record.inputs.suspects),
+        },
+    }
+
+
+def _decode(saved: Json) -> Record:
+    artifact, inputs = saved["artifact"], saved["inputs"]
+    return Record(
+        request=saved["request"],
+        succeeded=saved["succeeded"],
+        artifact=None if artifact is None else Artifact(**artifact),
+        artifact_keys=tuple(_decode_artifact_key(key) for key in saved["artifact_keys"]),
+        diagnostics=tuple(_decode_diagnostic(item) for item in saved["diagnostics"]),
+        reasons=tuple(saved["reasons"]),
+        duration_s=saved["duration_s"],
+        inputs=Snapshot(
+            files={path: _decode_key(key) for path, key in inputs["files"].items()},
+            links={path: _decode_key(key) for path, key in inputs["links"].items()},
+            listings={
+                path: Listing(_decode_key(key), _decode_names(counted), tuple(names))
+                for path, (key, counted, names) in inputs["listings"].items()
+            },
+            suspects=frozenset(inputs["suspects"]),
+        ),
+    )
+
+
+def _decode_artifact_key(saved: Json) -> tuple[int, int, int]:
+    inode, size, mtime_ns = saved
+    return inode, size, mtime_ns
+
+
+def _decode_key(saved: Json) -> FileKey | None:
+    return None if saved is None else FileKey(*saved)
+
+
+def _encode_names(names: Names) -> Json:
+    if isinstance(names, Stems):
+        return sorted(names.names)
+    return {"top": names.top, "patterns": names.patterns}
+
+
+def _decode_names(saved: Json) -> Names:
+    if isinstance(saved, list):
+        return Stems(frozenset(saved))
+    return Walk(saved["top"], tuple(saved["patterns"]))
+
+
+def _decode_diagnostic(saved: Json) -> Diagnostic:
+    where = saved["where"]
+    return Diagnostic(
+        code=saved["code"],
+        severity=Severity(saved["severity"]),
+        message=saved["message"],
+        where=None if where is None else Location(**where),
+        hint=saved["hint"],
+    )

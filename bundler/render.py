@@ -1,0 +1,156 @@
+"""What people and programs are told: outcomes and diagnostics as text or as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from bundler.model import Diagnostic, Location, Outcome, Severity
+from bundler.output import artifact_json
+
+Paint = Callable[[str, str], str]
+"""(text, style) -> text; the styles are those of `_STYLES`' values and "dim", "bold"."""
+
+
+def plain(text: str, _style: str) -> str:
+    return text
+
+
+_STYLES: Final[Mapping[str, str]] = {
+    "error": "red",
+    "warning": "yellow",
+    "info": "cyan",
+    "built": "green",
+    "failed": "red",
+    "refused": "yellow",
+    "skipped": "dim",
+}
+
+_ANSI: Final = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
+
+
+def ansi(text: str, style: str) -> str:
+    return f"\x1b[{_ANSI[style]}m{text}\x1b[0m"
+
+
+def document(outcomes: Sequence[Outcome], diagnostics: Sequence[Diagnostic]) -> dict[str, object]:
+    """The one JSON shape of `build`, `fresh` and `save`."""
+    return {
+        "schema": 1,
+        "ok": is_ok(outcomes, diagnostics),
+        "diagnostics": [diagnostic_json(item) for item in diagnostics],
+        "functions": [outcome_json(outcome) for outcome in outcomes],
+    }
+
+
+def is_ok(outcomes: Iterable[Outcome], diagnostics: Iterable[Diagnostic]) -> bool:
+    """Every function is built or skipped, and nothing of the project as a whole is an error."""
+    return all(outcome.status in {"built", "skipped"} for outcome in outcomes) and not any(
+        item.severity is Severity.ERROR for item in diagnostics
+    )
+
+
+def outcome_json(outcome: Outcome) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "name": outcome.name,
+        "status": outcome.status,
+        "cached": outcome.cached,
+        "reasons": list(outcome.reasons),
+        "duration_ms": round(outcome.duration_s * 1000, 1),
+    }
+    if function := outcome.function:
+        answer |= {
+            "runtime": function.runtime.name,
+            "architecture": function.architecture.value,
+            "handler": function.handler.text,
+        }
+    if outcome.artifact is not None:
+        answer["artifact"] = dict(artifact_json(outcome.artifact))
+    answer["diagnostics"] = [diagnostic_json(item) for item in outcome.diagnostics]
+    return answer
+
+
+def diagnostic_json(item: Diagnostic) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "code": item.code,
+        "severity": item.severity.value,
+        "message": item.message,
+    }
+    if item.where is not None:
+        answer["where"] = _location_json(item.where)
+    if item.hint is not None:
+        answer["hint"] = item.hint
+    return answer
+
+
+def diagnostic_text(
+    item: Diagnostic, *, function: str | None = None, root: str | None = None, paint: Paint = plain
+) -> str:
+    """As docs/diagnostics.md shows: what is wrong, the place with its line, what to do next."""
+    label = paint(f"{item.severity.value}[{item.code}]", _STYLES[item.severity.value])
+    named = f" {paint(function, 'bold')}:" if function else ":"
+    lines = [f"{label}{named} {item.message}"]
+    if item.where is not None:
+        source = source_line(root, item.where) if root else ""
+        lines.append(f"  {place(item.where)}{'  ' + paint(source, 'dim') if source else ''}")
+    if item.hint is not None:
+        first, *more = item.hint.splitlines()
+        lines += [f"  hint: {first}", *(f"        {line}" for line in more)]
+    return "\n".join(lines)
+
+
+def place(where: Location) -> str:
+    numbers = [str(number) for number in (where.line, where.column) if number is not None]
+    return ":".join([where.file, *numbers])
+
+
+def source_line(root: str, where: Location) -> str:
+    """The line a location names, trimmed; empty where it can't be had or is not for reading."""
+    if where.line is None:
+        return ""
+    try:
+        with open(os.path.join(root, where.file), encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if number == where.line:
+                    text = line.strip()
+                    return text if len(text) <= 100 and text.isprintable() else ""
+    except (OSError, ValueError):
+        return ""
+    return ""
+
+
+def outcome_line(outcome: Outcome, width: int, paint: Paint = plain) -> str:
+    """One line for one function; `width` is that of the longest name."""
+    status = paint(f"{outcome.status:<7}", _STYLES[outcome.status])
+    line = f"{status}  {outcome.name:<{width}}"
+    if outcome.status == "built" and outcome.artifact is not None:
+        took = "unchanged" if outcome.cached else duration_text(outcome.duration_s)
+        line += f"  {size_text(outcome.artifact.size):>9}  {took:>9}  {outcome.artifact.path}"
+    elif outcome.artifact is not None:
+        line += f"  the last good build stays: {outcome.artifact.path}"
+    elif outcome.diagnostics:
+        line += f"  {outcome.diagnostics[0].message}"
+    return line.rstrip()
+
+
+def size_text(size: float) -> str:
+    """In units of 1,000, as AWS's console shows sizes."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def duration_text(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _location_json(where: Location) -> dict[str, object]:
+    answer: dict[str, object] = {"file": where.file}
+    if where.line is not None:
+        answer["line"] = where.line
+    if where.column is not None:
+        answer["column"] = where.column
+    return answer

@@ -1,0 +1,201 @@
+"""An InputSet at one moment: what is observed now, and whether it is as it was.
+
+The keys and their limits are design.md's freshness rules 3 and 4; docs/freshness.md tells users.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bundler import tree
+from bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems
+
+FOREIGN_SLACK_NS: Final = 2_000_000_000
+"""On a file system whose clock we did not read, this much nearness makes an input suspect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A reading of the project's file system's own clock, taken by touching a file there."""
+
+    device: int
+    now_ns: int
+
+
+def read_clock(touched: str) -> Clock:
+    """A write that follows this call has a ctime of at least `now_ns`. Raises OSError."""
+    with open(touched, "ab") as file:
+        os.utime(file.fileno())
+        status = os.fstat(file.fileno())
+    return Clock(status.st_dev, status.st_ctime_ns)
+
+
+def observe(root: str, inputs: InputSet, since: Clock | None = None) -> Snapshot:
+    """The inputs' keys now. With `since`, those that changed at or after it are suspects."""
+    snapshot = Snapshot(
+        files={path: file_key(f"{root}/{path}") for path in sorted(inputs.files)},
+        links={path: link_key(f"{root}/{path}") for path in sorted(inputs.links)},
+        listings={
+            path: observe_listing(root, path, names)
+            for path, names in sorted(inputs.listings.items())
+        },
+    )
+    return snapshot if since is None else replace(snapshot, suspects=_suspects(snapshot, since))
+
+
+def inputs_of(snapshot: Snapshot) -> InputSet:
+    return InputSet(
+        files=frozenset(snapshot.files),
+        links=frozenset(snapshot.links),
+        listings={path: listing.counted for path, listing in snapshot.listings.items()},
+    )
+
+
+def union(one: InputSet, other: InputSet) -> InputSet:
+    """Both, so that a closure never shrinks. Where a folder is listed twice, more names count."""
+    listings = dict(one.listings)
+    for path, names in other.listings.items():
+        listings[path] = _more(listings[path], names) if path in listings else names
+    return InputSet(files=one.files | other.files, links=one.links | other.links, listings=listings)
+
+
+def changes(root: str, snapshot: Snapshot) -> Iterator[str]:
+    """Why the snapshot no longer holds, a reason for each input that moved; nothing if it holds.
+
+    This is the request path: for an unmoved input it costs one stat call and a comparison.
+    """
+    for path in snapshot.suspects:
+        yield f"{path} was written while it was read"
+    lstat = os.lstat
+    for path, key in snapshot.files.items():
+        now = file_key(f"{root}/{path}")
+        if now != key:
+            yield _reason(path, key, now)
+    for path, key in snapshot.links.items():
+        try:
+            status = lstat(f"{root}/{path}")
+        except (OSError, ValueError):
+            now = None
+        else:
+            now = _key(status)
+        if now != key:
+            yield f"{path} leads elsewhere" if now and key else _reason(path, key, now)
+    for path, listing in snapshot.listings.items():
+        if _folder_key(f"{root}/{path}") != listing.key:
+            yield from _listing_changes(root, path, listing)
+
+
+def moved_between(before: Snapshot, after: Snapshot) -> tuple[RelPath, ...]:
+    """The inputs known to both that are not the same; a folder only if its counted names differ."""
+    moved = {path for path, key in before.files.items() if after.files.get(path, key) != key}
+    moved |= {path for path, key in before.links.items() if after.links.get(path, key) != key}
+    for path, listing in before.listings.items():
+        later = after.listings.get(path)
+        if later is not None and later.counted == listing.counted and later.names != listing.names:
+            moved.add(path)
+    return tuple(sorted(moved))
+
+
+def file_key(path: str) -> FileKey | None:
+    """Of the file that the path leads to; None if there is none. A folder's times do not count."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return FileKey(status.st_dev, status.st_ino, 0, 0, 0, status.st_mode)
+    return _key(status)
+
+
+def link_key(path: str) -> FileKey | None:
+    """Of the symlink itself."""
+    try:
+        return _key(os.lstat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def observe_listing(root: str, path: RelPath, counted: Names) -> Listing:
+    # The key first: what comes into the folder after it moves the key again.
+    key = _folder_key(f"{root}/{path}")
+    return Listing(key, counted, _names(root, path, counted) if key else ())
+
+
+def _key(status: os.stat_result) -> FileKey:
+    return FileKey(
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_mode,
+    )
+
+
+def _folder_key(path: str) -> FileKey | None:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return _key(status) if stat.S_ISDIR(status.st_mode) else None
+
+
+def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
+    folder = f"{root}/{path}"
+    with contextlib.suppress(OSError):
+        if isinstance(counted, Stems):
+            with os.scandir(folder) as entries:
+                return tuple(
+                    sorted(
+                        f"{entry.name}/{tree.kind_of(entry)}"
+                        for entry in entries
+                        if counted.covers(entry.name)
+                    )
+                )
+        below_top = "" if path == counted.top else os.path.relpath(path, counted.top)
+        return tree.counted_names(folder, below_top, counted.patterns)
+    return ()
+
+
+def _listing_changes(root: str, path: RelPath, listing: Listing) -> Iterator[str]:
+    now = observe_listing(root, path, listing.counted)
+    if (now.key is None) != (listing.key is None):
+        yield f"{path} is gone" if now.key is None else f"{path} appeared"
+        return
+    before, after = set(listing.names), set(now.names)
+    for name in sorted(before ^ after):
+        bare, _, _kind = name.rpartition("/")
+        shown = bare if path == "." else f"{path}/{bare}"
+        if name in after:
+            yield f"{shown} appeared"
+        elif not any(other.rpartition("/")[0] == bare for other in after):
+            yield f"{shown} is gone"
+
+
+def _reason(path: RelPath, before: FileKey | None, now: FileKey | None) -> str:
+    if before is None:
+        return f"{path} appeared"
+    return f"{path} is gone" if now is None else f"{path} changed"
+
+
+def _suspects(snapshot: Snapshot, since: Clock) -> frozenset[RelPath]:
+    def near(key: FileKey | None) -> bool:
+        if key is None:
+            return False
+        start = since.now_ns if key.device == since.device else since.now_ns - FOREIGN_SLACK_NS
+        return key.ctime_ns >= start or key.mtime_ns >= start
+
+    keys = [*snapshot.files.items(), *snapshot.links.items()]
+    keys += [(path, listing.key) for path, listing in snapshot.listings.items()]
+    return frozenset(path for path, key in keys if near(key))
+
+
+def _more(one: Names, other: Names) -> Names:
+    if isinstance(one, Stems) and isinstance(other, Stems):
+        return Stems(one.names | other.names)
+    return one if isinstance(other, Stems) else other

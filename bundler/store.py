@@ -1,0 +1,120 @@
+"""The store that a user's projects share, and the one way files are written: beside, then renamed.
+
+Everything in the store is a cache: content that can be fetched or made again. Its folders:
+
+wheels/     <sha256>/<file name>.whl     proved on entering, never changed
+segments/   <key>.zipseg, <key>.json     dependency segments and their records
+locks/      <key>.json                   what a resolver answered
+esbuild/    <version>-<platform>/        the pinned binary
+tools/      <name>/                      interpreters' environments for pip-tools
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+TEMPORARY: Final = ".tmp-"
+"""Names that begin so are being written; one left behind by a kill is collected."""
+
+ABANDONED_S: Final = 3600.0
+
+
+def cache_folder(environ: dict[str, str]) -> Path:
+    """Where the store lies: LAMBDAD_CACHE_DIR, else lambdad under XDG_CACHE_HOME or ~/.cache."""
+    if own := environ.get("LAMBDAD_CACHE_DIR"):
+        return Path(own).absolute()
+    base = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "lambdad"
+
+
+def write_atomic(
+    path: Path, content: bytes | Callable[[BinaryIO], None], mode: int = 0o644
+) -> None:
+    """The file is whole under its name, or as it was before; a kill at any moment included."""
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
+    try:
+        with open(temporary, "xb") as out:
+            if isinstance(content, bytes):
+                out.write(content)
+            else:
+                content(out)
+            os.fchmod(out.fileno(), mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def collect_abandoned(folder: Path, now_s: float | None = None) -> int:
+    """Removes temporaries that a killed process left in `folder`; returns how many."""
+    removed = 0
+    limit = (time.time() if now_s is None else now_s) - ABANDONED_S
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            with contextlib.suppress(OSError):
+                if entry.name.startswith(TEMPORARY) and entry.stat().st_mtime < limit:
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                    else:
+                        os.unlink(entry.path)
+                    removed += 1
+    return removed
+
+
+class Store:
+    """Content shared by projects. Names are keys; what is found under one is whole."""
+
+    KINDS: Final = ("wheels", "segments", "locks", "esbuild", "tools")
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where content of that name lies or would lie; its folder exists."""
+        folder = self.root / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    def find(self, kind: str, name: str) -> Path | None:
+        """The content, marked as used now, or None."""
+        path = self.root / kind / name
+        try:
+            os.utime(path)
+        except OSError:
+            # A store that may be read but not written still serves.
+            return path if path.exists() else None
+        return path
+
+    def put(self, kind: str, name: str, content: bytes | Callable[[BinaryIO], None]) -> Path:
+        path = self.path(kind, name)
+        write_atomic(path, content)
+        return path
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """An empty folder on the store's file system, gone afterwards: rename what stays."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=self.root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def adopt(self, folder: Path, kind: str, name: str) -> Path:
+        """Moves a finished folder into the store; if another process was first, theirs stays."""
+        target = self.path(kind, name)
+        try:
+            os.rename(folder, target)
+        except OSError:
+            if not target.is_dir():
+                raise
+        return target

@@ -1,0 +1,31 @@
+"""What builds use of the machine: effects enter by this door, so tests can pass their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bundler.store import Store
+
+
+def silent(_what: str) -> None:
+    """The progress listener of callers that show none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    root: str
+    """The project's folder: absolute, symlinks resolved."""
+    repository: str
+    """The version control root above it, else the same."""
+    store: Store
+    environ: Mapping[str, str]
+    """The caller's environment; tools inherit it."""
+    say: Callable[[str], None] = silent
+    """Called with a short line before each step that may take long ("fetching 18 wheels")."""
+    offline: bool = False
+    """Fetch nothing: what is not in the store is an error that says so."""
+
+    def absolute(self, path: str) -> str:
+        """Of a path relative to the project; not normalised through symlinks."""
+        return f"{self.root}/{path}" if path != "." else self.root

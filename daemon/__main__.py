@@ -1,0 +1,5 @@
+"""`python -m daemon` is `lambdad`."""
+
+from daemon.cli.main import main
+
+main()

@@ -1,0 +1,89 @@
+"""The `lambdad` command: finds the subcommand, and turns every ending into an exit code.
+
+0 ok; 1 the project is at fault; 2 usage or machine; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from bundler.model import BundlerError
+from bundler.toolchain import LAMBDAD
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "build": ("daemon.cli.build", "Build functions into zips that Lambda takes."),
+    "why": ("daemon.cli.why", "Tell what a function's last build took in, and what it waits for."),
+    "lock": ("daemon.cli.lock", "Pin Python dependencies, with hashes, for Lambda's platform."),
+    "init": ("daemon.cli.init", "Write a lambdad.toml from what is found here."),
+    "doctor": ("daemon.cli.doctor", "Tell what this machine has for building, and what it lacks."),
+    "cache": ("daemon.cli.cache", "Show or prune the store that your projects share."),
+}
+"""Name -> (module, one line of help). The module is imported when its command runs."""
+
+
+class Commands(click.Group):
+    """A group that imports a command only to run it or to show its own help."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="In the folder of a SAM app, `lambdad build` is all there is to it.",
+)
+@click.version_option(LAMBDAD, prog_name="lambdad")
+def lambdad() -> None:
+    """Build AWS Lambda functions: never stale, and the same bytes on every machine."""
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code; what went wrong is on stderr."""
+    try:
+        code = lambdad.main(arguments, prog_name="lambdad", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as fault:
+        fault.show()
+        return 2
+    except BundlerError as fault:
+        from daemon.cli.screen import show_fault
+
+        show_fault(fault)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        from bundler import tools
+
+        tools.end_all()
+        click.echo("\ninterrupted: what was built so far is kept", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has left: no fault, and Python's exit must not write again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    main()

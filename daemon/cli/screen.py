@@ -1,0 +1,71 @@
+"""What a person sees: colour only on a terminal, progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Self, TextIO
+
+from bundler.model import BundlerError, Diagnostic, Outcome, error
+from bundler.render import Paint, ansi, diagnostic_text, plain
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+def paint_for(stream: TextIO) -> Paint:
+    """Colours for a terminal, unless NO_COLOR is set; FORCE_COLOR colours a pipe, too."""
+    if os.environ.get("NO_COLOR"):
+        return plain
+    wanted = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return ansi if wanted or os.environ.get("FORCE_COLOR") else plain
+
+
+def show_diagnostic(item: Diagnostic, root: str | None = None, function: str | None = None) -> None:
+    text = diagnostic_text(item, function=function, root=root, paint=paint_for(sys.stderr))
+    print(text, file=sys.stderr)
+
+
+def show_fault(fault: BundlerError) -> None:
+    show_diagnostic(error(fault.code, fault.message, hint=fault.hint))
+
+
+def show_outcome_diagnostics(outcome: Outcome, root: str) -> None:
+    for item in outcome.diagnostics:
+        show_diagnostic(item, root, outcome.name)
+
+
+class Progress:
+    """Tells of long work on stderr: a line that changes on a terminal, a line a step elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._status: Status | None = None
+
+    def say(self, what: str) -> None:
+        if self._quiet:
+            return
+        if not self._terminal:
+            print(f"{what} ...", file=sys.stderr, flush=True)
+        elif self._status is not None:
+            self._status.update(what)
+        else:
+            # rich is a heavy import: only work that takes a while pays for it.
+            from rich.console import Console
+            from rich.status import Status
+
+            self._status = Status(what, console=Console(stderr=True))
+            self._status.start()
+
+    def clear(self) -> None:
+        """Gives the terminal back; the next `say` takes it again."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_ending: object) -> None:
+        self.clear()
