@@ -85,10 +85,10 @@ def resolve_all(scope: Scope, node: Node) -> Node | None:
         return None
     if isinstance(found.value, dict):
         fields = {key: resolve_all(scope, item) for key, item in found.value.items()}
-        return replace(found, value={key: item for key, item in fields.items() if item})
+        return replace(found, value={key: item for key, item in fields.items() if item is not None})
     if isinstance(found.value, list):
         items = [resolve_all(scope, item) for item in found.value]
-        return replace(found, value=[item for item in items if item])
+        return replace(found, value=[item for item in items if item is not None])
     return found
 
 
@@ -169,11 +169,11 @@ def _ref(scope: Scope, node: Node) -> Node | None:
 
 
 def _sub(scope: Scope, node: Node) -> Node:
-    own: Mapping[str, Node] = {}
-    text = node
+    text, own = node, {}
     if isinstance(node.value, list):
         text, names = _arguments(node, "Fn::Sub", 2, 2)
-        own = names.fields
+        # Once each, however often the text names them: nested, that would multiply.
+        own = {name: _text(scope, item) for name, item in names.fields.items()}
     if not isinstance(text.value, str):
         raise _fault(text, f"Fn::Sub needs text, found {kind(text)}")
     parts: list[str] = []
@@ -183,7 +183,7 @@ def _sub(scope: Scope, node: Node) -> Node:
         if literal:
             part = f"${{{match[2]}}}"
         elif name in own:
-            part = _text(scope, own[name])
+            part = own[name]
         else:
             found = _value_of(scope, name, text)
             if found is None or isinstance(found.value, list):
@@ -273,21 +273,25 @@ def _holds(scope: Scope, node: Node) -> bool:
             return _comparable(scope, left) == _comparable(scope, right)
         case [("Fn::Not", one)]:
             return not _holds(scope, _arguments(one, "Fn::Not", 1, 1)[0])
-        # Every operand is looked at, so that what is wrong in one doesn't hide behind another.
         case [("Fn::And", several)]:
-            return all([_holds(scope, one) for one in _arguments(several, "Fn::And", 1, 10)])
+            return all(_holds(scope, one) for one in _arguments(several, "Fn::And", 1, 10))
         case [("Fn::Or", several)]:
-            return any([_holds(scope, one) for one in _arguments(several, "Fn::Or", 1, 10)])
+            return any(_holds(scope, one) for one in _arguments(several, "Fn::Or", 1, 10))
     raise _fault(node, f"expected a condition, found {kind(node)}")
 
 
 def _comparable(scope: Scope, node: Node) -> object:
     found = resolve_all(scope, node)
-    if found is None:
-        return None
-    if isinstance(found.value, list):
-        return [_comparable(scope, item) for item in found.value]
-    return found.text
+    return None if found is None else _texts(found)
+
+
+def _texts(node: Node) -> object:
+    """CloudFormation compares text: 1 and "1" are equal."""
+    if isinstance(node.value, dict):
+        return {key: _texts(item) for key, item in node.value.items()}
+    if isinstance(node.value, list):
+        return [_texts(item) for item in node.value]
+    return node.text
 
 
 FUNCTIONS: Final[Mapping[str, Callable[[Scope, Node], Node | None]]] = {

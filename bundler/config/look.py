@@ -63,10 +63,8 @@ class Look:
 def joined(folder: RelPath, path: str, root: str) -> RelPath:
     """`path` as written in a file of `folder`, relative to the project; absolute ones too."""
     if path.startswith("/"):
-        path = posixpath.relpath(path, root)
-    else:
-        path = posixpath.join(folder, path)
-    return posixpath.normpath(path)
+        return posixpath.relpath(path, root)
+    return posixpath.normpath(posixpath.join(folder, path))
 
 
 def folder_of(path: RelPath) -> RelPath:

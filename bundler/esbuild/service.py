@@ -222,6 +222,7 @@ class Service:
         with self._lock:
             self._gone = reason
             waiting, self._waiting = self._waiting, {}
+        self._outbox.put(None)
         self._handshake.put(EsbuildGone(reason))
         for answer in waiting.values():
             answer.put(EsbuildGone(reason))

@@ -31,11 +31,8 @@ class Found:
     home: str
     """The real folder whose node_modules named it."""
     manifest: Manifest
-
-    @property
-    def linked(self) -> bool:
-        """It is a folder of the user's own (a workspace, a `file:` dependency), not a copy."""
-        return f"/{MODULES}/" not in self.folder
+    linked: bool
+    """It is a folder of the user's own (a workspace, a `file:` dependency), not a copy."""
 
 
 @dataclass(slots=True)
@@ -51,6 +48,11 @@ class Ground:
     faults: dict[RelPath, Diagnostic] = field(default_factory=dict)
     _modules: dict[str, str | None] = field(default_factory=dict)
     _packages: dict[str, tuple[str, Manifest] | None] = field(default_factory=dict)
+    _homes: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        allowed = (os.path.realpath(self.workshop.absolute(path)) for path in self.allow)
+        self._homes = (os.path.realpath(self.workshop.repository), *allowed)
 
     def inputs(self) -> InputSet:
         return InputSet(
@@ -75,13 +77,17 @@ class Ground:
 
     def is_home(self, real: str) -> bool:
         """Whether a symlink may lead there."""
-        allowed = (os.path.realpath(self.workshop.absolute(path)) for path in self.allow)
-        homes = (os.path.realpath(self.workshop.repository), *allowed)
-        return any(real == home or real.startswith(f"{home}/") for home in homes)
+        return any(real == home or real.startswith(f"{home}/") for home in self._homes)
+
+    def is_own(self, real: str) -> bool:
+        """Whether the folder is the user's, not one that a package manager fills."""
+        top = self._homes[0]
+        below = real[len(top) :] if real.startswith(f"{top}/") else real
+        return f"/{MODULES}/" not in below
 
     def above(self, folder: str) -> Iterator[str]:
         """The folder and those around it, inside the repository."""
-        top = os.path.realpath(self.workshop.repository)
+        top = self._homes[0]
         yield folder
         while folder != top and folder.startswith(f"{top}/"):
             folder = os.path.dirname(folder)
@@ -93,7 +99,8 @@ class Ground:
             if os.path.basename(home) == MODULES or not (modules := self._modules_of(home)):
                 continue
             if (package := self._package(modules, name)) is not None:
-                return Found(package[0], home, package[1])
+                real, declared = package
+                return Found(real, home, declared, self.is_own(real))
         return None
 
     def packages(self, home: str) -> list[str]:
@@ -153,8 +160,7 @@ class Ground:
                 'if that is meant, name the folder in lambdad.toml: allow = ["..."]',
             )
             return None
-        own = f"/{MODULES}/" not in real
-        found = manifest.read(self.workshop, declared, own=own)
+        found = manifest.read(self.workshop, declared, own=self.is_own(real))
         return (real, found) if found is not None else None
 
     def _link(self, path: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bundler.model import InputSet, Location, ProjectError, RelPath, error
-from bundler.npm.manifest import load_object
+from bundler.npm.manifest import load_object, texts
 
 NAMES: Final = ("npm-shrinkwrap.json", "package-lock.json")
 SUPPORTED: Final = (1, 2, 3)
@@ -79,9 +79,9 @@ def _locked(entry: Mapping[str, Any]) -> Locked:
     plain = isinstance(version, str) and ":" not in version and "/" not in version
     return Locked(
         version=version if plain and not entry.get("link") else None,
-        os=_texts(entry.get("os")),
-        cpu=_texts(entry.get("cpu")),
-        libc=_texts(entry.get("libc")),
+        os=texts(entry.get("os")),
+        cpu=texts(entry.get("cpu")),
+        libc=texts(entry.get("libc")),
         wants=_wants(entry),
     )
 
@@ -94,8 +94,3 @@ def _wants(entry: Mapping[str, Any]) -> dict[str, str]:
             wants |= {name: spec for name, spec in value.items() if isinstance(spec, str)}
     return wants
 
-
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -71,10 +71,10 @@ def parse(path: RelPath, content: bytes, *, own: bool) -> Manifest:
         dependencies=dependencies,
         optional=optional,
         peers=peers,
-        bundled=frozenset(_texts(bundled)),
-        os=_texts(fields.get("os")),
-        cpu=_texts(fields.get("cpu")),
-        libc=_texts(fields.get("libc")),
+        bundled=frozenset(texts(bundled)),
+        os=texts(fields.get("os")),
+        cpu=texts(fields.get("cpu")),
+        libc=texts(fields.get("libc")),
         workspaces=bool(fields.get("workspaces")),
         manager=_text(fields.get("packageManager")).partition("@")[0],
         lines=_lines(text, (*dependencies, *optional, *peers)) if own else {},
@@ -149,7 +149,8 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def texts(value: object) -> tuple[str, ...]:
+    """Of a field that holds one text or several; whatever else it holds counts as absent."""
     if isinstance(value, str):
         return (value,)
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

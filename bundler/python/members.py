@@ -53,31 +53,31 @@ class Fault:
     """Goes on after the zip's name."""
 
 
-class BadZip(Exception):
+class ZipError(Exception):
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(fault.text for fault in faults))
         self.faults = faults
 
 
-def corrupt(text: str) -> BadZip:
-    return BadZip(Fault("wheel-corrupt", text))
+def corrupt(text: str) -> ZipError:
+    return ZipError(Fault("wheel-corrupt", text))
 
 
-def hostile(text: str) -> BadZip:
-    return BadZip(Fault("wheel-hostile", text))
+def hostile(text: str) -> ZipError:
+    return ZipError(Fault("wheel-hostile", text))
 
 
 def read(descriptor: int) -> tuple[Member, ...]:
     """The zip's files sorted by name, folders left out; no content is looked at yet.
 
-    Raises BadZip: `wheel-corrupt`, `wheel-hostile`, or `wheel-unsupported` for what no tool that
+    Raises ZipError: `wheel-corrupt`, `wheel-hostile`, or `wheel-unsupported` for what no tool that
     builds wheels makes (encryption, other compression than deflate, several volumes).
     """
     count, start, end = _find_directory(descriptor)
     entries = _read_directory(_pread(descriptor, end - start, start), count)
     faults = [*_unfit(entries), *_clashes(entries)]
     if faults:
-        raise BadZip(*faults)
+        raise ZipError(*faults)
     members = _locate(descriptor, entries, start)
     return tuple(sorted(members, key=lambda member: member.name))
 
@@ -85,7 +85,7 @@ def read(descriptor: int) -> tuple[Member, ...]:
 def content(descriptor: int, member: Member) -> Iterator[bytes]:
     """The member's bytes in chunks, checked against its size and CRC when they end.
 
-    Raises BadZip as soon as they can't be what the member says.
+    Raises ZipError as soon as they can't be what the member says.
     """
     crc = 0
     size = 0
@@ -183,7 +183,7 @@ def _find_directory(descriptor: int) -> tuple[int, int, int]:
             disk, first_disk, here, count, size, start = wide
             end -= archive.END_64.size
     if disk or first_disk or here != count:
-        raise BadZip(Fault("wheel-unsupported", "is one volume of several"))
+        raise ZipError(Fault("wheel-unsupported", "is one volume of several"))
     if start + size != end:
         raise hostile("has a directory that does not lie where its end says")
     return count, start, end
@@ -295,15 +295,14 @@ def _clashes(entries: Sequence[_Entry]) -> Iterator[Fault]:
     files = {entry.name for entry in entries if not entry.name.endswith("/")}
     for entry in entries:
         name = entry.name.removesuffix("/")
-        first = seen.setdefault(name.casefold(), entry.name)
-        if first is not entry.name:
-            if first == entry.name:
-                yield Fault("wheel-hostile", f"holds {name} twice")
-            else:
-                yield Fault(
-                    "wheel-hostile", f"holds {first} and {entry.name}, the same but for case"
-                )
-        for folder in archive.folders(entry.name.removesuffix("/")):
+        key = name.lower()
+        if key not in seen:
+            seen[key] = name
+        elif seen[key] == name:
+            yield Fault("wheel-hostile", f"holds {name} twice")
+        else:
+            yield Fault("wheel-hostile", f"holds {seen[key]} and {name}, the same but for case")
+        for folder in archive.folders(name):
             if folder in files:
                 yield Fault("wheel-hostile", f"holds {folder} both as a file and as a folder")
 
@@ -350,9 +349,19 @@ def _check_header(descriptor: int, entry: _Entry, behind: int) -> tuple[int, boo
     if entry.header + archive.LOCAL.size > behind:
         raise hostile(f"is not one file after the other: no room for {entry.name}")
     header = _pread(descriptor, archive.LOCAL.size + len(entry.raw_name), entry.header)
-    (mark, _needs, flags, method, _time, _date, crc, compressed_size, size, name_size, extra_size) = (
-        archive.LOCAL.unpack_from(header)
-    )
+    (
+        mark,
+        _needs,
+        flags,
+        method,
+        _time,
+        _date,
+        crc,
+        compressed_size,
+        size,
+        name_size,
+        extra_size,
+    ) = archive.LOCAL.unpack_from(header)
     if mark != archive.LOCAL_MARK:
         raise corrupt(f"has no file where its directory says {entry.name} is")
     offset = entry.header + archive.LOCAL.size + name_size + extra_size

@@ -14,14 +14,22 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bundler.model import BundlerError, ProjectError, error
+from bundler import native
+from bundler.model import (
+    Architecture,
+    BundlerError,
+    Diagnostic,
+    ProjectError,
+    Runtime,
+    error,
+)
 from bundler.python import members
-from bundler.python.members import BadZip, Fault, Member, corrupt
+from bundler.python.members import Fault, Member, ZipError, corrupt
 from bundler.sealed import seal, unseal
 from bundler.store import Store
 
@@ -100,14 +108,13 @@ def add(store: Store, path: str | Path, expected_sha256: Sequence[str] | None = 
             return known
         proved = _prove(str(copy), sha256)
         (home / _INDEX).write_bytes(seal(_to_json(proved)))
-        stale = store.path(KIND, sha256)
-        if stale.exists():
-            # It could not be loaded, so it is torn or of another version; it would stay in the way.
-            shutil.rmtree(stale, ignore_errors=True)
+        target = store.path(KIND, sha256)
+        if load(store, sha256) is None:
+            # What may lie there is torn or of another version, and would stay in the way.
+            shutil.rmtree(target, ignore_errors=True)
         store.adopt(home, KIND, sha256)
-    added = load(store, sha256)
-    if added is None:
-        raise _damaged(str(stale))
+    if (added := load(store, sha256)) is None:
+        raise _damaged(str(target))
     return added
 
 
@@ -131,8 +138,39 @@ def read(wheel: Wheel, file: WheelFile) -> bytes:
     try:
         with open(wheel.path, "rb") as source:
             return b"".join(members.content(source.fileno(), file))
-    except (BadZip, FileNotFoundError) as fault:
+    except (ZipError, FileNotFoundError) as fault:
         raise _damaged(wheel.path) from fault
+
+
+def native_faults(
+    wheel: Wheel, runtime: Runtime, architecture: Architecture
+) -> tuple[Diagnostic, ...]:
+    """An error `native-mismatch` for each native file of the wheel that the runtime can't load.
+
+    For wheels built here: those of an index say in their names what they are built for.
+    """
+    return tuple(
+        error(
+            "native-mismatch",
+            f"{file.name} of {wheel.name} {wheel.version} {fault}",
+            hint="build it where machine and Python are the target's, or pin a version that has "
+            "a wheel for it",
+        )
+        for file in wheel.files
+        if native.is_native_name(file.name)
+        and (described := native.describe(read(wheel, file))) is not None
+        for fault in native.faults(file.name, described, runtime, architecture)
+    )
+
+
+def record_of(files: Sequence[WheelFile], record: str) -> bytes:
+    """RECORD's bytes for these files; `record` is its own path, the row without a hash."""
+    rows = [
+        [file.name, f"sha256={_base64(bytes.fromhex(file.sha256))}", file.size] for file in files
+    ]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([*rows, [record, "", ""]])
+    return text.getvalue().encode()
 
 
 def check(wheel: Wheel) -> None:
@@ -160,5 +198,231 @@ def _damaged(path: str) -> BundlerError:
     )
 
 
-def _wrong_hash(file_name: str, sha256: str, expected: Sequence[str]):  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+def _wrong_hash(file_name: str, sha256: str, expected: Sequence[str]) -> Diagnostic:
+    return error(
+        "wheel-hash",
+        f"{file_name} has the SHA-256 {sha256}; the lock allows {', '.join(sorted(expected))}",
+        hint="the index serves another file than the one that was locked: if that is meant, "
+        "run lambdad lock; else don't use it",
+    )
+
+
+# --- the proof -------------------------------------------------------------------------------
+
+_HINTS: Final = {
+    "wheel-name": "a wheel is named name-version-python-abi-platform.whl",
+    "wheel-corrupt": "fetch it again; if it stays so, pin another version and tell its authors",
+    "wheel-hostile": "don't install it: a wheel made by a build tool never looks like this",
+    "wheel-unsupported": "pin another version, or build it from its source",
+}
+
+
+def _prove(path: str, sha256: str) -> Wheel:
+    file_name = os.path.basename(path)
+    try:
+        with open(path, "rb") as file:
+            return _examine(file.fileno(), path, sha256)
+    except ZipError as bad:
+        shown = bad.faults[:_MOST_FAULTS]
+        more = len(bad.faults) - len(shown)
+        raise ProjectError(
+            *(
+                error(fault.code, f"{file_name} {fault.text}", hint=_HINTS[fault.code])
+                for fault in shown
+            ),
+            *([error(bad.faults[0].code, f"{file_name} has {more} more faults")] if more else []),
+        ) from bad
+
+
+def _examine(descriptor: int, path: str, sha256: str) -> Wheel:
+    name, version, tags = _parse_name(os.path.basename(path))
+    found = members.read(descriptor)
+    dist_info = _find_dist_info(found, name, version)
+    named = {member.name: member for member in found}
+
+    def text(file: str) -> bytes:
+        member = named.get(f"{dist_info}/{file}")
+        if member is None:
+            raise corrupt(f"has no {dist_info}/{file}")
+        if member.size > _LONGEST_TEXT:
+            raise corrupt(f"has a {dist_info}/{file} of {member.size} bytes")
+        return b"".join(members.content(descriptor, member))
+
+    requires_python = _read_metadata(text("METADATA"), name, version)
+    _check_format(text("WHEEL"))
+    files = _check_files(descriptor, found, _read_record(text("RECORD")), dist_info)
+    return Wheel(
+        path=path,
+        sha256=sha256,
+        size=os.fstat(descriptor).st_size,
+        name=name,
+        version=version,
+        tags=tags,
+        requires_python=requires_python,
+        dist_info=dist_info,
+        files=files,
+    )
+
+
+def _parse_name(file_name: str) -> tuple[str, str, frozenset[str]]:
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    try:
+        name, version, _build, tags = parse_wheel_filename(file_name)
+    except InvalidWheelFilename as fault:
+        raise ZipError(Fault("wheel-name", "is not how a wheel is named")) from fault
+    return str(name), str(version), frozenset(map(str, tags))
+
+
+def _find_dist_info(found: Sequence[Member], name: str, version: str) -> str:
+    """The wheel's one `.dist-info` folder, which bears its name."""
+    from packaging.utils import canonicalize_name, canonicalize_version
+
+    tops = {member.name.partition("/")[0] for member in found if "/" in member.name}
+    infos = sorted(top for top in tops if top.endswith(".dist-info"))
+    if len(infos) != 1:
+        raise corrupt(f"has {len(infos)} .dist-info folders instead of one")
+    own_name, _, own_version = infos[0].removesuffix(".dist-info").partition("-")
+    if canonicalize_name(own_name) != name or canonicalize_version(
+        own_version.replace("_", "-")
+    ) != canonicalize_version(version):
+        raise corrupt(f"holds {infos[0]}, which is another distribution's")
+    for top in sorted(tops):
+        if top.endswith(".data"):
+            _check_schemes(found, top)
+    return infos[0]
+
+
+def _check_schemes(found: Sequence[Member], top: str) -> None:
+    for member in found:
+        if member.name.startswith(top + "/"):
+            scheme = member.name.split("/")[1]
+            if scheme not in SCHEMES:
+                raise corrupt(f"has files for {scheme!r}, which is no place to install to")
+
+
+def _read_metadata(metadata: bytes, name: str, version: str) -> str | None:
+    """Requires-Python; name and version are those of the file's name."""
+    from packaging.metadata import parse_email
+    from packaging.utils import canonicalize_name, canonicalize_version
+
+    raw, _ = parse_email(metadata)
+    if canonicalize_name(raw.get("name", "")) != name:
+        raise corrupt(f"calls itself {raw.get('name', 'nothing')} in its metadata")
+    if canonicalize_version(raw.get("version", "")) != canonicalize_version(version):
+        raise corrupt(f"says it is version {raw.get('version', '')!r} in its metadata")
+    return raw.get("requires_python")
+
+
+def _check_format(text: bytes) -> None:
+    match = re.search(rb"^Wheel-Version:\s*(\d+)\.", text, re.MULTILINE | re.IGNORECASE)
+    if match is None:
+        raise corrupt("does not say which Wheel-Version it follows")
+    if match[1] != b"1":
+        raise ZipError(
+            Fault("wheel-unsupported", f"follows Wheel-Version {match[1].decode()}, not 1")
+        )
+
+
+def _read_record(text: bytes) -> Mapping[str, tuple[str, str]]:
+    """Of each path in RECORD its hash ("sha256=...", or empty) and its size (or empty)."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text.decode(), newline="")) if row]
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise corrupt("has a RECORD that can't be read") from fault
+    if any(len(row) != 3 for row in rows):
+        raise corrupt("has a RECORD whose rows are not path, hash and size")
+    return {path: (digest, size) for path, digest, size in rows}
+
+
+def _check_files(
+    descriptor: int,
+    found: Sequence[Member],
+    record: Mapping[str, tuple[str, str]],
+    dist_info: str,
+) -> tuple[WheelFile, ...]:
+    """Inflates every file, once. "Installation will fail if any file in the archive is not both
+    mentioned and correctly hashed in RECORD", says the specification; a mention without a hash is
+    let pass, as every installer does."""
+    unsigned = {f"{dist_info}/{file}" for file in SIGNATURES}
+    faults: list[Fault] = []
+    files = []
+    for member in found:
+        promised, size = (
+            ("", "") if member.name in unsigned else record.get(member.name, (None, ""))
+        )
+        try:
+            sha256 = _check_file(descriptor, member, promised, size)
+        except ZipError as bad:
+            faults.extend(bad.faults)
+            continue
+        files.append(WheelFile(**_fields(member), sha256=sha256))
+    if faults:
+        raise ZipError(*faults)
+    return tuple(files)
+
+
+def _check_file(descriptor: int, member: Member, promised: str | None, size: str) -> str:
+    if promised is None:
+        raise corrupt(f"holds {member.name}, which its RECORD does not mention")
+    if size and size != str(member.size):
+        raise corrupt(f"holds {member.size} bytes of {member.name}; its RECORD says {size}")
+    algorithm, _, digest = promised.partition("=")
+    ours = hashlib.sha256()
+    theirs = ours
+    if algorithm not in ("", "sha256"):
+        # Weaker ones are not allowed ("sha256 or better"); shake's digests have no length.
+        if algorithm not in ("sha384", "sha512"):
+            raise corrupt(f"has a RECORD that hashes by {algorithm}")
+        theirs = hashlib.new(algorithm)
+    for chunk in members.content(descriptor, member):
+        ours.update(chunk)
+        if theirs is not ours:
+            theirs.update(chunk)
+    if promised and _base64(theirs.digest()) != digest.rstrip("="):
+        raise corrupt(f"is damaged: {member.name} is not what its RECORD says")
+    return ours.hexdigest()
+
+
+def _base64(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+# --- the proof on disk -----------------------------------------------------------------------
+
+_MEMBER: Final = (
+    "name",
+    "executable",
+    "deflated",
+    "crc",
+    "compressed_size",
+    "size",
+    "offset",
+)
+_TEXTS: Final = ("sha256", "size", "name", "version", "requires_python", "dist_info")
+
+
+def _fields(member: Member) -> dict[str, Any]:
+    return {field: getattr(member, field) for field in _MEMBER}
+
+
+def _to_json(wheel: Wheel) -> dict[str, object]:
+    return {
+        "schema": _SCHEMA,
+        "file": os.path.basename(wheel.path),
+        "tags": sorted(wheel.tags),
+        "files": [[*_fields(file).values(), file.sha256] for file in wheel.files],
+        **{field: getattr(wheel, field) for field in _TEXTS},
+    }
+
+
+def _from_json(document: dict[str, Any], home: Path) -> Wheel:
+    return Wheel(
+        path=str(home / document["file"]),
+        tags=frozenset(document["tags"]),
+        files=tuple(
+            WheelFile(**dict(zip((*_MEMBER, "sha256"), fields, strict=True)))
+            for fields in document["files"]
+        ),
+        **{field: document[field] for field in _TEXTS},
+    )

@@ -1,0 +1,286 @@
+"""From a Draft to a Function, or to every reason against it; the same checks for every reader."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Final
+
+from bundler.config.declared import Draft, nearest
+from bundler.config.located import shortened
+from bundler.config.look import Kind, Look
+from bundler.model import (
+    Architecture,
+    Diagnostic,
+    Function,
+    Handler,
+    Language,
+    Location,
+    Method,
+    NotBuilt,
+    RelPath,
+    Runtime,
+    error,
+    warning,
+)
+from bundler.runtimes import ARCHITECTURES, DEPRECATED, RUNTIMES
+
+JAVASCRIPT: Final = (".js", ".mjs", ".cjs")
+TYPESCRIPT: Final = (".ts", ".tsx", ".mts", ".cts", ".jsx")
+"""What Node.js of any runtime does not load as it is."""
+PYTHON: Final = (".py", "/__init__.py")
+ARCHIVES: Final = (".zip", ".jar")
+
+OUTPUTS: Final = frozenset(
+    {".aws-sam", ".build", ".esbuild", ".webpack", "build", "dist", "out", "output", "target"}
+)
+"""Names that compilers' and bundlers' output folders go by."""
+
+OTHERS: Final = (
+    ("provided", "a custom runtime"),
+    ("java", "Java"),
+    ("dotnet", ".NET"),
+    ("go", "Go"),
+    ("ruby", "Ruby"),
+)
+
+OF_LANGUAGE: Final = {
+    "bundle": Language.JAVASCRIPT,
+    "esbuild": Language.JAVASCRIPT,
+    "requirements": Language.PYTHON,
+    "resolver": Language.PYTHON,
+    "without": Language.PYTHON,
+}
+"""Settings that mean something for one language alone."""
+
+
+def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | NotBuilt:
+    """The function, or every reason against it: to skip, else to refuse, else why it failed."""
+    if any(draft.told(status) for status in ("skipped", "refused")):
+        return _not_built(draft)
+    runtime = _runtime(draft)
+    architecture = _architecture(draft)
+    code_kind = _code(draft, look, allow)
+    _requirements(draft, look)
+    if draft.handler is None and "handler" not in draft.reasons:
+        hint = _missing_hint("handler")
+        draft.failed("handler", error("no-handler", "no handler is set", draft.where, hint))
+    handler = _handler(draft, look, runtime, code_kind) if runtime and code_kind else None
+    method = _method(draft, look, runtime, handler) if runtime and handler else None
+    if draft.reasons or not (runtime and architecture and handler and method and draft.handler):
+        return _not_built(draft)
+    bundled = method is Method.ESBUILD
+    return Function(
+        name=draft.name,
+        runtime=runtime,
+        architecture=architecture,
+        handler=handler,
+        method=method,
+        code=draft.code.value,
+        exclude=draft.exclude or (),
+        layers=bool(draft.layers),
+        allow=allow,
+        entry_points=(draft.entry_points or ()) if bundled else (),
+        esbuild=tuple(sorted(draft.esbuild.items())) if bundled else (),
+        requirements=draft.requirements.value if draft.requirements else None,
+        resolver=draft.resolver,
+        without=draft.without or (),
+        where=draft.where,
+        handler_where=draft.handler.where,
+        notes=tuple(draft.notes),
+    )
+
+
+def _not_built(draft: Draft) -> NotBuilt:
+    status = next(filter(draft.told, ("skipped", "refused")), "failed")
+    told = draft.told(status)
+    return NotBuilt(name=draft.name, status=status, diagnostics=told, where=draft.where)
+
+
+def _missing_hint(setting: str) -> str:
+    return f"set it there, or in lambdad.toml: [functions.NAME] {setting} = ..."
+
+
+def _runtime(draft: Draft) -> Runtime | None:
+    if draft.runtime is None:
+        if "runtime" not in draft.reasons:
+            message = "no runtime is set"
+            hint = _missing_hint("runtime")
+            draft.failed("runtime", error("no-runtime", message, draft.where, hint))
+        return None
+    name, where = draft.runtime.value, draft.runtime.where
+    runtime = RUNTIMES.get(name)
+    if runtime is None:
+        draft.because("runtime", "refused", _unsupported(name, where))
+        return None
+    for setting, language in OF_LANGUAGE.items():
+        if setting in draft.own and language is not runtime.language:
+            message = f"{setting} means nothing for {name}"
+            draft.failed(
+                setting, error("misplaced-option", message, draft.own[setting], "remove it")
+            )
+    if name in DEPRECATED:
+        message = f"AWS no longer supports {name}"
+        hint = "it still builds; move to a newer runtime"
+        draft.notes.append(warning("deprecated-runtime", message, where, hint))
+    return runtime
+
+
+def _unsupported(name: str, where: Location) -> Diagnostic:
+    for prefix, language in OTHERS:
+        if name.startswith(prefix):
+            message = f"{shortened(name)} is {language}; lambdad builds Python and JavaScript"
+            hint = "build it with its own tools, and say skip = true in lambdad.toml"
+            return error("unsupported-runtime", message, where, hint)
+    guess = nearest(name, RUNTIMES)
+    newest = [runtime.name for runtime in RUNTIMES.values() if runtime.name not in DEPRECATED]
+    hint = f"did you mean {guess}?" if guess else f"lambdad builds {', '.join(newest)}"
+    return error("unknown-runtime", f'unknown runtime "{shortened(name)}"', where, hint)
+
+
+def _architecture(draft: Draft) -> Architecture | None:
+    if draft.architecture is None:
+        return Architecture.X86_64  # Lambda's default
+    name = draft.architecture.value
+    if name not in ARCHITECTURES:
+        message = f'unknown architecture "{shortened(name)}"'
+        hint = "Lambda has x86_64 and arm64"
+        where = draft.architecture.where
+        draft.failed("architecture", error("unknown-architecture", message, where, hint))
+    return ARCHITECTURES.get(name)
+
+
+def _code(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Kind | None:
+    path, where = draft.code.value, draft.code.where
+    shown = shortened(path)
+    if path.endswith(ARCHIVES):
+        draft.skipped("code", "ready-archive", f"{shown} is an archive: ready as it is", where)
+        return None
+    kind = look.kind(path)
+    if kind is None and OUTPUTS.intersection(path.split("/")):
+        draft.because("code", "refused", _no_output(shown, where))
+    elif kind is None:
+        message = f"there is no {shown}"
+        hint = "the path starts at the folder of the file that says it"
+        draft.failed("code", error("missing-code", message, where, hint))
+    elif not look.inside(path, allow):
+        message = f"{shown} lies outside the repository"
+        hint = f'if that is meant, say so in lambdad.toml: allow = ["{shown}"]'
+        draft.failed("code", error("outside-code", message, where, hint))
+        return None
+    return kind
+
+
+def _no_output(shown: str, where: Location) -> Diagnostic:
+    message = f"there is no {shown}: it looks like the output of a compiler that has not run"
+    hint = "run the compiler first, or name the sources and let lambdad bundle them"
+    return error("missing-output", message, where, hint)
+
+
+def _requirements(draft: Draft, look: Look) -> None:
+    said = draft.requirements
+    if said is not None and look.kind(said.value) != "file":
+        message = f"there is no file {shortened(said.value)}"
+        hint = "the path starts at the project's folder"
+        draft.failed("requirements", error("missing-requirements", message, said.where, hint))
+
+
+def _handler(draft: Draft, look: Look, runtime: Runtime, code_kind: Kind) -> Handler | None:
+    if draft.handler is None:
+        return None
+    text, where = draft.handler.value, draft.handler.where
+    code = draft.code.value
+    program = posixpath.normpath(text)
+    stem = posixpath.splitext(posixpath.basename(code))[0]
+    handler = parse_handler(text, runtime.language)
+    if _is_program(draft, look, program, code_kind, handler):
+        return Handler(text, program, None)
+    if handler is None:
+        example = (
+            "path/file.function" if runtime.language is Language.JAVASCRIPT else "mod.function"
+        )
+        message = f'"{shortened(text)}" names no handler'
+        hint = f"write it as {example}, within the code folder"
+        draft.failed("handler", error("bad-handler", message, where, hint))
+    elif code_kind == "file" and handler.module != stem:
+        message = f'"{shortened(text)}" is not in {shortened(code)}, which is all of the code'
+        draft.failed("handler", error("bad-handler", message, where, f"write {stem}.FUNCTION"))
+        return None
+    return handler
+
+
+def _is_program(
+    draft: Draft, look: Look, program: str, code_kind: Kind, handler: Handler | None
+) -> bool:
+    """An executable such as run.sh, for a layer or a wrapper script to start."""
+    if program.startswith(("/", "..")):
+        return False
+    code = draft.code.value
+    if code_kind == "file":
+        there = posixpath.basename(code) == program
+    else:
+        there = look.kind(_below(code, program)) == "file"
+    if not there or draft.wrapped or handler is None:
+        return there
+    # app.py is the function "py" of the module app, wherever the module is there too.
+    endings = (*JAVASCRIPT, *TYPESCRIPT, *PYTHON)
+    return not program.endswith(endings) and not look.first_file(
+        _below(code, handler.module) + ending for ending in endings
+    )
+
+
+def _below(folder: RelPath, name: str) -> RelPath:
+    return name if folder == "." else f"{folder}/{name}"
+
+
+def parse_handler(text: str, language: Language) -> Handler | None:
+    """The setting's parts, as Lambda's runtimes take it apart; None: it has none.
+
+    Python: the last dot ends the module, dots before it are folders too. Node.js: the first dot
+    of the last path component ends the module, dots after it go into the exported object.
+    """
+    if language is Language.PYTHON:
+        module, _, export = text.rpartition(".")
+        module = module.replace(".", "/")
+        absolute = False
+    else:
+        folder, slash, name = text.rpartition("/")
+        file, _, export = name.partition(".")
+        module = folder + slash + file if file else ""
+        absolute = module.startswith("/opt/")  # where layers lie
+        module = module.removeprefix("./").removeprefix("/" if absolute else "")
+    parts = module.split("/")
+    if not export or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+        return None
+    return Handler(text, f"/{module}" if absolute else module, export)
+
+
+def _method(draft: Draft, look: Look, runtime: Runtime, handler: Handler) -> Method | None:
+    if runtime.language is Language.PYTHON:
+        return Method.PYTHON
+    bundle = draft.bundle
+    if bundle is None:
+        bundle = _needs_bundling(draft, look, handler)
+    if "esbuild" in draft.own and not bundle:
+        message = "esbuild has no part in a function that is not bundled"
+        where = draft.own["esbuild"]
+        hint = "add bundle = true, or remove it"
+        draft.failed("esbuild", error("misplaced-option", message, where, hint))
+    return Method.ESBUILD if bundle else Method.NODE
+
+
+def _needs_bundling(draft: Draft, look: Look, handler: Handler) -> bool:
+    code = draft.code.value
+    if look.kind(code) == "file":
+        return code.endswith(TYPESCRIPT)
+    if handler.export is None or handler.module.startswith("/"):
+        return False
+    module = _below(code, handler.module)
+    if look.first_file(module + ending for ending in JAVASCRIPT):
+        return False
+    if look.first_file(module + ending for ending in TYPESCRIPT):
+        return True
+    top = handler.module.partition("/")[0]
+    if draft.handler and top in OUTPUTS and look.kind(_below(code, top)) is None:
+        shown = shortened(_below(code, top))
+        draft.because("handler", "refused", _no_output(shown, draft.handler.where))
+    return False

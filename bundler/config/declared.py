@@ -1,0 +1,90 @@
+"""What a reader found of a function, not checked yet.
+
+A reader fills a Draft: settings with their places, and for what it could not read a reason, kept
+under the setting's name in lambdad.toml, so that whoever sets it there is rid of the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from bundler.model import Diagnostic, Location, OptionValue, RelPath, Severity
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Generic[T]):
+    """A setting's value, and where it stands."""
+
+    value: T
+    where: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a function is not built as declared."""
+
+    status: str
+    """As in NotBuilt."""
+    diagnostic: Diagnostic
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    name: str
+    where: Location
+    code: Said[RelPath]
+    handler: Said[str] | None = None
+    runtime: Said[str] | None = None
+    architecture: Said[str] | None = None
+    bundle: bool | None = None
+    """JavaScript; None: only what Node.js can't load as it is."""
+    wrapped: bool = False
+    """AWS_LAMBDA_EXEC_WRAPPER is set: a program of the user's starts the handler."""
+    layers: bool | None = None
+    exclude: tuple[str, ...] | None = None
+    entry_points: tuple[str, ...] | None = None
+    esbuild: dict[str, OptionValue] = field(default_factory=dict)
+    requirements: Said[RelPath] | None = None
+    resolver: str | None = None
+    without: tuple[str, ...] | None = None
+    own: dict[str, Location] = field(default_factory=dict)
+    """What lambdad.toml says for this function by name."""
+    reasons: dict[str, list[Reason]] = field(default_factory=dict)
+    notes: list[Diagnostic] = field(default_factory=list)
+
+    def because(self, setting: str, status: str, diagnostic: Diagnostic) -> None:
+        self.reasons.setdefault(setting, []).append(Reason(status, diagnostic))
+
+    def told(self, status: str) -> tuple[Diagnostic, ...]:
+        """Why it is of that status, if it is."""
+        reasons = [reason for several in self.reasons.values() for reason in several]
+        return tuple(reason.diagnostic for reason in reasons if reason.status == status)
+
+    def failed(self, setting: str, diagnostic: Diagnostic) -> None:
+        self.because(setting, "failed", diagnostic)
+
+    def skipped(self, setting: str, code: str, message: str, where: Location) -> None:
+        diagnostic = Diagnostic(code=code, severity=Severity.INFO, message=message, where=where)
+        self.because(setting, "skipped", diagnostic)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a reader made of a file and those it leads to."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    parameters: set[str] = field(default_factory=set)
+    """Declared, so that one given by mistake can be told."""
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known name that was likely meant."""
+    import difflib
+
+    matches = difflib.get_close_matches(name[:100], known, n=1)
+    return matches[0] if matches else None

@@ -1,0 +1,54 @@
+"""Starts esbuild: as a service where its protocol holds, else as a command for each build."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Final
+
+from bundler.esbuild import binary
+from bundler.esbuild.engine import Esbuild, EsbuildGone, Job
+from bundler.esbuild.oneshot import OneShot
+from bundler.esbuild.service import Service
+from bundler.workshop import Workshop
+
+_SOURCE: Final = "export const answer: number = 6 * 7\n"
+_GOLDEN: Final = b"// golden.ts\nvar answer = 6 * 7;\nexport {\n  answer\n};\n"
+
+
+def start(workshop: Workshop, *, own: bool = True) -> Esbuild:
+    """esbuild, ready to build; close() it. `own` as in binary.find, whose errors this raises."""
+    path = binary.find(workshop, own=own)
+    try:
+        service = Service(path, binary.VERSION)
+    except EsbuildGone as fault:
+        workshop.say(f"esbuild's service does not start ({fault}); running it once per build")
+        return OneShot(path, workshop.environ)
+    if fault := prove(service):
+        service.close()
+        workshop.say(f"esbuild's service can't be used ({fault}); running it once per build")
+        return OneShot(path, workshop.environ)
+    return service
+
+
+def prove(esbuild: Esbuild) -> str | None:
+    """Builds one known file: None if all of the answer is as expected, else what is not."""
+    with tempfile.TemporaryDirectory(prefix="lambdad-golden-") as folder:
+        with open(f"{folder}/golden.ts", "w", encoding="utf-8") as file:
+            file.write(_SOURCE)
+        job = Job(
+            entries=(("golden", f"{folder}/golden.ts"),),
+            flags=("--bundle", "--format=esm", "--platform=node"),
+            folder=folder,
+            out_folder=folder,
+        )
+        try:
+            output = esbuild.build(job)
+        except (EsbuildGone, ValueError, LookupError, TypeError) as fault:
+            return f"{type(fault).__name__}: {fault}"
+    if output.errors or output.warnings:
+        return (output.errors or output.warnings)[0].text
+    if dict(output.files) != {"golden.js": _GOLDEN}:
+        return "it gave another output than it should"
+    if output.metafile.get("outputs", {}).get("golden.js", {}).get("exports") != ["answer"]:
+        return "its metafile is not as it should be"
+    return None

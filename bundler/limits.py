@@ -1,0 +1,64 @@
+"""How large Lambda lets a function be.
+
+Source: AWS Lambda Developer Guide, "Lambda quotas": 50 MB zipped for an upload through the API,
+250 MB unzipped with all layers; the service's own messages say 262,144,000 bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from bundler.archive import ArchiveSummary
+from bundler.model import Contents, Diagnostic, error, warning
+
+UNZIPPED: Final = 262_144_000
+ZIPPED: Final = 52_428_800
+
+_MIB: Final = 1 << 20
+_LISTED: Final = 8
+
+
+def judge(contents: Contents, summary: ArchiveSummary) -> tuple[Diagnostic, ...]:
+    """The error `too-large`, or the warning `large-zip`, or nothing."""
+    if summary.unzipped_size > UNZIPPED:
+        largest = ", ".join(
+            f"{name} {size / _MIB:.1f} MB"
+            for name, size in _by_package(contents).most_common(_LISTED)
+        )
+        return (
+            error(
+                "too-large",
+                f"unzipped it is {summary.unzipped_size / _MIB:.1f} MB, and Lambda takes 250 MB; "
+                f"the largest are {largest}",
+                hint="leave out what the runtime or a layer has, exclude files, "
+                "or deploy it as a container image",
+            ),
+        )
+    if summary.size > ZIPPED:
+        return (
+            warning(
+                "large-zip",
+                f"the zip is {summary.size / _MIB:.1f} MB; above 50 MB it must go through S3",
+                hint="upload it to a bucket first, as sam deploy does",
+            ),
+        )
+    return ()
+
+
+def _by_package(contents: Contents) -> Counter[str]:
+    """Bytes unzipped, by folder: a Python package, an npm package, a folder of own code."""
+    sizes: Counter[str] = Counter()
+    for entry in contents.own:
+        sizes[_package(entry.name)] += len(entry.content)
+    if contents.dependencies is not None:
+        for record in contents.dependencies.records:
+            sizes[_package(record.name)] += record.size
+    return sizes
+
+
+def _package(name: str) -> str:
+    parts = name.split("/")
+    if parts[0] != "node_modules" or len(parts) < 3:
+        return parts[0]
+    return "/".join(parts[1:3]) if parts[1].startswith("@") else parts[1]

@@ -1,0 +1,260 @@
+"""The production set: what package.json's dependencies come to, in what is installed.
+
+With npm's lock every package must lie where the lock puts it, in its version, and what the lock
+does not know is not taken; so the set is the same on every machine. Without, what is installed
+decides. Peers are taken where they are installed, devDependencies only as somebody's dependency.
+"""
+
+from __future__ import annotations
+
+import enum
+import posixpath
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bundler.model import Architecture, Diagnostic, Location, error, warning
+from bundler.npm import target
+from bundler.npm.installed import MODULES, Found, Ground
+from bundler.npm.installer import Installer
+from bundler.npm.lock import Lock, Locked
+from bundler.npm.manifest import Manifest
+
+SHOWN: Final = 8
+"""Names in a message; more are counted."""
+
+
+class Need(enum.Enum):
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    IF_THERE = "if-there"
+    """Peers, and what a package carries itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """That a package, or own code, gets another by a name."""
+
+    name: str
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    edges: Mapping[str, tuple[Edge, ...]]
+    """Of each real folder of the set, own code's included: sorted by name."""
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(slots=True)
+class _Search:
+    ground: Ground
+    code: str
+    declared: Manifest
+    lock: Lock | None
+    architecture: Architecture
+    edges: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    """Names that are not installed, by who asks for them; "" is own code."""
+    outdated: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    """The target's variants that are not installed."""
+    gone: list[str] = field(default_factory=list)
+    """Optional packages that the lock has and the installation has not."""
+
+
+def find(
+    ground: Ground,
+    code: str,
+    declared: Manifest,
+    installer: Installer,
+    lock: Lock | None,
+    architecture: Architecture,
+) -> Production:
+    """Everything that own code in the real folder `code` can reach; faults are diagnostics.
+
+    Raises ProjectError `bad-package-json`.
+    """
+    search = _Search(ground, code, declared, lock, architecture)
+    waiting = deque([(code, declared)])
+    while waiting:
+        folder, manifest = waiting.popleft()
+        if folder in search.edges:
+            continue
+        edges = tuple(_edges(search, folder, manifest))
+        search.edges[folder] = edges
+        waiting.extend((edge.found.folder, edge.found.manifest) for edge in edges)
+    return Production(search.edges, tuple(_diagnostics(search, installer)))
+
+
+def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
+    for name, need in sorted(needs(manifest).items()):
+        found = search.ground.find(name, folder)
+        if found is None:
+            _note_absent(search, folder, manifest, name, need)
+        elif not target.fits(
+            found.manifest.os, found.manifest.cpu, found.manifest.libc, search.architecture
+        ):
+            if need is Need.REQUIRED:
+                search.foreign.append(f"{name} {found.manifest.version}".strip())
+        elif _agrees(search, name, found, need):
+            yield Edge(name, found)
+
+
+def needs(manifest: Manifest) -> dict[str, Need]:
+    """What a package asks for at run time; the stronger need wins."""
+    return {
+        **dict.fromkeys((*manifest.peers, *manifest.bundled), Need.IF_THERE),
+        **dict.fromkeys(manifest.dependencies, Need.REQUIRED),
+        **dict.fromkeys(manifest.optional, Need.OPTIONAL),
+    }
+
+
+def _agrees(search: _Search, name: str, found: Found, need: Need) -> bool:
+    """Whether the package is taken: with a lock only if the lock put it there."""
+    if search.lock is None:
+        return True
+    key = posixpath.relpath(f"{found.home}/{MODULES}/{name}", search.lock.folder)
+    locked = search.lock.packages.get(key)
+    shown = f"{name} {found.manifest.version}".strip()
+    if locked is None:
+        if need is Need.REQUIRED:
+            search.outdated.append(f"{shown} (not in the lock)")
+        return need is Need.REQUIRED
+    if locked.version is not None and locked.version != found.manifest.version:
+        search.outdated.append(f"{shown} (the lock says {locked.version})")
+    return True
+
+
+def _note_absent(
+    search: _Search, folder: str, manifest: Manifest, name: str, need: Need
+) -> None:
+    asker = "" if folder == search.code else manifest.name
+    if need is Need.REQUIRED:
+        search.missing.setdefault(asker, []).append(name)
+    elif need is Need.OPTIONAL:
+        locked = _locked(search, folder, name)
+        if _is_variant(name, locked):
+            if _fits_target(name, locked, search.architecture):
+                search.lacking.append(name)
+        elif locked is not None:
+            search.gone.append(name)
+
+
+def _locked(search: _Search, folder: str, name: str) -> Locked | None:
+    """What the lock has for `name`, as asked for from that folder."""
+    if search.lock is None:
+        return None
+    for home in search.ground.above(folder):
+        key = posixpath.relpath(f"{home}/{MODULES}/{name}", search.lock.folder)
+        if key in search.lock.packages:
+            return search.lock.packages[key]
+    return None
+
+
+def _is_variant(name: str, locked: Locked | None) -> bool:
+    """Whether the package is for some machines only."""
+    if locked is not None and (locked.os or locked.cpu or locked.libc):
+        return True
+    return any(target.fits_by_name(name, architecture) for architecture in Architecture)
+
+
+def _fits_target(name: str, locked: Locked | None, architecture: Architecture) -> bool:
+    if locked is None or not (locked.os or locked.cpu):
+        return target.fits_by_name(name, architecture)
+    if not locked.libc and target.says_musl(name):
+        return False
+    return target.fits(locked.os, locked.cpu, locked.libc, architecture)
+
+
+# --- what is told ----------------------------------------------------------------------------
+
+
+def _diagnostics(search: _Search, installer: Installer) -> Iterator[Diagnostic]:
+    ground, declared, path = search.ground, search.declared, search.declared.path
+    yield from ground.faults.values()
+    again = f"run `{installer.command}` in {_shown_folder(ground, installer.folder)}"
+    stale = None if search.lock is None else _stale_names(search)
+    if stale:
+        assert search.lock is not None
+        yield error(
+            "lock-outdated",
+            f"{search.lock.path} was made for another {path}: {_some(stale)} changed since",
+            _where(declared, stale),
+            f"run `npm install` in {_shown_folder(ground, installer.folder)}, and commit the lock",
+        )
+    if search.missing:
+        own = search.missing.get("", [])
+        below = [
+            f"{name} (for {asker})" if asker else name
+            for asker, names in search.missing.items()
+            for name in names
+            if asker or name not in (stale or ())
+        ]
+        if below:
+            hint = again
+            if installer.plug_and_play:
+                hint = f"set `nodeLinker: node-modules` in .yarnrc.yml, then {again}"
+            yield error(
+                "not-installed",
+                f"dependencies of {path} are not installed: {_some(below)}",
+                _where(declared, own),
+                hint,
+            )
+    if search.outdated and not stale:
+        assert search.lock is not None
+        yield error(
+            "install-outdated",
+            f"what is installed is not what {search.lock.path} says: {_some(search.outdated)}",
+            Location(search.lock.path),
+            again,
+        )
+    cpu = f"{target.OS} on {target.CPU[search.architecture]}"
+    if search.foreign or search.lacking:
+        what = [
+            *(f"{name} is for other machines" for name in search.foreign),
+            *(f"{name} is not installed" for name in search.lacking),
+        ]
+        yield error(
+            "native-platform",
+            f"the function runs on {cpu}, but {_some(what)}",
+            Location(path),
+            f"{installer.command_for(search.architecture)} in "
+            f"{_shown_folder(ground, installer.folder)}",
+        )
+    if search.gone:
+        yield warning(
+            "optional-missing",
+            f"optional dependencies in the lock are not installed: {_some(search.gone)}",
+            Location(path),
+            f"the zip is another where they are; {again}",
+        )
+
+
+def _stale_names(search: _Search) -> list[str]:
+    """Dependencies that the lock does not have, or has as they were wanted before."""
+    assert search.lock is not None
+    wanted = {**search.declared.dependencies, **search.declared.optional}
+    own = posixpath.relpath(search.code, search.lock.folder)
+    entry = search.lock.packages.get("" if own == "." else own)
+    if search.lock.complete and entry is not None:
+        return sorted(name for name, spec in wanted.items() if entry.wants.get(name) != spec)
+    return sorted(name for name in wanted if f"{MODULES}/{name}" not in search.lock.packages)
+
+
+def _where(declared: Manifest, names: Sequence[str]) -> Location:
+    lines = [declared.lines[name] for name in names if name in declared.lines]
+    return Location(declared.path, min(lines) if lines else None)
+
+
+def _shown_folder(ground: Ground, folder: str) -> str:
+    relative = ground.relative(folder)
+    return "the project's folder" if relative == "." else relative
+
+
+def _some(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

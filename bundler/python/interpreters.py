@@ -1,0 +1,106 @@
+"""Python interpreters of this machine, found without trusting their names."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from bundler import tools
+from bundler.model import BundlerError
+
+Version = tuple[int, int]
+
+PIP_RUNS_SINCE: Final[Version] = (3, 10)
+"""Our pip can run under interpreters from here on; older ones have to bring their own."""
+
+
+def find(version: Version, environ: Mapping[str, str]) -> str | None:
+    """An interpreter of that version: ours, one on PATH, one of pyenv's, one of uv's; or None."""
+    if sys.version_info[:2] == version:
+        return sys.executable
+    places = tuple(environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
+    return _find(version, *places)
+
+
+@functools.lru_cache(maxsize=64)
+def _find(version: Version, path: str, pyenv: str, home: str) -> str | None:
+    environ = {"PATH": path, "HOME": home, "LC_ALL": "C.UTF-8"}
+    for candidate in _candidates(version, path, pyenv, home, environ):
+        if _probe(candidate, environ) == version:
+            return candidate
+    return None
+
+
+def _candidates(
+    version: Version, path: str, pyenv: str, home: str, environ: Mapping[str, str]
+) -> Iterator[str]:
+    name = f"python{version[0]}.{version[1]}"
+    for folder in path.split(os.pathsep):
+        if found := shutil.which(name, path=folder):
+            yield found
+    versions = os.path.join(pyenv or os.path.join(home, ".pyenv"), "versions")
+    pattern = re.compile(rf"{version[0]}\.{version[1]}\.(\d+)")
+    if os.path.isdir(versions):
+        patches = [found for entry in os.listdir(versions) if (found := pattern.fullmatch(entry))]
+        for found_patch in sorted(patches, key=lambda found: -int(found[1])):
+            yield os.path.join(versions, found_patch[0], "bin", "python")
+    import uv
+
+    arguments = ["python", "find", "--managed-python", "--no-python-downloads", "--no-config"]
+    answer = tools.run(
+        [uv.find_uv_bin(), *arguments, f"{version[0]}.{version[1]}"],
+        cwd=tempfile.gettempdir(),
+        environ=environ,
+        timeout_s=30,
+    )
+    if answer.code == 0:
+        yield answer.stdout.strip()
+
+
+def _probe(python: str, environ: Mapping[str, str]) -> Version | None:
+    """The version it says it is; None for a shim that leads nowhere."""
+    script = "import sys; print(*sys.version_info[:2])"
+    try:
+        answer = tools.run(
+            [python, "-I", "-c", script], cwd=tempfile.gettempdir(), environ=environ, timeout_s=30
+        )
+    except BundlerError:
+        return None
+    parts = answer.stdout.split()
+    if answer.code or len(parts) != 2:
+        return None
+    return int(parts[0]), int(parts[1])
+
+
+def pip(python: str, version: Version) -> list[str]:
+    """The command line of pip under that interpreter."""
+    if python == sys.executable:
+        return [python, "-m", "pip"]
+    if version >= PIP_RUNS_SINCE:
+        return [sys.executable, "-m", "pip", "--python", python]
+    return [python, "-m", "pip"]
+
+
+def pip_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """For pip: the user's settings, but nothing that asks questions or leads to other modules."""
+    chosen = {name: value for name, value in environ.items() if name not in _MISLEADING}
+    chosen |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_NO_COLOR": "1"}
+    return chosen | {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+_MISLEADING: Final = frozenset(
+    {
+        "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONDEVMODE",
+        "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_LOG",
+        "PIP_PLATFORM", "PIP_PYTHON", "PIP_PYTHON_VERSION", "PIP_ABI", "PIP_IMPLEMENTATION",
+        "PIP_QUIET", "PIP_VERBOSE", "PIP_DEST", "PIP_REQUIREMENT", "PIP_CONSTRAINT",
+        "PIP_DRY_RUN", "PIP_REPORT",
+    }
+)  # fmt: skip
+"""PIP_CONSTRAINT, too: what a build installs is the project's alone to decide."""

@@ -1,0 +1,193 @@
+"""Wheels into a dependency segment: which of their files land where, each copied as it is packed.
+
+The rules are the "Binary distribution format" of the Python Packaging User Guide: a wheel unpacks
+into site-packages, and so do `*.data/purelib` and `*.data/platlib`. Left out is what a zip that
+nobody installs to has no use for:
+
+- `*.data/{scripts,headers,data}`, which belong outside of site-packages;
+- of `*.dist-info`, RECORD with its signatures, which would no longer be true, and what an
+  installer adds ("Recording installed projects"), if a wheel should bring it along;
+- `__pycache__`: the sources get another time, so Python would not take it ("Cached bytecode
+  invalidation", PEP 3147 and 552), and Lambda's folder can't be written to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bundler import archive, segments
+from bundler.model import Contents, Diagnostic, Entry, InputSet, Segment, warning
+from bundler.python import wheel as wheels_
+from bundler.python.wheel import Wheel, WheelFile
+from bundler.segments import Spliced
+from bundler.store import Store, write_atomic
+
+INSTALLED: Final = frozenset({*wheels_.SIGNATURES, "INSTALLER", "REQUESTED", "direct_url.json"})
+"""Files of `.dist-info` that describe an installation, not the distribution."""
+
+_SHOWN: Final = 3
+"""Names that a warning spells out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    parts: tuple[Spliced, ...]
+    """Sorted by name, none of them in another's way."""
+    owners: tuple[str, ...]
+    """Of each part, the normalised name of its distribution."""
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def install_plan(wheels: Iterable[Wheel]) -> Plan:
+    """What the wheels' files are in the zip; the order of `wheels` decides nothing.
+
+    The same path in two wheels is one file if the contents agree. Else the distribution that comes
+    first by name has it, with the warning `dependency-overlap`; so too where one has a file and
+    the other a folder.
+    """
+    taken: dict[str, tuple[Wheel, WheelFile]] = {}
+    inside: dict[str, Wheel] = {}  # each folder, and the first wheel that has files in it
+    lost: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for wheel in sorted(wheels, key=lambda wheel: (wheel.name, wheel.version, wheel.sha256)):
+        for target, file in _installed(wheel):
+            if target in taken:
+                winner, theirs = taken[target]
+                if theirs.sha256 != file.sha256:
+                    lost[winner.name, wheel.name].append(target)
+                continue
+            above = list(archive.folders(target))
+            if blocking := inside.get(target):
+                lost[blocking.name, wheel.name].append(target)
+                continue
+            if blocked := next((folder for folder in above if folder in taken), None):
+                lost[taken[blocked][0].name, wheel.name].append(target)
+                continue
+            taken[target] = (wheel, file)
+            for folder in reversed(above):
+                if folder in inside:
+                    break
+                inside[folder] = wheel
+    ordered = sorted(taken.items())
+    return Plan(
+        parts=tuple(_part(target, wheel, file) for target, (wheel, file) in ordered),
+        owners=tuple(wheel.name for _, (wheel, _) in ordered),
+        diagnostics=tuple(_overlap(pair, names) for pair, names in sorted(lost.items())),
+    )
+
+
+def segment(
+    store: Store, wheels: Sequence[Wheel], own: Collection[str] = ()
+) -> tuple[Segment, tuple[Diagnostic, ...]]:
+    """The dependency segment of these wheels, from the store or made now, and the plan's warnings.
+
+    `own` are the paths of the function's own code. Where a dependency has the same path it is left
+    out, with the warning `own-over-dependency`; other own paths change nothing, the segment's key
+    included. Raises BundlerError: `store-damaged` if a wheel is not what was proved.
+    """
+    plan = install_plan(wheels)
+    dropped = archive.shadowed(own, [part.name for part in plan.parts])
+    diagnostics = plan.diagnostics
+    if dropped:
+        diagnostics += (_hidden(plan, dropped),)
+    key = segments.key("wheels", sorted(wheel.sha256 for wheel in wheels), dropped)
+    if found := segments.find(store, key):
+        return found, diagnostics
+    for wheel in wheels:
+        wheels_.check(wheel)
+    left_out = frozenset(dropped)
+    parts = (part for part in plan.parts if part.name not in left_out)
+    return segments.make(store, key, parts), diagnostics
+
+
+def normalise(built: Path, out: Path) -> Wheel:
+    """Writes a wheel built here again, at `out`: the same contents give the same bytes, whatever
+    order, times, modes and zlib its builder used. RECORD is written anew, since its rows come in
+    the builder's order.
+
+    Returns the proof of `out`, which keeps `built`'s file name. Raises ProjectError as
+    wheel.prove.
+    """
+    if out.name != built.name:
+        raise ValueError(f"{out.name}: a wheel's file name says what it is")
+    wheel = wheels_.prove(built)
+    record = f"{wheel.dist_info}/RECORD"
+    unsigned = {f"{wheel.dist_info}/{name}" for name in wheels_.SIGNATURES}
+    kept = [
+        file for file in wheel.files if file.name not in unsigned and not _is_bytecode(file.name)
+    ]
+    entries = [
+        Entry(name=file.name, content=wheels_.read(wheel, file), executable=file.executable)
+        for file in kept
+    ]
+    entries.append(Entry(name=record, content=wheels_.record_of(kept, record)))
+    contents = Contents(own=tuple(entries), dependencies=None, inputs=InputSet())
+    write_atomic(out, lambda file: _discard(archive.write(file, contents)))
+    return wheels_.prove(out)
+
+
+def _discard(_summary: archive.ArchiveSummary) -> None:
+    """For callers that want the file alone."""
+
+
+def _installed(wheel: Wheel) -> Iterator[tuple[str, WheelFile]]:
+    """The wheel's files that are wanted, and where in the zip each belongs."""
+    for file in wheel.files:
+        top, _, rest = file.name.partition("/")
+        target = file.name
+        if rest and top.endswith(".data"):
+            scheme, _, target = rest.partition("/")
+            if scheme not in ("purelib", "platlib"):
+                continue
+        if top == wheel.dist_info and rest in INSTALLED:
+            continue
+        if not _is_bytecode(target):
+            yield target, file
+
+
+def _is_bytecode(name: str) -> bool:
+    return os.path.basename(os.path.dirname(name)) == "__pycache__"
+
+
+def _part(target: str, wheel: Wheel, file: WheelFile) -> Spliced:
+    return Spliced(
+        name=target,
+        executable=file.executable,
+        deflated=file.deflated,
+        crc=file.crc,
+        compressed_size=file.compressed_size,
+        size=file.size,
+        source=wheel.path,
+        offset=file.offset,
+    )
+
+
+def _overlap(pair: tuple[str, str], names: Sequence[str]) -> Diagnostic:
+    winner, loser = pair
+    return warning(
+        "dependency-overlap",
+        f"{winner} and {loser} both install {_some(names)}; the zip holds {winner}'s",
+        hint=f"leave one of the two out if {loser} needs its own",
+    )
+
+
+def _hidden(plan: Plan, dropped: Sequence[str]) -> Diagnostic:
+    names = frozenset(dropped)
+    owners = {
+        owner for part, owner in zip(plan.parts, plan.owners, strict=True) if part.name in names
+    }
+    return warning(
+        "own-over-dependency",
+        f"your own code takes the place of {_some(dropped)} of {', '.join(sorted(owners))}",
+        hint="exclude a copy of the dependency from the code folder, or rename your file",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = len(names) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,58 @@
+"""What many tests share: a place to build in, and a way to write trees down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from bundler.store import Store
+from bundler.workshop import Workshop
+
+Tree = Mapping[str, str | bytes]
+
+
+def write_tree(root: Path, files: Tree) -> None:
+    """Writes each file below `root`; a value that begins with "-> " is a symlink to the rest."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content.startswith("-> "):
+            path.symlink_to(content[3:])
+        else:
+            path.write_text(content)
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for all tests and workers of a run: what one of them fetched is there for all."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    return Store(base / "store")
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """An empty project with an empty store of its own."""
+    return workshop_at(tmp_path / "project", Store(tmp_path / "store"))
+
+
+def workshop_at(root: Path, store: Store) -> Workshop:
+    root.mkdir(parents=True, exist_ok=True)
+    real = os.path.realpath(root)
+    return Workshop(root=real, repository=real, store=store, environ=dict(os.environ))
+
+
+@pytest.fixture
+def lay(workshop: Workshop) -> Callable[[Tree], None]:
+    """Writes files into the project."""
+
+    def write(files: Tree) -> None:
+        write_tree(Path(workshop.root), files)
+
+    return write

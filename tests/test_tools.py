@@ -1,0 +1,72 @@
+"""Running other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from bundler import tools
+from bundler.model import BundlerError
+
+GRANDCHILD = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open(sys.argv[1], "w").write(str(child.pid))
+os.replace(sys.argv[1], sys.argv[2])
+child.wait()
+"""
+
+
+def test_output_and_code(tmp_path: Path) -> None:
+    """Both outputs and the exit code come back, bytes that are not UTF-8 included."""
+    script = (
+        "import sys; sys.stdout.buffer.write(b'\\xffout'); sys.stderr.write('err'); sys.exit(3)"
+    )
+    answer = tools.run([sys.executable, "-c", script], cwd=tmp_path)
+    assert answer == tools.Completed(3, "\ufffdout", "err")
+
+
+def test_a_missing_program(tmp_path: Path) -> None:
+    """A program that can't be started is the machine's fault, named."""
+    with pytest.raises(BundlerError) as fault:
+        tools.run(["no-such-program"], cwd=tmp_path)
+    assert fault.value.code == "tool-missing"
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"
+
+
+def test_a_time_out_ends_the_whole_group(tmp_path: Path) -> None:
+    """A tool's own children go with it."""
+    with pytest.raises(BundlerError) as fault:
+        tools.run(
+            [sys.executable, "-c", GRANDCHILD, str(tmp_path / "a"), str(tmp_path / "pid")],
+            cwd=tmp_path,
+            timeout_s=2,
+        )
+    assert fault.value.code == "tool-timeout"
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_end_all_ends_what_runs(tmp_path: Path) -> None:
+    """An interrupted build leaves no tool behind, and its caller gets an answer."""
+    os.mkfifo(tmp_path / "ready")
+    script = "import time; open('ready', 'w').write('up'); time.sleep(600)"
+    answers: list[tools.Completed] = []
+    worker = threading.Thread(
+        target=lambda: answers.append(tools.run([sys.executable, "-c", script], cwd=tmp_path))
+    )
+    worker.start()
+    assert (tmp_path / "ready").read_text() == "up"
+    tools.end_all()
+    worker.join(timeout=30)
+    assert [answer.code < 0 for answer in answers] == [True]
