@@ -14,14 +14,25 @@ import errno
 import hashlib
 import io
 import os
+import secrets
 import stat
 import struct
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Final
 
-from bundler.model import BundlerError, Contents, Entry, ProjectError, Record, Segment, error
+from bundler import names
+from bundler.model import (
+    BundlerError,
+    Contents,
+    Diagnostic,
+    Entry,
+    ProjectError,
+    Record,
+    Segment,
+    error,
+)
+from bundler.store import TEMPORARY
 
 ZIP_FORMAT: Final = 1
 """Raised whenever the same contents would give other bytes."""
@@ -72,7 +83,7 @@ class ArchiveSummary:
 class Prefix:
     """What a daemon keeps of a segment, so that none of its bytes pass through Python again."""
 
-    digest: str
+    segment: Segment
     inode: tuple[int, int]
     """Device and inode that were read: the store never changes a file, it only replaces it."""
     state: hashlib._Hash
@@ -102,9 +113,10 @@ def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> Ar
     Raises ProjectError: `zip-name` or `zip-clash`. Raises BundlerError: `store-damaged` if the
     segment is not what its digest says; it is then gone from the store, so the next build heals.
     """
+    if faults := name_faults(contents):
+        raise ProjectError(*faults)
     own = sorted(contents.own, key=lambda entry: entry.name)
     segment = contents.dependencies
-    check_own([entry.name for entry in own], segment)
 
     digest = hashlib.sha256()
     offset = 0
@@ -135,91 +147,42 @@ def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> Ar
     )
 
 
-# --- names -----------------------------------------------------------------------------------
+def write_file(folder: Path, contents: Contents, prefix: Prefix | None = None) -> ArchiveSummary:
+    """Writes the zip into `folder` as `<sha256>.zip`, whole or not at all; if it is there already
+    that file stays, the very same inode. Raises as `write`."""
+    staged = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+    try:
+        with open(staged, "xb") as out:
+            summary = write(out, contents, prefix)
+            os.fchmod(out.fileno(), 0o644)
+        target = folder / f"{summary.sha256}.zip"
+        if not _holds(target, summary.sha256):
+            os.replace(staged, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            staged.unlink()
+    return summary
 
 
-def check_name(name: str) -> str | None:
-    """Why `name` can't be a file's path in a zip, or None if it can."""
-    if not name:
-        return "is empty"
-    if "\0" in name:
-        return "holds a NUL"
-    if "\\" in name:
-        return "holds a backslash, which some systems take for a folder's end"
-    if name[0] == "/":
-        return "is absolute"
-    if name[1:2] == ":" and name[0].isalpha():
-        return "begins with a drive letter"
-    parts = name.split("/")
-    if ".." in parts:
-        return 'leads out of the zip by ".."'
-    if "." in parts or "" in parts:
-        return "has an empty part, or one that is only a dot"
-    if not name.isascii():
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            return "is not UTF-8"
-    if len(name) * 4 > FIT_16 and len(name.encode()) > FIT_16:
-        return "is longer than 65,535 bytes"
-    return None
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
 
 
-def folders(name: str) -> Iterator[str]:
-    """The folders that `name` lies in, the outermost first."""
-    end = name.find("/")
-    while end != -1:
-        yield name[:end]
-        end = name.find("/", end + 1)
-
-
-def shadowed(own: Iterable[str], names: Sequence[str]) -> list[str]:
-    """Those of the sorted `names` that can't be unpacked beside `own`: the same path, or one of
-    the two a folder where the other is a file. Sorted."""
-    present = frozenset(names)
-    found: set[str] = set()
-    for name in own:
-        found.update(folder for folder in (name, *folders(name)) if folder in present)
-        # "0" is the character after "/": the range is all that lies below `name`.
-        found.update(names[bisect_left(names, name + "/") : bisect_left(names, name + "0")])
-    return sorted(found)
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Raises ProjectError: `zip-name`, or `zip-clash` where two of the names can't be unpacked
-    beside each other. All of them are reported together."""
-    faults = [
-        error("zip-name", f"{name!r} can't be packaged: the name {reason}")
-        for name in names
-        if (reason := check_name(name)) is not None
-    ]
-    seen = set()
-    for name in names:
-        if name in seen:
-            faults.append(error("zip-clash", f"two files would be {name} in the zip"))
-        seen.add(name)
-    for name in names:
-        faults.extend(
-            error("zip-clash", f"{folder} would be a file in the zip, and the folder of {name}")
-            for folder in folders(name)
-            if folder in seen
+def name_faults(contents: Contents) -> tuple[Diagnostic, ...]:
+    """The errors `zip-name` and `zip-clash` of all names, dependencies' included."""
+    own = [entry.name for entry in contents.own]
+    faults = names.faults(own)
+    if contents.dependencies is not None:
+        taken = [record.name for record in contents.dependencies.records]
+        faults += tuple(
+            error("zip-clash", f"own code and a dependency both claim {name} in the zip")
+            for name in names.shadowed(own, taken)
         )
-    if faults:
-        raise ProjectError(*faults)
-
-
-def check_own(names: Sequence[str], segment: Segment | None) -> None:
-    """`check_names`, against the dependencies' names as well."""
-    check_names(names)
-    if segment is None:
-        return
-    if clashes := shadowed(names, [record.name for record in segment.records]):
-        raise ProjectError(
-            *(
-                error("zip-clash", f"own code and a dependency both claim {name} in the zip")
-                for name in clashes
-            )
-        )
+    return faults
 
 
 # --- entries ---------------------------------------------------------------------------------
@@ -345,7 +308,7 @@ def _copy_segment(out: BinaryIO, segment: Segment, prefix: Prefix | None) -> Pre
         found = os.fstat(source.fileno())
         if (
             prefix is None
-            or prefix.digest != segment.digest
+            or prefix.segment != segment
             or prefix.inode != (found.st_dev, found.st_ino)
         ):
             prefix = _read_prefix(source, segment)
@@ -365,7 +328,7 @@ def _read_prefix(source: io.FileIO, segment: Segment) -> Prefix:
         raise _damaged(segment)
     found = os.fstat(source.fileno())
     return Prefix(
-        digest=segment.digest,
+        segment=segment,
         inode=(found.st_dev, found.st_ino),
         state=state,
         directory=b"".join(map(directory_record, segment.records)),

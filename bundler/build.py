@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bundler import archive, freshness, limits, record, snapshot, tools
+from bundler import freshness, limits, record, snapshot, tools
 from bundler.freshness import Fresh
 from bundler.model import (
     Artifact,
@@ -200,6 +200,8 @@ def _finish(
             try:
                 artifact = _write(job, packed, output)
             except BundlerError as fault:
+                if fault.code == "store-damaged":  # it is mended by now: what was torn is gone
+                    return Superseded(("the store",))
                 return _machine_fault(job, fault)
     if artifact is None and job.record is not None:
         inputs = snapshot.union(snapshot.inputs_of(job.record.inputs), inputs)
@@ -253,7 +255,7 @@ def _keep(
 def _write(job: Job, contents: Contents, output: Output) -> Artifact:
     """The zip under its digest; its name is not there yet. Raises BundlerError."""
     with _disk_faults():
-        written = archive.write_file(output.folder / "artifacts", contents)
+        written = output.write_artifact(contents)
     return Artifact(
         path=output.zip(job.name),
         immutable_path=output.artifact(written.sha256),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from bundler.archive import ArchiveSummary
+from bundler import archive
 from bundler.model import Contents, Diagnostic, error, warning
 
 UNZIPPED: Final = 262_144_000
@@ -19,31 +19,44 @@ _MIB: Final = 1 << 20
 _LISTED: Final = 8
 
 
-def judge(contents: Contents, summary: ArchiveSummary) -> tuple[Diagnostic, ...]:
-    """The error `too-large`, or the warning `large-zip`, or nothing."""
-    if summary.unzipped_size > UNZIPPED:
+def check(contents: Contents) -> tuple[Diagnostic, ...]:
+    """Why Lambda could not take these contents: the errors `zip-name`, `zip-clash` and `too-large`,
+    else the warning `large-zip`."""
+    if faults := archive.name_faults(contents):
+        return faults
+    packages = _by_package(contents)
+    unzipped = packages.total()
+    if unzipped > UNZIPPED:
         largest = ", ".join(
-            f"{name} {size / _MIB:.1f} MB"
-            for name, size in _by_package(contents).most_common(_LISTED)
+            f"{name} {size / _MIB:.1f} MB" for name, size in packages.most_common(_LISTED)
         )
         return (
             error(
                 "too-large",
-                f"unzipped it is {summary.unzipped_size / _MIB:.1f} MB, and Lambda takes 250 MB; "
+                f"unzipped it is {unzipped / _MIB:.1f} MB, and Lambda takes 250 MB; "
                 f"the largest are {largest}",
                 hint="leave out what the runtime or a layer has, exclude files, "
                 "or deploy it as a container image",
             ),
         )
-    if summary.size > ZIPPED:
+    if (zipped := _zipped(contents)) > ZIPPED:
         return (
             warning(
                 "large-zip",
-                f"the zip is {summary.size / _MIB:.1f} MB; above 50 MB it must go through S3",
+                f"the zip is {zipped / _MIB:.1f} MB; above 50 MB it must go through S3",
                 hint="upload it to a bucket first, as sam deploy does",
             ),
         )
     return ()
+
+
+def _zipped(contents: Contents) -> int:
+    """Bytes of the zip less its directory; own code is compressed only where it could matter."""
+    own = sum(len(entry.content) for entry in contents.own)
+    segment = contents.dependencies.size if contents.dependencies is not None else 0
+    if own + segment > ZIPPED:
+        own = sum(len(archive.pack(entry).data) for entry in contents.own)
+    return own + segment
 
 
 def _by_package(contents: Contents) -> Counter[str]:

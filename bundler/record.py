@@ -27,6 +27,7 @@ from bundler.model import (
     Stems,
     Walk,
 )
+from bundler.sealed import seal, unseal
 from bundler.store import write_atomic
 
 VERSION: Final = 1
@@ -53,15 +54,15 @@ class Record:
 def load(path: Path) -> Record | None:
     """The record, or None if there is none that can be believed."""
     try:
-        saved = json.loads(path.read_bytes())
-        return _decode(saved) if saved["version"] == VERSION else None
+        saved = unseal(path.read_bytes())
+        return _decode(saved) if saved and saved["version"] == VERSION else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def save(path: Path, record: Record) -> None:
     """Raises OSError."""
-    write_atomic(path, json.dumps(_encode(record), separators=(",", ":")).encode())
+    write_atomic(path, seal(_encode(record)))
 
 
 def canonical(value: object) -> Json:
@@ -110,6 +111,32 @@ def _brief(value: Json) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def encode_snapshot(snapshot: Snapshot) -> Json:
+    """As JSON, for `decode_snapshot`."""
+    return {
+        "files": snapshot.files,
+        "links": snapshot.links,
+        "listings": {
+            path: [listing.key, _encode_names(listing.counted), listing.names]
+            for path, listing in snapshot.listings.items()
+        },
+        "suspects": sorted(snapshot.suspects),
+    }
+
+
+def decode_snapshot(saved: Json) -> Snapshot:
+    """Raises KeyError, TypeError, ValueError or AttributeError on anything foreign."""
+    return Snapshot(
+        files={path: _decode_key(key) for path, key in saved["files"].items()},
+        links={path: _decode_key(key) for path, key in saved["links"].items()},
+        listings={
+            path: Listing(_decode_key(key), _decode_names(counted), tuple(names))
+            for path, (key, counted, names) in saved["listings"].items()
+        },
+        suspects=frozenset(saved["suspects"]),
+    )
+
+
 def _encode(record: Record) -> Json:
     return {
         "version": VERSION,
@@ -120,15 +147,7 @@ def _encode(record: Record) -> Json:
         "diagnostics": canonical(record.diagnostics),
         "reasons": record.reasons,
         "duration_s": round(record.duration_s, 6),
-        "inputs": {
-            "files": record.inputs.files,
-            "links": record.inputs.links,
-            "listings": {
-                path: [listing.key, _encode_names(listing.counted), listing.names]
-                for path, listing in record.inputs.listings.items()
-            },
-            "suspects": sorted(record.inputs.suspects),
-        },
+        "inputs": encode_snapshot(record.inputs),
     }
 
 
@@ -139,18 +158,10 @@ def _decode(saved: Json) -> Record:
         succeeded=saved["succeeded"],
         artifact=None if artifact is None else Artifact(**artifact),
         artifact_keys=tuple(_decode_artifact_key(key) for key in saved["artifact_keys"]),
-        diagnostics=tuple(_decode_diagnostic(item) for item in saved["diagnostics"]),
+        diagnostics=tuple(decode_diagnostic(item) for item in saved["diagnostics"]),
         reasons=tuple(saved["reasons"]),
         duration_s=saved["duration_s"],
-        inputs=Snapshot(
-            files={path: _decode_key(key) for path, key in inputs["files"].items()},
-            links={path: _decode_key(key) for path, key in inputs["links"].items()},
-            listings={
-                path: Listing(_decode_key(key), _decode_names(counted), tuple(names))
-                for path, (key, counted, names) in inputs["listings"].items()
-            },
-            suspects=frozenset(inputs["suspects"]),
-        ),
+        inputs=decode_snapshot(inputs),
     )
 
 
@@ -175,7 +186,7 @@ def _decode_names(saved: Json) -> Names:
     return Walk(saved["top"], tuple(saved["patterns"]))
 
 
-def _decode_diagnostic(saved: Json) -> Diagnostic:
+def decode_diagnostic(saved: Json) -> Diagnostic:
     where = saved["where"]
     return Diagnostic(
         code=saved["code"],

@@ -129,7 +129,7 @@ def outcome_line(outcome: Outcome, width: int, paint: Paint = plain) -> str:
         line += f"  {size_text(outcome.artifact.size):>9}  {took:>9}  {outcome.artifact.path}"
     elif outcome.artifact is not None:
         line += f"  the last good build stays: {outcome.artifact.path}"
-    elif outcome.diagnostics:
+    elif outcome.status == "skipped" and outcome.diagnostics:
         line += f"  {outcome.diagnostics[0].message}"
     return line.rstrip()
 

@@ -16,9 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-from bundler import archive
+from bundler import archive, names
 from bundler.archive import Packed
-from bundler.model import BundlerError, Entry, Record, Segment
+from bundler.model import BundlerError, Entry, ProjectError, Record, Segment
 from bundler.sealed import seal, unseal
 from bundler.store import Store
 
@@ -99,7 +99,7 @@ def make(store: Store, key: str, parts: Iterable[Part]) -> Segment:
     """Writes the segment. `parts` come sorted by name and are taken one by one, so what they hold
     need not fit into memory; how many threads compress them changes no byte.
 
-    Raises ProjectError as archive.check_names does; BundlerError: `store-damaged` if a source is
+    Raises ProjectError: `zip-name` or `zip-clash`; BundlerError: `store-damaged` if a source is
     gone or shorter than a part says; ValueError if the parts are not sorted.
     """
     made: list[tuple[str, tuple[Record, ...]]] = []
@@ -136,7 +136,8 @@ def _write(out: BinaryIO, parts: Iterable[Part]) -> tuple[str, tuple[Record, ...
                 out.write(chunk)
                 digest.update(chunk)
                 offset += len(chunk)
-    archive.check_names([record.name for record in records])
+    if faults := names.faults(record.name for record in records):
+        raise ProjectError(*faults)
     return digest.hexdigest(), tuple(records)
 
 

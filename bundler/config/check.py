@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import Final
 
 from bundler.config.declared import Draft, nearest
@@ -43,6 +44,11 @@ OTHERS: Final = (
     ("ruby", "Ruby"),
 )
 
+FAMILY: Final = re.compile(r"(python|nodejs)([0-9]{1,4}(?:\.(?:[0-9]{1,4}|x))?)")
+"""Of a runtime's name: the language, and its version."""
+
+BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
+
 OF_LANGUAGE: Final = {
     "bundle": Language.JAVASCRIPT,
     "esbuild": Language.JAVASCRIPT,
@@ -60,15 +66,16 @@ def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | No
     runtime = _runtime(draft)
     architecture = _architecture(draft)
     code_kind = _code(draft, look, allow)
-    _requirements(draft, look)
+    if runtime and runtime.language is Language.PYTHON:
+        _requirements(draft, look)
     if draft.handler is None and "handler" not in draft.reasons:
-        hint = _missing_hint("handler")
+        hint = _missing_hint(draft, "handler")
         draft.failed("handler", error("no-handler", "no handler is set", draft.where, hint))
     handler = _handler(draft, look, runtime, code_kind) if runtime and code_kind else None
     method = _method(draft, look, runtime, handler) if runtime and handler else None
     if draft.reasons or not (runtime and architecture and handler and method and draft.handler):
         return _not_built(draft)
-    bundled = method is Method.ESBUILD
+    bundled, python = method is Method.ESBUILD, method is Method.PYTHON
     return Function(
         name=draft.name,
         runtime=runtime,
@@ -81,9 +88,9 @@ def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | No
         allow=allow,
         entry_points=(draft.entry_points or ()) if bundled else (),
         esbuild=tuple(sorted(draft.esbuild.items())) if bundled else (),
-        requirements=draft.requirements.value if draft.requirements else None,
-        resolver=draft.resolver,
-        without=draft.without or (),
+        requirements=draft.requirements.value if draft.requirements and python else None,
+        resolver=draft.resolver if python else None,
+        without=(draft.without or ()) if python else (),
         where=draft.where,
         handler_where=draft.handler.where,
         notes=tuple(draft.notes),
@@ -96,15 +103,17 @@ def _not_built(draft: Draft) -> NotBuilt:
     return NotBuilt(name=draft.name, status=status, diagnostics=told, where=draft.where)
 
 
-def _missing_hint(setting: str) -> str:
-    return f"set it there, or in lambdad.toml: [functions.NAME] {setting} = ..."
+def _missing_hint(draft: Draft, setting: str) -> str:
+    name = shortened(draft.name)
+    key = name if BARE_KEY.fullmatch(name) else f'"{name}"'
+    return f"set it there, or in lambdad.toml: [functions.{key}] {setting} = ..."
 
 
 def _runtime(draft: Draft) -> Runtime | None:
     if draft.runtime is None:
         if "runtime" not in draft.reasons:
             message = "no runtime is set"
-            hint = _missing_hint("runtime")
+            hint = _missing_hint(draft, "runtime")
             draft.failed("runtime", error("no-runtime", message, draft.where, hint))
         return None
     name, where = draft.runtime.value, draft.runtime.where
@@ -131,9 +140,18 @@ def _unsupported(name: str, where: Location) -> Diagnostic:
             message = f"{shortened(name)} is {language}; lambdad builds Python and JavaScript"
             hint = "build it with its own tools, and say skip = true in lambdad.toml"
             return error("unsupported-runtime", message, where, hint)
+    if family := FAMILY.fullmatch(name):
+        ours = [known for known in RUNTIMES.values() if known.name.startswith(family[1])]
+        version = tuple(int(part) for part in family[2].split(".") if part != "x")
+        older = version < ours[0].version
+        age = "older than any" if older else "newer than any" if version > ours[-1].version else ""
+        if age:
+            message = f"{name} is {age} that lambdad builds"
+            hint = f"use {ours[-1].name}" if older else "a newer lambdad may build it"
+            return error("unsupported-runtime", message, where, hint)
     guess = nearest(name, RUNTIMES)
-    newest = [runtime.name for runtime in RUNTIMES.values() if runtime.name not in DEPRECATED]
-    hint = f"did you mean {guess}?" if guess else f"lambdad builds {', '.join(newest)}"
+    current = [known for known in RUNTIMES if known not in DEPRECATED]
+    hint = f"did you mean {guess}?" if guess else f"lambdad builds {', '.join(current)}"
     return error("unknown-runtime", f'unknown runtime "{shortened(name)}"', where, hint)
 
 

@@ -62,7 +62,8 @@ class Draft:
     def told(self, status: str) -> tuple[Diagnostic, ...]:
         """Why it is of that status, if it is."""
         reasons = [reason for several in self.reasons.values() for reason in several]
-        return tuple(reason.diagnostic for reason in reasons if reason.status == status)
+        told = [reason.diagnostic for reason in reasons if reason.status == status]
+        return tuple(sorted(told, key=by_place))
 
     def failed(self, setting: str, diagnostic: Diagnostic) -> None:
         self.because(setting, "failed", diagnostic)
@@ -80,11 +81,19 @@ class Found:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     parameters: set[str] = field(default_factory=set)
     """Declared, so that one given by mistake can be told."""
+    broken: bool = False
+    """A file could not be read: there may be more functions than these."""
+
+
+def by_place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
+    """The order in which diagnostics are told."""
+    where = diagnostic.where or Location("")
+    return where.file, where.line or 0, where.column or 0, diagnostic.code
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """The known name that was likely meant."""
     import difflib
 
-    matches = difflib.get_close_matches(name[:100], known, n=1)
+    matches = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.7)
     return matches[0] if matches else None

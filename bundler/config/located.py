@@ -86,12 +86,14 @@ def kind(node: Node) -> str:
             return "nothing"
         case bool():
             return "true" if node.value else "false"
+        case "":
+            return "empty text"
         case str():
             return f'the text "{shortened(node.value)}"'
         case int() | float():
             return f"the number {shortened(node.text)}"
         case list():
-            return "a list"
+            return f"a list of {len(node.value)}"
         case dict():
             return "a mapping"
         case _:

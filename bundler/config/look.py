@@ -57,7 +57,8 @@ class Look:
         return f"{self.root}/{path}"
 
     def inputs(self) -> InputSet:
-        return InputSet(files=frozenset(self._read | self._kinds.keys()))
+        # The project's own folder is there, or nobody would ask.
+        return InputSet(files=frozenset((self._read | self._kinds.keys()) - {"."}))
 
 
 def joined(folder: RelPath, path: str, root: str) -> RelPath:

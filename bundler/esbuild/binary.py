@@ -16,18 +16,23 @@ from typing import Final
 
 from bundler import tools
 from bundler.model import BundlerError
+from bundler.toolchain import ESBUILD
 from bundler.workshop import Workshop
 
-VERSION: Final = "0.28.2"
+VERSION: Final = ESBUILD
 """Exact: the service protocol is not a public API, and the bytes of every bundle depend on it."""
 
 INTEGRITY: Final = {
-    "linux-x64": "sha512-4xTZr1FUmSoQW4XIWmit3tzQrUTZM+N3P0XV8xROKYF50XfI7xeO90+1bZvNwxIufQ9hDQVRJH5YhgPVF8A/HQ==",
-    "linux-arm64": "sha512-pW4AC0P3it8c7do9MVM4p51FzHzdM/TZrerurgRcHJ2WTa1VQ1CIq18xncfpBJw4ojkiZZrKW2yIBWBP92j6Ug==",
-    "darwin-x64": "sha512-uq6suIWYP37qzGddBKPw5QEQPi6HiLGsO7UmkpfyaYNQ3D+rN6w6WfwH+nuqcGXWvawGwxOEroO4YGnFh95azw==",
-    "darwin-arm64": "sha512-n4KqkOQrraxHJcgjM1RvwbigfQKIKJVpM7xp+KsxiyUSrRdIXnt73VhrPAx0fV44hgfmIVKjxMN9J1t5jySVkw==",
+    "linux-x64": "4xTZr1FUmSoQW4XIWmit3tzQrUTZM+N3P0XV8xROKYF50XfI7xeO90"
+    "+1bZvNwxIufQ9hDQVRJH5YhgPVF8A/HQ==",
+    "linux-arm64": "pW4AC0P3it8c7do9MVM4p51FzHzdM/TZrerurgRcHJ2WTa1VQ1CIq1"
+    "8xncfpBJw4ojkiZZrKW2yIBWBP92j6Ug==",
+    "darwin-x64": "uq6suIWYP37qzGddBKPw5QEQPi6HiLGsO7UmkpfyaYNQ3D+rN6w6Wf"
+    "wH+nuqcGXWvawGwxOEroO4YGnFh95azw==",
+    "darwin-arm64": "n4KqkOQrraxHJcgjM1RvwbigfQKIKJVpM7xp+KsxiyUSrRdIXnt73V"
+    "hrPAx0fV44hgfmIVKjxMN9J1t5jySVkw==",
 }
-"""Of the npm package `@esbuild/<platform>` of VERSION, as `npm view` gives `dist.integrity`."""
+"""SHA-512 of the npm package `@esbuild/<platform>` of VERSION: `npm view`'s `dist.integrity`."""
 
 _MACHINES: Final = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -109,7 +114,15 @@ def _fetch(workshop: Workshop, name: str) -> str:
     with workshop.store.workspace() as workspace:
         # Run in the project, so that its .npmrc counts: registry, proxy, certificates, tokens.
         done = tools.run(
-            [npm, "pack", package, "--ignore-scripts", "--silent", "--pack-destination", str(workspace)],
+            [
+                npm,
+                "pack",
+                package,
+                "--ignore-scripts",
+                "--silent",
+                "--pack-destination",
+                str(workspace),
+            ],
             cwd=workshop.root,
             environ=workshop.environ,
             timeout_s=300.0,
@@ -123,7 +136,7 @@ def _fetch(workshop: Workshop, name: str) -> str:
                 f"check the network and npm's registry (`npm view {package}`); {again}",
             )
         content = packed[0].read_bytes()
-        found = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
+        found = base64.b64encode(hashlib.sha512(content).digest()).decode()
         if found != INTEGRITY[name]:
             raise BundlerError(
                 "esbuild-corrupt",
@@ -141,7 +154,8 @@ def _unpack(archive: Path, target: Path) -> None:
     # The digest vouches for the archive; still only the one member is taken, by its content.
     with tarfile.open(archive) as tar:
         member = tar.extractfile("package/bin/esbuild")
-        assert member is not None
+        if member is None:
+            raise BundlerError("esbuild-corrupt", f"{archive.name} holds no bin/esbuild")
         with member, open(target, "xb") as out:
             shutil.copyfileobj(member, out)
             os.fchmod(out.fileno(), 0o755)

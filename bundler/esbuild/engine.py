@@ -69,7 +69,7 @@ class Trace:
     imports: set[Import] = field(default_factory=set)
 
 
-class EsbuildGone(Exception):
+class EsbuildGone(Exception):  # noqa: N818 -- a state of affairs, met by starting another
     """The process died or talks nonsense; what it was asked has no answer. Start another."""
 
 

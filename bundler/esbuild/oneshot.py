@@ -85,7 +85,7 @@ class OneShotContext:
 
 
 def parse_messages(text: str) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """(errors, warnings) of esbuild's own rendering on stderr; anything else there is passed over."""
+    """(errors, warnings) of esbuild's own rendering on stderr; anything else is passed over."""
     found: dict[str, list[Message]] = {"ERROR": [], "WARNING": []}
     blocks = re.split(r"(?m)^(?=\S+ \[(?:ERROR|WARNING)\] )", text)
     for block in blocks:
@@ -94,7 +94,7 @@ def parse_messages(text: str) -> tuple[tuple[Message, ...], tuple[Message, ...]]
         if head is None:
             continue
         place = None
-        notes = []
+        notes: list[str] = []
         quoted = False
         for line in lines[1:]:
             at = _PLACE.match(line)
@@ -173,10 +173,9 @@ def _moved_map(content: bytes, written: str, meant: str) -> bytes:
 def _moved_inline_map(content: bytes, written: str, meant: str) -> bytes:
     import base64
 
-    last = None
-    for last in _INLINE_MAP.finditer(content):
-        pass
-    if last is None:
+    found = list(_INLINE_MAP.finditer(content))
+    if not found:
         return content
+    last = found[-1]
     moved = _moved_map(base64.b64decode(last[2]), written, meant)
     return content[: last.start(2)] + base64.b64encode(moved) + content[last.end(2) :]

@@ -194,9 +194,9 @@ def _from_sam_value(option: Option | None, value: object) -> object:
         if option.kind == "map":
             value = [value]
     if option.kind == "map" and isinstance(value, list):
-        pairs = [item.partition("=") for item in value if isinstance(item, str)]
-        if len(pairs) == len(value) and all(equals for _key, equals, _value in pairs):
-            return {key: text for key, _equals, text in pairs}
+        parts = [item.partition("=") for item in value if isinstance(item, str)]
+        if len(parts) == len(value) and all(equals for _key, equals, _text in parts):
+            return {key: text for key, _equals, text in parts}
     return value
 
 
@@ -252,20 +252,23 @@ def _check_list(option: Option, value: object) -> Checked:
 def _check_map(name: str, option: Option, value: object) -> Checked:
     if not isinstance(value, Mapping):
         return _wants("a table of texts", value)
-    pairs = []
-    for key, item in value.items():
-        if name == "supported" and isinstance(item, bool):
-            item = "true" if item else "false"
+    checked = []
+    for key, given in value.items():
+        item = given
+        if name == "supported" and isinstance(given, bool):
+            item = "true" if given else "false"
         if not isinstance(key, str) or not key or "=" in key:
             return None, f'can\'t hold the name "{key}"', None
         if not isinstance(item, str):
             quoted = json.dumps(json.dumps(item, default=str))
-            hint = f"esbuild takes code as text here: {key} = {quoted}" if name == "define" else None
+            hint = (
+                f"esbuild takes code as text here: {key} = {quoted}" if name == "define" else None
+            )
             return None, f'wants text for "{key}", not {_kind(item)}', hint
         if option.choices and item not in option.choices:
             return None, f'can\'t be "{item}" for "{key}"', f"use {_or(option.choices)}"
-        pairs.append((key, item))
-    return tuple(sorted(pairs)), "", None
+        checked.append((key, item))
+    return tuple(sorted(checked)), "", None
 
 
 def _check_json(value: object) -> Checked:
@@ -323,16 +326,10 @@ def flags(options: Options, runtime: Runtime, externals: Iterable[str] = ()) -> 
     chosen.setdefault("platform", "node")
     chosen.setdefault("format", "cjs")
     chosen.setdefault("target", (f"node{runtime.version[0]}",))
-    loaders = chosen.get("loader", ())
-    assert isinstance(loaders, tuple)
     # Native modules stay files: what a bundle requires by path must be in the zip.
-    if not any(item[0] == ".node" for item in loaders):
-        chosen["loader"] = ((".node", "copy"), *loaders)  # type: ignore[assignment]
+    chosen["loader"] = _with(chosen.get("loader"), ".node", "copy")
     if extension(options) != ".js":
-        known = chosen.get("outExtension", ())
-        assert isinstance(known, tuple)
-        rest = tuple(item for item in known if item[0] != ".js")
-        chosen["outExtension"] = ((".js", extension(options)), *rest)  # type: ignore[assignment]
+        chosen["outExtension"] = _with(chosen.get("outExtension"), ".js", extension(options))
     line = ["--bundle"]
     for name in sorted(chosen):
         line += _flags(OPTIONS[name], chosen[name])
@@ -343,10 +340,26 @@ def flags(options: Options, runtime: Runtime, externals: Iterable[str] = ()) -> 
 def extension(options: Options) -> str:
     """Of the bundle: the user's choice, else what makes Node.js load its format."""
     chosen = dict(options)
-    for item in chosen.get("outExtension", ()):  # type: ignore[union-attr]
-        if item[0] == ".js":
-            return str(item[1])
-    return ".mjs" if chosen.get("format") == "esm" else ".js"
+    default = ".mjs" if chosen.get("format") == "esm" else ".js"
+    return dict(pairs(chosen.get("outExtension"))).get(".js", default)
+
+
+def texts(value: OptionValue | None) -> tuple[str, ...]:
+    """The items of a list option; none if it is not given."""
+    return tuple(item for item in _items(value) if isinstance(item, str))
+
+
+def pairs(value: OptionValue | None) -> tuple[tuple[str, str], ...]:
+    """The items of a map option; none if it is not given."""
+    return tuple(item for item in _items(value) if isinstance(item, tuple))
+
+
+def _items(value: OptionValue | None) -> tuple[str | tuple[str, str], ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _with(value: OptionValue | None, key: str, default: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({key: default, **dict(pairs(value))}.items()))
 
 
 def _flags(option: Option, value: OptionValue) -> list[str]:
@@ -354,12 +367,9 @@ def _flags(option: Option, value: OptionValue) -> list[str]:
         case "bool":
             return [f"--{option.flag}={'true' if value else 'false'}"]
         case "many":
-            assert isinstance(value, tuple)
-            return [f"--{option.flag}:{item}" for item in value]
+            return [f"--{option.flag}:{item}" for item in texts(value)]
         case "joined":
-            assert isinstance(value, tuple)
-            return [f"--{option.flag}={','.join(str(item) for item in value)}"]
+            return [f"--{option.flag}={','.join(texts(value))}"]
         case "map":
-            assert isinstance(value, tuple)
-            return [f"--{option.flag}:{item[0]}={item[1]}" for item in value]
+            return [f"--{option.flag}:{key}={text}" for key, text in pairs(value)]
     return [f"--{option.flag}={value}"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Union
+from typing import Final, TypeAlias
 
-Value = Union[None, bool, int, str, bytes, Sequence["Value"], Mapping[str, "Value"]]
+Value: TypeAlias = "bool | int | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
 
 _U32: Final = struct.Struct("<I")
 _MASK: Final = 0xFFFFFFFF

@@ -41,7 +41,7 @@ class Service:
 
     def __init__(self, binary: str, version: str) -> None:
         """Starts the process. Raises EsbuildGone unless it answers with that very version."""
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- until close()
         self._lock = threading.Lock()  # guards the five below
         self._gone: str | None = None
         self._ids = itertools.count()
@@ -51,7 +51,7 @@ class Service:
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._handshake: queue.SimpleQueue[str | EsbuildGone] = queue.SimpleQueue()
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [binary, f"--service={version}", "--ping"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -62,9 +62,14 @@ class Service:
         except OSError as fault:
             self._complaints.close()
             raise EsbuildGone(f"can't run {binary}: {fault.strerror or fault}") from fault
+        self._process = process
         # Two threads, so that a full stdin pipe can never keep us from emptying stdout.
-        self._reader = threading.Thread(target=self._read, name="esbuild-reader", daemon=True)
-        self._writer = threading.Thread(target=self._write, name="esbuild-writer", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(process.stdout,), name="esbuild-reader", daemon=True
+        )
+        self._writer = threading.Thread(
+            target=self._write, args=(process.stdin,), name="esbuild-writer", daemon=True
+        )
         self._reader.start()
         self._writer.start()
         try:
@@ -151,9 +156,7 @@ class Service:
 
     # --- the writer's thread ---
 
-    def _write(self) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
+    def _write(self, stdin: IO[bytes]) -> None:
         with contextlib.suppress(OSError), stdin:
             while (packet := self._outbox.get()) is not None:
                 rest = memoryview(packet)
@@ -162,9 +165,7 @@ class Service:
 
     # --- the reader's thread ---
 
-    def _read(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None
+    def _read(self, stdout: IO[bytes]) -> None:
         reason = "esbuild ended"
         frames = Frames()
         greeted = False
@@ -235,6 +236,11 @@ class _Calls:
         self.trace = trace
         self.ended: dict[str, Any] | None = None
 
+    def take(self) -> dict[str, Any] | None:
+        """The last result, which holds every output and so is not kept."""
+        ended, self.ended = self.ended, None
+        return ended
+
 
 class ServiceContext:
     """Repeats one job. A file replaced with the same inode, size and mtime is served stale: when
@@ -255,10 +261,9 @@ class ServiceContext:
             return self._refused
         # One at a time: on-end and the response have both arrived before the next one is sent.
         with self._turn:
-            self._calls.ended = None
+            self._calls.take()
             answer = self._service._ask({"command": "rebuild", "key": self._key})
-            ended = self._calls.ended
-            self._calls.ended = None  # it holds every output
+            ended = self._calls.take()
         return _output(answer if ended is None else ended, self._job)
 
     def dispose(self) -> None:
@@ -309,5 +314,5 @@ def _output(answer: Mapping[str, Any], job: Job) -> Output:
 
 def _message(raw: Mapping[str, Any]) -> Message:
     at = raw["location"]
-    place = at and Place(at["file"], at["line"], at["column"], at["lineText"])
+    place = Place(at["file"], at["line"], at["column"], at["lineText"]) if at else None
     return Message(raw["id"], raw["text"], place, tuple(note["text"] for note in raw["notes"]))

@@ -23,9 +23,9 @@ def start(workshop: Workshop, *, own: bool = True) -> Esbuild:
     except EsbuildGone as fault:
         workshop.say(f"esbuild's service does not start ({fault}); running it once per build")
         return OneShot(path, workshop.environ)
-    if fault := prove(service):
+    if unexpected := prove(service):
         service.close()
-        workshop.say(f"esbuild's service can't be used ({fault}); running it once per build")
+        workshop.say(f"esbuild's service can't be used ({unexpected}); running it once per build")
         return OneShot(path, workshop.environ)
     return service
 

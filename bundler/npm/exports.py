@@ -11,10 +11,12 @@ from typing import Final
 from bundler.npm.syntax import Kind, Token, at, tokens
 
 _DECLARING: Final = frozenset({"const", "let", "var"})
-_ASKED_OF_MODULE: Final = frozenset({"id", "filename", "path", "paths", "children", "parent", "loaded"})
+_ASKED_OF_MODULE: Final = frozenset(
+    {"id", "filename", "path", "paths", "children", "parent", "loaded"}
+)
 
 
-class _Doubt(Exception):
+class _Doubt(Exception):  # noqa: N818 - no error: it ends the search and stays in this module
     pass
 
 
@@ -80,7 +82,7 @@ def _exported(found: Sequence[Token], index: int) -> set[str]:
 
 def _clause(found: Sequence[Token], index: int) -> set[str]:
     """The names of `{a, b as c}`: each is the last word before a comma or the end."""
-    result = set()
+    result: set[str] = set()
     while not _is(at(found, index), "}"):
         if _is(at(found, index + 1), ",") or _is(at(found, index + 1), "}"):
             result.add(at(found, index).text)
@@ -91,15 +93,23 @@ def _clause(found: Sequence[Token], index: int) -> set[str]:
 
 
 def _declared(found: Sequence[Token], index: int) -> set[str]:
-    """Every word up to the statement's end at the file's own level: more than are declared, so that
-    destructuring and several declarations in one statement are covered."""
-    result = set()
+    """What `const`, `let` or `var` declares: never less, at times a later statement's names too,
+    because where a statement without ";" ends takes a parser."""
+    result: set[str] = set()
+    name_comes = True
     while index < len(found):
         token = found[index]
-        if token.depth == 0 and (_is(token, ";") or _is_module_syntax(found, index)):
-            break
-        if token.kind is Kind.NAME:
-            result.add(token.text)
+        if token.depth == 0:
+            if _is(token, ";") or _is_module_syntax(found, index):
+                break
+            if token.kind is Kind.NAME and name_comes:
+                result.add(token.text)
+            elif name_comes and token.text in ("{", "["):
+                closed = index + 1
+                while closed < len(found) and found[closed].depth:
+                    closed += 1
+                result |= {word.text for word in found[index:closed] if word.kind is Kind.NAME}
+            name_comes = _is(token, ",")
         index += 1
     return result
 
@@ -169,7 +179,7 @@ def _is_assignment(found: Sequence[Token], index: int) -> bool:
 def _keys(found: Sequence[Token], index: int) -> set[str]:
     """The keys of the object literal whose first token is there."""
     depth = at(found, index - 1).depth + 1
-    result = set()
+    result: set[str] = set()
     expected = True
     while index < len(found):
         token = found[index]

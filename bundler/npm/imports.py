@@ -12,13 +12,15 @@ from bundler.npm.syntax import Kind, Token, at, tokens
 SOURCES: Final = (".js", ".mjs", ".cjs")
 
 BUILTIN: Final = frozenset(
-    """
-    assert async_hooks buffer child_process cluster console constants crypto dgram
-    diagnostics_channel dns domain events fs http http2 https inspector module net os path
-    perf_hooks process punycode querystring readline repl stream string_decoder sys timers tls
-    trace_events tty url util v8 vm wasi worker_threads zlib
-    """.split()
-)
+    {
+        "assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants",
+        "crypto", "dgram", "diagnostics_channel", "dns", "domain", "events", "fs", "http",
+        "http2", "https", "inspector", "module", "net", "os", "path", "perf_hooks", "process",
+        "punycode", "querystring", "readline", "repl", "stream", "string_decoder", "sys",
+        "timers", "tls", "trace_events", "tty", "url", "util", "v8", "vm", "wasi",
+        "worker_threads", "zlib",
+    }
+)  # fmt: skip
 """Node.js documentation, `module.builtinModules`, those that need no "node:" before them."""
 
 _GLANCE: Final = re.compile(

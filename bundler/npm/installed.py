@@ -70,6 +70,11 @@ class Ground:
             return path[len(root) + 1 :]
         return Path(os.path.relpath(path, root)).as_posix()
 
+    def shown(self, folder: str) -> str:
+        """An absolute folder in words that follow "in"."""
+        relative = self.relative(folder)
+        return "the project's folder" if relative == "." else relative
+
     def exists(self, path: str) -> bool:
         """Whether there is such a file; either way it is an input."""
         self.files.add(self.relative(path))

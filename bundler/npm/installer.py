@@ -62,13 +62,12 @@ class Installer:
 
 
 def find(ground: Ground, code: str, declared: Manifest) -> Installer:
-    """For the real folder `code`, which holds `declared`. Raises ProjectError `bad-package-json`."""
+    """For the real folder `code`, which holds `declared`.
+
+    Raises ProjectError `bad-package-json`.
+    """
     for folder in ground.above(code):
-        locks = {
-            name: installer
-            for name, installer in LOCKS
-            if ground.exists(f"{folder}/{name}")
-        }
+        locks = {name: installer for name, installer in LOCKS if ground.exists(f"{folder}/{name}")}
         if not locks or (folder != code and not _is_workspace(ground, folder)):
             continue
         return _choose(ground, folder, locks, declared)
@@ -76,9 +75,7 @@ def find(ground: Ground, code: str, declared: Manifest) -> Installer:
 
 
 def _choose(ground: Ground, folder: str, locks: dict[str, str], declared: Manifest) -> Installer:
-    recorded = {
-        name for file, name in RECORDS if ground.exists(f"{folder}/{MODULES}/{file}")
-    }
+    recorded = {name for file, name in RECORDS if ground.exists(f"{folder}/{MODULES}/{file}")}
     locked = list(dict.fromkeys(locks.values()))
     order = [name for name in locked if name in recorded]
     # A record without its lock: another manager's lock is a leftover that installed nothing here.

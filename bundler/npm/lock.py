@@ -93,4 +93,3 @@ def _wants(entry: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, dict):
             wants |= {name: spec for name, spec in value.items() if isinstance(spec, str)}
     return wants
-

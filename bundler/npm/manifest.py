@@ -92,7 +92,9 @@ def load_object(path: RelPath, content: bytes, *, own: bool) -> tuple[dict[str, 
     except UnicodeDecodeError as fault:
         raise _fault(path, "is not UTF-8", None, own=own) from fault
     except (ValueError, RecursionError) as fault:
-        raise _fault(path, "is nested too deep, or holds too long a number", None, own=own) from fault
+        raise _fault(
+            path, "is nested too deep, or holds too long a number", None, own=own
+        ) from fault
     if not isinstance(fields, dict):
         raise _fault(path, "is not a JSON object", Location(path, 1, 1), own=own)
     return fields, text

@@ -85,7 +85,7 @@ def _slot(
     near: Mapping[str, int],
     reserved: Mapping[str, str],
 ) -> Position:
-    """The free position nearest to where the layout had the package, and visible from `position`."""
+    """The position nearest to where the layout had the package, and seen from `position`."""
     folder, home = edge.found.folder, edge.found.home
     below = (*position, edge.name)
     if home not in near:

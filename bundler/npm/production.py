@@ -52,11 +52,12 @@ class _Search:
     ground: Ground
     code: str
     declared: Manifest
+    by: Installer
     lock: Lock | None
     architecture: Architecture
     edges: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
-    missing: dict[str, list[str]] = field(default_factory=dict)
-    """Names that are not installed, by who asks for them; "" is own code."""
+    missing: list[tuple[str, str]] = field(default_factory=list)
+    """Who asks, "" being own code, and for what."""
     outdated: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
@@ -67,9 +68,10 @@ class _Search:
 
 def find(
     ground: Ground,
+    *,
     code: str,
     declared: Manifest,
-    installer: Installer,
+    by: Installer,
     lock: Lock | None,
     architecture: Architecture,
 ) -> Production:
@@ -77,7 +79,7 @@ def find(
 
     Raises ProjectError `bad-package-json`.
     """
-    search = _Search(ground, code, declared, lock, architecture)
+    search = _Search(ground, code, declared, by, lock, architecture)
     waiting = deque([(code, declared)])
     while waiting:
         folder, manifest = waiting.popleft()
@@ -86,7 +88,7 @@ def find(
         edges = tuple(_edges(search, folder, manifest))
         search.edges[folder] = edges
         waiting.extend((edge.found.folder, edge.found.manifest) for edge in edges)
-    return Production(search.edges, tuple(_diagnostics(search, installer)))
+    return Production(search.edges, tuple(_diagnostics(search)))
 
 
 def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
@@ -128,12 +130,10 @@ def _agrees(search: _Search, name: str, found: Found, need: Need) -> bool:
     return True
 
 
-def _note_absent(
-    search: _Search, folder: str, manifest: Manifest, name: str, need: Need
-) -> None:
+def _note_absent(search: _Search, folder: str, manifest: Manifest, name: str, need: Need) -> None:
     asker = "" if folder == search.code else manifest.name
     if need is Need.REQUIRED:
-        search.missing.setdefault(asker, []).append(name)
+        search.missing.append((asker, name))
     elif need is Need.OPTIONAL:
         locked = _locked(search, folder, name)
         if _is_variant(name, locked):
@@ -172,86 +172,89 @@ def _fits_target(name: str, locked: Locked | None, architecture: Architecture) -
 # --- what is told ----------------------------------------------------------------------------
 
 
-def _diagnostics(search: _Search, installer: Installer) -> Iterator[Diagnostic]:
-    ground, declared, path = search.ground, search.declared, search.declared.path
-    yield from ground.faults.values()
-    again = f"run `{installer.command}` in {_shown_folder(ground, installer.folder)}"
-    stale = None if search.lock is None else _stale_names(search)
-    if stale:
-        assert search.lock is not None
-        yield error(
-            "lock-outdated",
-            f"{search.lock.path} was made for another {path}: {_some(stale)} changed since",
-            _where(declared, stale),
-            f"run `npm install` in {_shown_folder(ground, installer.folder)}, and commit the lock",
-        )
-    if search.missing:
-        own = search.missing.get("", [])
-        below = [
-            f"{name} (for {asker})" if asker else name
-            for asker, names in search.missing.items()
-            for name in names
-            if asker or name not in (stale or ())
-        ]
-        if below:
-            hint = again
-            if installer.plug_and_play:
-                hint = f"set `nodeLinker: node-modules` in .yarnrc.yml, then {again}"
-            yield error(
-                "not-installed",
-                f"dependencies of {path} are not installed: {_some(below)}",
-                _where(declared, own),
-                hint,
-            )
-    if search.outdated and not stale:
-        assert search.lock is not None
+def _diagnostics(search: _Search) -> Iterator[Diagnostic]:
+    yield from search.ground.faults.values()
+    stale = _stale_names(search, search.lock) if search.lock is not None else []
+    if search.lock is not None and stale:
+        yield _lock_outdated(search, search.lock, stale)
+    elif search.lock is not None and search.outdated:
         yield error(
             "install-outdated",
             f"what is installed is not what {search.lock.path} says: {_some(search.outdated)}",
             Location(search.lock.path),
-            again,
+            _again(search),
         )
-    cpu = f"{target.OS} on {target.CPU[search.architecture]}"
+    # What was added to package.json and not yet locked is told once.
+    missing = [(asker, name) for asker, name in search.missing if asker or name not in stale]
+    if missing:
+        yield _not_installed(search, missing)
     if search.foreign or search.lacking:
-        what = [
-            *(f"{name} is for other machines" for name in search.foreign),
-            *(f"{name} is not installed" for name in search.lacking),
-        ]
-        yield error(
-            "native-platform",
-            f"the function runs on {cpu}, but {_some(what)}",
-            Location(path),
-            f"{installer.command_for(search.architecture)} in "
-            f"{_shown_folder(ground, installer.folder)}",
-        )
+        yield _for_other_machines(search)
     if search.gone:
         yield warning(
             "optional-missing",
             f"optional dependencies in the lock are not installed: {_some(search.gone)}",
-            Location(path),
-            f"the zip is another where they are; {again}",
+            Location(search.declared.path),
+            f"where they are, the zip has other bytes; {_again(search)}",
         )
 
 
-def _stale_names(search: _Search) -> list[str]:
+def _again(search: _Search) -> str:
+    return f"run `{search.by.command}` in {search.ground.shown(search.by.folder)}"
+
+
+def _lock_outdated(search: _Search, lock: Lock, stale: Sequence[str]) -> Diagnostic:
+    folder = search.ground.shown(search.by.folder)
+    return error(
+        "lock-outdated",
+        f"{lock.path} does not fit {search.declared.path}: {_some(stale)}",
+        _where(search.declared, stale),
+        f"run `npm install` in {folder}, and commit the lock",
+    )
+
+
+def _not_installed(search: _Search, missing: Sequence[tuple[str, str]]) -> Diagnostic:
+    path, hint = search.declared.path, _again(search)
+    if search.by.plug_and_play:
+        hint = f"set `nodeLinker: node-modules` in .yarnrc.yml, then {hint}"
+    names = [f"{name} (for {asker})" if asker else name for asker, name in missing]
+    own = [name for asker, name in missing if not asker]
+    return error(
+        "not-installed",
+        f"dependencies of {path} are not installed: {_some(names)}",
+        _where(search.declared, own),
+        hint,
+    )
+
+
+def _for_other_machines(search: _Search) -> Diagnostic:
+    what = [
+        *(f"{name} is for other machines" for name in search.foreign),
+        *(f"{name} is not installed" for name in search.lacking),
+    ]
+    cpu = target.CPU[search.architecture]
+    folder = search.ground.shown(search.by.folder)
+    return error(
+        "native-platform",
+        f"the function runs on {target.OS} {cpu}, but {_some(what)}",
+        Location(search.declared.path),
+        f"{search.by.command_for(search.architecture)} in {folder}",
+    )
+
+
+def _stale_names(search: _Search, lock: Lock) -> list[str]:
     """Dependencies that the lock does not have, or has as they were wanted before."""
-    assert search.lock is not None
     wanted = {**search.declared.dependencies, **search.declared.optional}
-    own = posixpath.relpath(search.code, search.lock.folder)
-    entry = search.lock.packages.get("" if own == "." else own)
-    if search.lock.complete and entry is not None:
+    own = posixpath.relpath(search.code, lock.folder)
+    entry = lock.packages.get("" if own == "." else own)
+    if lock.complete and entry is not None:
         return sorted(name for name, spec in wanted.items() if entry.wants.get(name) != spec)
-    return sorted(name for name in wanted if f"{MODULES}/{name}" not in search.lock.packages)
+    return sorted(name for name in wanted if f"{MODULES}/{name}" not in lock.packages)
 
 
 def _where(declared: Manifest, names: Sequence[str]) -> Location:
     lines = [declared.lines[name] for name in names if name in declared.lines]
     return Location(declared.path, min(lines) if lines else None)
-
-
-def _shown_folder(ground: Ground, folder: str) -> str:
-    relative = ground.relative(folder)
-    return "the project's folder" if relative == "." else relative
 
 
 def _some(names: Sequence[str]) -> str:

@@ -31,10 +31,9 @@ class Token(NamedTuple):
     text: str
     offset: int
     depth: int
-    """How many braces, brackets and parentheses are open around it; braces alone count as code's
-    nesting, see `nested`."""
+    """How many brackets of any kind are open around it."""
     nested: int
-    """How many braces are open around it: 0 runs when the file is loaded, or names an export."""
+    """How many braces are open around it: at 0 it runs when the file is loaded."""
     guarded: bool
     """It stands in a `try` block: its failing is provided for."""
 
@@ -56,8 +55,11 @@ _REGEX: Final = re.compile(
 )
 _TEMPLATE: Final = re.compile(r"(?:[^`\\$]|\\[\s\S]|\$(?!\{))*")
 _BEFORE_REGEX: Final = frozenset(
-    "return typeof case in of delete void throw new instanceof do else yield await".split()
-)
+    {
+        "return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "instanceof",
+        "do", "else", "yield", "await",
+    }
+)  # fmt: skip
 _TAKE_PARENTHESES: Final = frozenset({"if", "while", "for", "with"})
 _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 
@@ -78,9 +80,7 @@ class _Reader:
 
     def add(self, kind: Kind, text: str, offset: int) -> None:
         self.head_closed = False
-        self.tokens.append(
-            Token(kind, text, offset, len(self.open), self.braces, self.tries > 0)
-        )
+        self.tokens.append(Token(kind, text, offset, len(self.open), self.braces, self.tries > 0))
 
     def last(self) -> Token:
         return self.tokens[-1] if self.tokens else NOTHING

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import platform
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from bundler import tools
 from bundler.model import BundlerError
+from bundler.native import NativeFile, describe
 from bundler.python import interpreters, splice, wheel
 from bundler.python import target as targets
 from bundler.python.target import Target
@@ -25,7 +24,7 @@ EPOCH: Final = "315532800"
 """1980-01-01, the first day a zip can hold: SOURCE_DATE_EPOCH of every build."""
 
 
-class NotBuildable(Exception):
+class NotBuiltError(Exception):
     """Why no wheel for the target came of it; `output` is the build's own."""
 
     def __init__(self, reason: str, output: str = "") -> None:
@@ -40,7 +39,7 @@ def build(
     """A wheel built by pip in isolation, normalised, proved and in the store.
 
     `source` are pip's arguments that name what to build; `requirements` is the text of a file
-    that goes in front of them. Raises NotBuildable: the build failed, or what came of it is
+    that goes in front of them. Raises NotBuiltError: the build failed, or what came of it is
     native and this machine is not the target's kind.
     """
     python = interpreters.find(target.version, workshop.environ)
@@ -62,10 +61,10 @@ def build(
             environ=environ,
         )
         if answer.code:
-            raise NotBuildable("its build failed", answer.stderr or answer.stdout)
+            raise NotBuiltError("its build failed", answer.stderr or answer.stdout)
         made = sorted((folder / "out").glob("*.whl"))
         if len(made) != 1:
-            raise NotBuildable(f"its build made {len(made)} wheels", answer.stderr)
+            raise NotBuiltError(f"its build made {len(made)} wheels", answer.stderr)
         _check_fit(made[0], target, interpreter_fits=python is not None)
         normal = folder / made[0].name
         splice.normalise(made[0], normal)
@@ -73,49 +72,31 @@ def build(
 
 
 def _check_fit(path: Path, target: Target, *, interpreter_fits: bool) -> None:
-    """Raises NotBuildable unless it is pure Python, or as good as built on the target."""
+    """Raises NotBuiltError unless it is pure Python, or as good as built on the target."""
     if targets.rank(target, path.name) is None:
-        raise NotBuildable(f"what this machine builds of it is {path.name}, which does not fit")
-    if path.name.endswith("-none-any.whl"):
+        raise NotBuiltError(f"what this machine builds of it is {path.name}, which does not fit")
+    natives = list(_natives(path))
+    if not natives and path.name.endswith("-none-any.whl"):
         return
     if not interpreter_fits or not targets.is_host(target):
         here = f"python{sys.version_info[0]}.{sys.version_info[1]} on {platform.machine()}"
-        raise NotBuildable(f"it is native code, and this machine is {here}")
-    needed = needed_glibc(path)
+        raise NotBuiltError(f"it is native code, and this machine has {here}")
+    needed = max((native.glibc or (0, 0) for native in natives), default=(0, 0))
     if needed > target.glibc:
-        raise NotBuildable(
+        raise NotBuiltError(
             f"built here it needs glibc {_dotted(needed)}, and {target} has {_dotted(target.glibc)}"
         )
 
 
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
-
-
-def needed_glibc(path: Path) -> tuple[int, ...]:
-    """The newest glibc that a wheel's ELF files ask for; (0,) if none does."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.gnuversions import GNUVerNeedSection
-
-    newest: tuple[int, ...] = (0,)
+def _natives(path: Path) -> Iterator[NativeFile]:
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            content = archive.read(name)
-            if not content.startswith(b"\x7fELF"):
-                continue
-            with contextlib.suppress(ELFError):
-                for section in ELFFile(io.BytesIO(content)).iter_sections():
-                    if isinstance(section, GNUVerNeedSection):
-                        for _, needs in section.iter_versions():
-                            newest = max(newest, *(_glibc(need.name) for need in needs), (0,))
-    return newest
+            if native := describe(archive.read(name)):
+                yield native
 
 
-def _glibc(symbol_version: str) -> tuple[int, ...]:
-    number = symbol_version.removeprefix("GLIBC_")
-    parts = number.split(".")
-    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else (0,)
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 # --- what was chosen or built before ---------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import Final
 from bundler.model import Diagnostic, Function, InputSet, Location, ProjectError, RelPath, error
 from bundler.python import lock as locks
 from bundler.python import requirements
-from bundler.python import target as targets
 from bundler.python.lock import LOCK_HINT, Lock
 from bundler.python.requirements import Requirements, Wanted
 from bundler.python.target import Target

@@ -47,9 +47,9 @@ def _candidates(
     versions = os.path.join(pyenv or os.path.join(home, ".pyenv"), "versions")
     pattern = re.compile(rf"{version[0]}\.{version[1]}\.(\d+)")
     if os.path.isdir(versions):
-        patches = [found for entry in os.listdir(versions) if (found := pattern.fullmatch(entry))]
-        for found_patch in sorted(patches, key=lambda found: -int(found[1])):
-            yield os.path.join(versions, found_patch[0], "bin", "python")
+        patches = [match for entry in os.listdir(versions) if (match := pattern.fullmatch(entry))]
+        for patch in sorted(patches, key=lambda match: -int(match[1])):
+            yield os.path.join(versions, patch[0], "bin", "python")
     import uv
 
     arguments = ["python", "find", "--managed-python", "--no-python-downloads", "--no-config"]

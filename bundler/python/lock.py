@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -65,7 +65,9 @@ def read_pylock(path: RelPath, root: str, target: Target) -> Lock:
         text = Path(root, path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         reason = getattr(fault, "strerror", None) or "it is not UTF-8"
-        raise ProjectError(error("bad-lock", f"can't read {path}: {reason}", Location(path))) from fault
+        raise ProjectError(
+            error("bad-lock", f"can't read {path}: {reason}", Location(path))
+        ) from fault
     return parse_pylock(text, path, root, target)
 
 
@@ -79,8 +81,8 @@ def parse_pylock(text: str, path: RelPath, root: str, target: Target) -> Lock:
     except PylockValidationError as fault:
         message = f"{path} is no valid lock: {fault}"
         raise ProjectError(error("bad-lock", message, Location(path), LOCK_HINT)) from fault
-    if message := _refusal(document, target):
-        raise ProjectError(error("lock-target", f"{path} {message}", Location(path), LOCK_HINT))
+    if refusal := _refusal(document, target):
+        raise ProjectError(error("lock-target", f"{path} {refusal}", Location(path), LOCK_HINT))
     lines = _name_lines(text)
     folder = os.path.join(root, os.path.dirname(path))
     pins: list[Pinned] = []
@@ -103,7 +105,9 @@ def parse_pylock(text: str, path: RelPath, root: str, target: Target) -> Lock:
             hint = "build it into a wheel and refer to that by its path"
             faults.append(error("unsupported-requirement", message, where, hint))
         elif package.directory is not None:
-            local = os.path.join(folder, package.directory.path, package.directory.subdirectory or "")
+            local = os.path.join(
+                folder, package.directory.path, package.directory.subdirectory or ""
+            )
             folders.append(
                 Wanted(
                     text=package.directory.path,
@@ -130,7 +134,7 @@ def _toml_place(path: RelPath, message: str) -> Location:
 
 def _name_lines(text: str) -> Mapping[str, int]:
     """Where each package's table names it, for diagnostics."""
-    found = {}
+    found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if match := re.match(r"""name\s*=\s*["']([^"']+)["']""", line):
             found.setdefault(match[1], number)
@@ -149,7 +153,7 @@ def _refusal(document: Pylock, target: Target) -> str | None:
 def _selected(document: Pylock, target: Target) -> Iterator[Package]:
     """PEP 751, "Installation": the packages whose marker holds, with the default groups."""
     environment: dict[str, str | frozenset[str]] = {
-        **targets.environment(target),  # type: ignore[dict-item]  # a TypedDict of str
+        **targets.environment(target),
         "extras": frozenset(),
         "dependency_groups": frozenset(document.default_groups or ()),
     }
@@ -295,6 +299,13 @@ def exact_version(requirement: Requirement) -> str | None:
     return None if specifiers[0].version.endswith(".*") else specifiers[0].version
 
 
+def name_of(wanted: Wanted) -> str:
+    """The normalised name of anything but a local folder, whose name only its build tells."""
+    if wanted.requirement is not None:
+        return canonicalize_name(wanted.requirement.name)
+    return archive_identity(wanted)[0]
+
+
 def archive_identity(wanted: Wanted) -> tuple[str, str | None]:
     """An archive's name and version: as written before it, else by its file's name."""
     filename = unquote((wanted.url or wanted.path or "").partition("#")[0].rpartition("/")[2])
@@ -345,10 +356,7 @@ def outdated(
 
 
 def _unmet(asked: Wanted, pinned: Mapping[str, Pinned]) -> str | None:
-    if asked.requirement is None:
-        name = archive_identity(asked)[0]
-    else:
-        name = canonicalize_name(asked.requirement.name)
+    name = name_of(asked)
     pin = pinned.get(name)
     if pin is None:
         return f"{name} is not in it"
@@ -362,3 +370,28 @@ def _unmet(asked: Wanted, pinned: Mapping[str, Pinned]) -> str | None:
     if pin.version and not specifier.contains(Version(pin.version), prereleases=True):
         return f"it pins {name} {pin.version}, and {asked.requirement} is asked for"
     return None
+
+
+def unmet(
+    requirements: Iterable[Requirement],
+    lock: Lock,
+    beside: Collection[str],
+    target: Target,
+    extras: frozenset[str],
+) -> list[str]:
+    """Which requirements of a local package's metadata the lock does not meet.
+
+    `beside` are the names of packages that are no pins, as they are local, too.
+    """
+    pinned = {pin.name: pin for pin in lock.pins}
+    found = []
+    for requirement in requirements:
+        name = canonicalize_name(requirement.name)
+        if name in beside or not targets.holds(target, requirement.marker, extras):
+            continue
+        pin = pinned.get(name)
+        if pin is None:
+            found.append(f"{name} is not in it")
+        elif pin.version and not requirement.specifier.contains(pin.version, prereleases=True):
+            found.append(f"it pins {name} {pin.version}, and {requirement} is asked for")
+    return found

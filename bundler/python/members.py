@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bundler import archive
+from bundler import archive, names
 
 LARGEST: Final = 4 << 30
 """Bytes that a wheel may hold unzipped: sixteen times what Lambda takes, and enough for any wheel
@@ -267,7 +267,7 @@ def _unfit(entries: Sequence[_Entry]) -> Iterator[Fault]:
     for entry in entries:
         folder = entry.name.endswith("/")
         name = entry.name
-        if reason := archive.check_name(name.removesuffix("/")):
+        if reason := names.check_name(name.removesuffix("/")):
             yield Fault("wheel-hostile", f"holds a file whose name {reason}: {name!r}")
         kind = stat.S_IFMT(entry.mode)
         if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
@@ -302,7 +302,7 @@ def _clashes(entries: Sequence[_Entry]) -> Iterator[Fault]:
             yield Fault("wheel-hostile", f"holds {name} twice")
         else:
             yield Fault("wheel-hostile", f"holds {seen[key]} and {name}, the same but for case")
-        for folder in archive.folders(name):
+        for folder in names.folders(name):
             if folder in files:
                 yield Fault("wheel-hostile", f"holds {folder} both as a file and as a folder")
 
@@ -315,10 +315,10 @@ def _locate(descriptor: int, entries: Sequence[_Entry], end: int) -> list[Member
     members = []
     ordered = sorted(entries, key=lambda entry: entry.header)
     at = 0
-    for entry, behind in zip(ordered, [*(e.header for e in ordered[1:]), end], strict=True):
+    ends = [*(entry.header for entry in ordered[1:]), end]
+    for entry, behind in zip(ordered, ends, strict=False):  # without files there is one end
         if entry.header != at:
-            what = "lies on top of another file" if entry.header < at else "has hidden bytes before"
-            raise hostile(f"is not one file after the other: {entry.name} {what}")
+            raise hostile(f"has hidden bytes before {entry.name}")
         offset, described = _check_header(descriptor, entry, behind)
         at = offset + entry.compressed_size
         if at > behind:

@@ -6,7 +6,6 @@ is a diagnostic, never ignored.
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import shlex
@@ -20,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from bundler.model import Diagnostic, InputSet, Location, ProjectError, RelPath, error
 from bundler.python.indexes import Indexes, merged
+from bundler.python.lines import Line, decoded, logical_lines
 from bundler.workshop import Workshop
 
 
@@ -60,19 +60,9 @@ class Requirements:
 
 ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz")
 
-_COMMENT: Final = re.compile(r"(^|\s+)#.*$")
-_VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
-_CODING: Final = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _VCS: Final = re.compile(r"^(?:[\w.\[\],-]+\s*@\s*)?(git|hg|svn|bzr)\+")
 _EXTRAS: Final = re.compile(r"^(?P<path>.+?)\[(?P<extras>[^\[\]]*)\]$")
 _NAME_URL: Final = re.compile(r"^[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*@")
-_BOMS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 
 def read(path: RelPath, workshop: Workshop) -> Requirements:
@@ -108,16 +98,6 @@ class _Reading:
     faults: list[Diagnostic] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    """A logical line: continuations joined, comment gone, variables expanded."""
-
-    text: str
-    file: RelPath
-    where: Location
-    constraint: bool
-
-
 def _read_file(
     reading: _Reading, path: RelPath, asked_at: Location | None, *, constraint: bool
 ) -> None:
@@ -140,59 +120,14 @@ def _read_file(
         message = f"{path} is not UTF-8"
         reading.faults.append(error("bad-encoding", message, Location(path), hint))
         return
-    for line in _logical_lines(reading, path, text, constraint):
+    for line in logical_lines(text, path, reading.workshop.environ, constraint=constraint):
         _take_line(reading, line)
 
 
 _CREATE_IT: Final = "create the file, or take the reference to it out"
 
 
-def decoded(content: bytes) -> str:
-    """By its byte order mark, else the coding its first two lines name, else UTF-8.
-
-    Never by this machine's locale. Raises UnicodeDecodeError, LookupError.
-    """
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return content[len(mark) :].decode(encoding)
-    for line in content.split(b"\n")[:2]:
-        if line.startswith(b"#") and (found := _CODING.search(line)):
-            return content.decode(found[1].decode("ascii"))
-    return content.decode("utf-8")
-
-
-def _logical_lines(
-    reading: _Reading, path: RelPath, text: str, constraint: bool
-) -> Iterator[_Line]:
-    environ = reading.workshop.environ
-    for first, raw in _joined(text.splitlines()):
-        column = len(raw) - len(raw.lstrip()) + 1
-        content = _COMMENT.sub("", raw).strip()
-        if content:
-            expanded = _VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], content)
-            where = Location(path, first, column)
-            yield _Line(text=expanded, file=path, where=where, constraint=constraint)
-
-
-def _joined(physical: list[str]) -> Iterator[tuple[int, str]]:
-    """Lines with their continuations, each with its first line's number."""
-    parts: list[str] = []
-    first = 1
-    for number, line in enumerate(physical, 1):
-        if not parts:
-            first = number
-        if not line.endswith("\\") or _COMMENT.match(line):
-            # A comment ends a continuation, and needs the space before it to be seen as one.
-            parts.append(f" {line}" if parts and _COMMENT.match(line) else line)
-            yield first, "".join(parts)
-            parts = []
-        else:
-            parts.append(line.rstrip("\\"))
-    if parts:
-        yield first, "".join(parts)
-
-
-def _take_line(reading: _Reading, line: _Line) -> None:
+def _take_line(reading: _Reading, line: Line) -> None:
     requirement, options = _split(line.text)
     try:
         tokens = shlex.split(options)
@@ -217,12 +152,12 @@ def _split(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _hashes(reading: _Reading, line: _Line, tokens: list[str]) -> tuple[str, ...]:
+def _hashes(reading: _Reading, line: Line, tokens: list[str]) -> tuple[str, ...]:
     found = []
     waiting = False
-    for token in tokens:
-        if waiting or token.startswith("--hash="):
-            value = token if waiting else token.removeprefix("--hash=")
+    for word in tokens:
+        if waiting or word.startswith("--hash="):
+            value = word if waiting else word.removeprefix("--hash=")
             waiting = False
             algorithm, _, digest = value.partition(":")
             if algorithm in STRONG and re.fullmatch(r"[0-9a-fA-F]+", digest):
@@ -230,14 +165,14 @@ def _hashes(reading: _Reading, line: _Line, tokens: list[str]) -> tuple[str, ...
             else:
                 expected = "write sha256:<hex>, sha384:<hex> or sha512:<hex>"
                 _fault(reading, line, "bad-requirement", f"{value} is no hash", expected)
-        elif token == "--hash":
+        elif word == "--hash":
             waiting = True
         else:
             _fault(
                 reading,
                 line,
                 "unsupported-option",
-                f"lambdad does not support {token.partition('=')[0]} of a requirement",
+                f"lambdad does not support {word.partition('=')[0]} of a requirement",
                 "take the option out, or build the package into a wheel and refer to that",
             )
             break
@@ -247,7 +182,7 @@ def _hashes(reading: _Reading, line: _Line, tokens: list[str]) -> tuple[str, ...
 STRONG: Final = frozenset({"sha256", "sha384", "sha512"})
 
 
-def _options(reading: _Reading, line: _Line, tokens: list[str]) -> Iterator[tuple[str, str]]:
+def _options(reading: _Reading, line: Line, tokens: list[str]) -> Iterator[tuple[str, str]]:
     """Each option with its value, in any of the ways one may write it."""
     left = iter(tokens)
     for token in left:
@@ -288,7 +223,7 @@ _VALUED: Final = frozenset(
 )  # fmt: skip
 
 
-def _apply(reading: _Reading, line: _Line, name: str, value: str) -> None:
+def _apply(reading: _Reading, line: Line, name: str, value: str) -> None:
     if name in ("--requirement", "--constraint"):
         _include(reading, line, value, constraint=line.constraint or name == "--constraint")
     elif name == "--editable":
@@ -321,7 +256,7 @@ def _index(reading: _Reading, more: Indexes) -> None:
     reading.indexes = merged(reading.indexes, more)
 
 
-def _include(reading: _Reading, line: _Line, value: str, *, constraint: bool) -> None:
+def _include(reading: _Reading, line: Line, value: str, *, constraint: bool) -> None:
     if _has_scheme(value) and not value.startswith("file:"):
         hint = "download it beside this file and refer to it by its path"
         _fault(reading, line, "remote-requirements", f"{value} is not in the project", hint)
@@ -329,7 +264,7 @@ def _include(reading: _Reading, line: _Line, value: str, *, constraint: bool) ->
     _read_file(reading, _locate(reading, line, value), line.where, constraint=constraint)
 
 
-def _wanted(reading: _Reading, line: _Line, text: str, *, editable: bool) -> Wanted | None:
+def _wanted(reading: _Reading, line: Line, text: str, *, editable: bool) -> Wanted | None:
     if _VCS.match(text):
         hint = (
             "build it into a wheel, put that beside this file and refer to it by its path, "
@@ -361,7 +296,7 @@ def _is_named(text: str) -> bool:
     )
 
 
-def _named(reading: _Reading, line: _Line, text: str) -> Wanted:
+def _named(reading: _Reading, line: Line, text: str) -> Wanted:
     requirement = Requirement(text)
     wanted = Wanted(
         text=text,
@@ -377,7 +312,7 @@ def _named(reading: _Reading, line: _Line, text: str) -> Wanted:
     return replace(wanted, url=requirement.url)
 
 
-def _located(reading: _Reading, line: _Line, text: str, editable: bool) -> Wanted:
+def _located(reading: _Reading, line: Line, text: str, editable: bool) -> Wanted:
     # pip: behind a URL the marker follows "; ", as ";" alone may be part of it.
     place, found, marker = text.partition("; " if _has_scheme(text) else ";")
     place = place.strip()
@@ -399,7 +334,7 @@ def _located(reading: _Reading, line: _Line, text: str, editable: bool) -> Wante
     return replace(wanted, path=_local(reading, line, place))
 
 
-def _local(reading: _Reading, line: _Line, place: str) -> str:
+def _local(reading: _Reading, line: Line, place: str) -> str:
     """The absolute path of a local package's folder or archive; a fault if it is not there."""
     path = _locate(reading, line, place.partition("#")[0])
     absolute = os.path.normpath(reading.workshop.absolute(path))
@@ -411,13 +346,13 @@ def _local(reading: _Reading, line: _Line, place: str) -> str:
     return absolute
 
 
-def _locate(reading: _Reading, line: _Line, place: str) -> RelPath:
+def _locate(reading: _Reading, line: Line, place: str) -> RelPath:
     """A path below the naming file's folder, else the project's; both count if absent."""
     root = reading.workshop.root
     if place.startswith("file:"):
         parts = urlsplit(place)
         place = unquote(parts.path) if parts.path else place.removeprefix("file:")
-    folder = os.path.dirname(line.file)
+    folder = os.path.dirname(line.where.file)
     candidates = [
         os.path.relpath(os.path.normpath(os.path.join(root, base, place)), root)
         for base in dict.fromkeys((folder, ""))
@@ -433,11 +368,9 @@ def _has_scheme(place: str) -> bool:
     return re.match(r"^(?:https?|ftp|file):", place, re.IGNORECASE) is not None
 
 
-def _add(reading: _Reading, line: _Line, wanted: Wanted) -> None:
+def _add(reading: _Reading, line: Line, wanted: Wanted) -> None:
     (reading.constraints if line.constraint else reading.wanted).append(wanted)
 
 
-def _fault(
-    reading: _Reading, line: _Line, code: str, message: str, hint: str | None = None
-) -> None:
+def _fault(reading: _Reading, line: Line, code: str, message: str, hint: str | None = None) -> None:
     reading.faults.append(error(code, message, line.where, hint))

@@ -20,14 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundler import archive, segments
+from bundler import archive, names, segments
 from bundler.model import Contents, Diagnostic, Entry, InputSet, Segment, warning
+from bundler.python import recording
 from bundler.python import wheel as wheels_
 from bundler.python.wheel import Wheel, WheelFile
 from bundler.segments import Spliced
 from bundler.store import Store, write_atomic
 
-INSTALLED: Final = frozenset({*wheels_.SIGNATURES, "INSTALLER", "REQUESTED", "direct_url.json"})
+INSTALLED: Final = frozenset({*recording.SIGNATURES, "INSTALLER", "REQUESTED", "direct_url.json"})
 """Files of `.dist-info` that describe an installation, not the distribution."""
 
 _SHOWN: Final = 3
@@ -60,7 +61,7 @@ def install_plan(wheels: Iterable[Wheel]) -> Plan:
                 if theirs.sha256 != file.sha256:
                     lost[winner.name, wheel.name].append(target)
                 continue
-            above = list(archive.folders(target))
+            above = list(names.folders(target))
             if blocking := inside.get(target):
                 lost[blocking.name, wheel.name].append(target)
                 continue
@@ -76,7 +77,7 @@ def install_plan(wheels: Iterable[Wheel]) -> Plan:
     return Plan(
         parts=tuple(_part(target, wheel, file) for target, (wheel, file) in ordered),
         owners=tuple(wheel.name for _, (wheel, _) in ordered),
-        diagnostics=tuple(_overlap(pair, names) for pair, names in sorted(lost.items())),
+        diagnostics=tuple(_overlap(pair, paths) for pair, paths in sorted(lost.items())),
     )
 
 
@@ -90,7 +91,7 @@ def segment(
     included. Raises BundlerError: `store-damaged` if a wheel is not what was proved.
     """
     plan = install_plan(wheels)
-    dropped = archive.shadowed(own, [part.name for part in plan.parts])
+    dropped = names.shadowed(own, [part.name for part in plan.parts])
     diagnostics = plan.diagnostics
     if dropped:
         diagnostics += (_hidden(plan, dropped),)
@@ -116,7 +117,7 @@ def normalise(built: Path, out: Path) -> Wheel:
         raise ValueError(f"{out.name}: a wheel's file name says what it is")
     wheel = wheels_.prove(built)
     record = f"{wheel.dist_info}/RECORD"
-    unsigned = {f"{wheel.dist_info}/{name}" for name in wheels_.SIGNATURES}
+    unsigned = {f"{wheel.dist_info}/{name}" for name in recording.SIGNATURES}
     kept = [
         file for file in wheel.files if file.name not in unsigned and not _is_bytecode(file.name)
     ]
@@ -124,7 +125,8 @@ def normalise(built: Path, out: Path) -> Wheel:
         Entry(name=file.name, content=wheels_.read(wheel, file), executable=file.executable)
         for file in kept
     ]
-    entries.append(Entry(name=record, content=wheels_.record_of(kept, record)))
+    rows = [(file.name, file.sha256, file.size) for file in kept]
+    entries.append(Entry(name=record, content=recording.write(rows, record)))
     contents = Contents(own=tuple(entries), dependencies=None, inputs=InputSet())
     write_atomic(out, lambda file: _discard(archive.write(file, contents)))
     return wheels_.prove(out)
@@ -166,19 +168,19 @@ def _part(target: str, wheel: Wheel, file: WheelFile) -> Spliced:
     )
 
 
-def _overlap(pair: tuple[str, str], names: Sequence[str]) -> Diagnostic:
+def _overlap(pair: tuple[str, str], lost: Sequence[str]) -> Diagnostic:
     winner, loser = pair
     return warning(
         "dependency-overlap",
-        f"{winner} and {loser} both install {_some(names)}; the zip holds {winner}'s",
+        f"{winner} and {loser} both install {_some(lost)}; the zip holds {winner}'s",
         hint=f"leave one of the two out if {loser} needs its own",
     )
 
 
 def _hidden(plan: Plan, dropped: Sequence[str]) -> Diagnostic:
-    names = frozenset(dropped)
+    hidden = frozenset(dropped)
     owners = {
-        owner for part, owner in zip(plan.parts, plan.owners, strict=True) if part.name in names
+        owner for part, owner in zip(plan.parts, plan.owners, strict=True) if part.name in hidden
     }
     return warning(
         "own-over-dependency",
@@ -187,7 +189,7 @@ def _hidden(plan: Plan, dropped: Sequence[str]) -> Diagnostic:
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(sorted(names)[:_SHOWN])
-    more = len(names) - _SHOWN
+def _some(paths: Sequence[str]) -> str:
+    shown = ", ".join(sorted(paths)[:_SHOWN])
+    more = len(paths) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

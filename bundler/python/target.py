@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
@@ -15,9 +15,6 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from bundler.model import Architecture, Function
-
-if TYPE_CHECKING:
-    from packaging.markers import Environment
 
 PATCH: Final = {8: 20, 9: 21, 10: 16, 11: 11, 12: 8, 13: 2, 14: 0}
 """Per minor version a patch release that every current image of the runtime has reached.
@@ -101,7 +98,7 @@ def rank(target: Target, filename: str) -> int | None:
 
 
 @functools.cache
-def environment(target: Target) -> Environment:
+def environment(target: Target) -> Mapping[str, str]:
     """What markers see (PEP 508); the kernel's release and version are unknown, so empty."""
     return {
         "implementation_name": "cpython",

@@ -7,10 +7,7 @@ with its proof, `index.json`, beside it.
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -28,8 +25,9 @@ from bundler.model import (
     Runtime,
     error,
 )
-from bundler.python import members
+from bundler.python import members, recording
 from bundler.python.members import Fault, Member, ZipError, corrupt
+from bundler.python.recording import Promise
 from bundler.sealed import seal, unseal
 from bundler.store import Store
 
@@ -37,9 +35,6 @@ KIND: Final = "wheels"
 
 SCHEMES: Final = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 """The folders that may lie in a wheel's `.data` folder."""
-
-SIGNATURES: Final = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
-"""Files of `.dist-info` that RECORD gives no hash of, because they depend on it."""
 
 _SCHEMA: Final = 1
 _INDEX: Final = "index.json"
@@ -163,16 +158,6 @@ def native_faults(
     )
 
 
-def record_of(files: Sequence[WheelFile], record: str) -> bytes:
-    """RECORD's bytes for these files; `record` is its own path, the row without a hash."""
-    rows = [
-        [file.name, f"sha256={_base64(bytes.fromhex(file.sha256))}", file.size] for file in files
-    ]
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([*rows, [record, "", ""]])
-    return text.getvalue().encode()
-
-
 def check(wheel: Wheel) -> None:
     """Reads the wheel again: its bytes are still those that were proved.
 
@@ -250,7 +235,7 @@ def _examine(descriptor: int, path: str, sha256: str) -> Wheel:
 
     requires_python = _read_metadata(text("METADATA"), name, version)
     _check_format(text("WHEEL"))
-    files = _check_files(descriptor, found, _read_record(text("RECORD")), dist_info)
+    files = _check_files(descriptor, found, recording.read(text("RECORD")), dist_info)
     return Wheel(
         path=path,
         sha256=sha256,
@@ -324,35 +309,22 @@ def _check_format(text: bytes) -> None:
         )
 
 
-def _read_record(text: bytes) -> Mapping[str, tuple[str, str]]:
-    """Of each path in RECORD its hash ("sha256=...", or empty) and its size (or empty)."""
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text.decode(), newline="")) if row]
-    except (UnicodeDecodeError, csv.Error) as fault:
-        raise corrupt("has a RECORD that can't be read") from fault
-    if any(len(row) != 3 for row in rows):
-        raise corrupt("has a RECORD whose rows are not path, hash and size")
-    return {path: (digest, size) for path, digest, size in rows}
-
-
 def _check_files(
     descriptor: int,
     found: Sequence[Member],
-    record: Mapping[str, tuple[str, str]],
+    record: Mapping[str, Promise],
     dist_info: str,
 ) -> tuple[WheelFile, ...]:
     """Inflates every file, once. "Installation will fail if any file in the archive is not both
     mentioned and correctly hashed in RECORD", says the specification; a mention without a hash is
     let pass, as every installer does."""
-    unsigned = {f"{dist_info}/{file}" for file in SIGNATURES}
+    unsigned = {f"{dist_info}/{file}" for file in recording.SIGNATURES}
     faults: list[Fault] = []
     files = []
     for member in found:
-        promised, size = (
-            ("", "") if member.name in unsigned else record.get(member.name, (None, ""))
-        )
+        promise = recording.NOTHING if member.name in unsigned else record.get(member.name)
         try:
-            sha256 = _check_file(descriptor, member, promised, size)
+            sha256 = _check_file(descriptor, member, promise)
         except ZipError as bad:
             faults.extend(bad.faults)
             continue
@@ -362,30 +334,21 @@ def _check_files(
     return tuple(files)
 
 
-def _check_file(descriptor: int, member: Member, promised: str | None, size: str) -> str:
-    if promised is None:
+def _check_file(descriptor: int, member: Member, promise: Promise | None) -> str:
+    """The file's SHA-256. Raises ZipError if its bytes are not what they should be."""
+    if promise is None:
         raise corrupt(f"holds {member.name}, which its RECORD does not mention")
-    if size and size != str(member.size):
-        raise corrupt(f"holds {member.size} bytes of {member.name}; its RECORD says {size}")
-    algorithm, _, digest = promised.partition("=")
     ours = hashlib.sha256()
-    theirs = ours
-    if algorithm not in ("", "sha256"):
-        # Weaker ones are not allowed ("sha256 or better"); shake's digests have no length.
-        if algorithm not in ("sha384", "sha512"):
-            raise corrupt(f"has a RECORD that hashes by {algorithm}")
-        theirs = hashlib.new(algorithm)
+    theirs = ours if promise.algorithm == "sha256" else hashlib.new(promise.algorithm)
     for chunk in members.content(descriptor, member):
         ours.update(chunk)
         if theirs is not ours:
             theirs.update(chunk)
-    if promised and _base64(theirs.digest()) != digest.rstrip("="):
+    if promise.size not in (None, member.size):
+        raise corrupt(f"holds {member.size} bytes of {member.name}; its RECORD says {promise.size}")
+    if promise.digest and promise.digest != theirs.digest():
         raise corrupt(f"is damaged: {member.name} is not what its RECORD says")
     return ours.hexdigest()
-
-
-def _base64(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 # --- the proof on disk -----------------------------------------------------------------------

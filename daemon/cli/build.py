@@ -95,7 +95,8 @@ class _Results:
         print(outcome_line(outcome, self._width, paint_for(sys.stdout)), flush=True)
         for reason in outcome.reasons if self._verbose else ():
             print(f"    because {reason}", file=sys.stderr)
-        show_outcome_diagnostics(outcome, self._app.root)
+        if outcome.status != "skipped" or self._verbose:
+            show_outcome_diagnostics(outcome, self._app.root)
 
     def end(self, took_s: float) -> int:
         order = {item.name: index for index, item in enumerate(self._app.functions)}

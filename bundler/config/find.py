@@ -1,0 +1,226 @@
+"""From a folder to the Project: which files describe it, and what they say together."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bundler.config import sam, toml
+from bundler.config.check import check
+from bundler.config.declared import Found, Said, by_place, nearest
+from bundler.config.intrinsics import PSEUDO
+from bundler.config.located import shortened
+from bundler.config.look import Look, folder_of
+from bundler.config.names import sort_out
+from bundler.config.toml import Own
+from bundler.model import (
+    BundlerError,
+    Diagnostic,
+    Function,
+    Location,
+    Project,
+    RelPath,
+    warning,
+)
+
+REPOSITORY: Final = (".git", ".hg", ".jj", ".svn")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What there is from outside of the file that a reader reads."""
+
+    environ: Mapping[str, str]
+    parameters: Mapping[str, str]
+    """Of the caller and of lambdad.toml, the caller's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file that describes functions."""
+
+    files: tuple[str, ...]
+    """Its names, in the order in which one is taken."""
+    read: Callable[[Look, Said[RelPath], Given], Found]
+    named: Callable[[Look], Said[RelPath] | None]
+    """The file that some other file of the project's folder names instead."""
+
+
+def _read_sam(look: Look, file: Said[RelPath], given: Given) -> Found:
+    from bundler.config import samconfig
+
+    config = samconfig.read(look, folder_of(file.value))
+    found = sam.read(look, file, {**config.parameters, **given.parameters})
+    found.diagnostics += config.diagnostics
+    return found
+
+
+def _named_by_samconfig(look: Look) -> Said[RelPath] | None:
+    from bundler.config import samconfig
+
+    return samconfig.read(look, ".").template
+
+
+FORMATS: Final = (Format(sam.FILES, _read_sam, _named_by_samconfig),)
+"""The first that a folder has a file of describes the project."""
+
+NOT_READ: Final = {
+    "serverless.yml": "the Serverless Framework's file",
+    "serverless.yaml": "the Serverless Framework's file",
+    "serverless.ts": "the Serverless Framework's file",
+    "serverless.json": "the Serverless Framework's file",
+    "cdk.out": "an AWS CDK cloud assembly",
+    "cdk.json": "an AWS CDK app",
+    "sst.config.ts": "an SST app",
+    "sst.json": "an SST app",
+}
+"""What describes projects too, and has no reader yet."""
+
+
+def read_project(
+    start: str,
+    environ: Mapping[str, str],
+    templates: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+) -> Project:
+    """The project that `start` lies in: the nearest folder upwards that something describes.
+
+    `templates`, relative to `start`, describe it instead of what lies there; its folder is then
+    that of a lambdad.toml upwards, else `start`. `parameters` go before what any file says.
+    Raises BundlerError `no-project`.
+    """
+    start = os.path.realpath(start)
+    look, own = _located(start, bool(templates))
+    given = Given(
+        environ,
+        {**{name: said.value for name, said in own.parameters.items()}, **(parameters or {})},
+    )
+    found = Found()
+    files: list[Said[RelPath]] = []
+    if not own.broken:
+        files = _files(look, own, [os.path.join(start, template) for template in templates])
+    for file in files:
+        _add(found, _format(file.value).read(look, file, given))
+    drafts = [] if own.broken else toml.overlay(own, found, look)
+    if files and not found.broken:
+        found.diagnostics += _unknown_parameters(own, parameters or {}, found.parameters)
+    good, not_built = sort_out(drafts)
+    functions: list[Function] = []
+    for draft in good:
+        checked = check(draft, look, own.allow)
+        if isinstance(checked, Function):
+            functions.append(checked)
+        else:
+            not_built.append(checked)
+    diagnostics = [*own.diagnostics, *found.diagnostics]
+    if not drafts and not diagnostics:
+        described = own.file or (files[0].value if files else ".")
+        hint = "lambdad.toml declares functions in [functions.NAME]"
+        diagnostics.append(
+            warning("no-functions", "no function is declared", Location(described), hint)
+        )
+    return Project(
+        root=look.root,
+        repository=look.repository,
+        functions=tuple(functions),
+        not_built=tuple(sorted(not_built, key=lambda each: each.name)),
+        diagnostics=tuple(sorted(dict.fromkeys(diagnostics), key=by_place)),
+        inputs=look.inputs(),
+    )
+
+
+def _located(start: str, has_templates: bool) -> tuple[Look, Own]:
+    """The project's folder, as a Look into it, and what its own file says."""
+    if not os.path.isdir(start):
+        raise BundlerError("no-project", f"there is no folder {start}")
+    repository = _repository(start)
+    for folder in _upwards(start, repository):
+        look = Look(folder, repository or folder)
+        own = toml.read(look)
+        if own.file or (not has_templates and _describing(look)):
+            return look, own
+    if has_templates:
+        look = Look(start, repository or start)
+        return look, toml.read(look)
+    for folder in _upwards(start, repository):
+        for name, what in NOT_READ.items():
+            if os.path.exists(os.path.join(folder, name)):
+                raise BundlerError(
+                    "no-project",
+                    f"{name} is {what}, which lambdad does not read yet",
+                    "declare the functions in a lambdad.toml: lambdad init writes one",
+                )
+    raise BundlerError(
+        "no-project",
+        f"nothing in {start} or above says what to build",
+        "lambdad init writes a lambdad.toml; a template elsewhere is named by --template FILE",
+    )
+
+
+def _upwards(start: str, last: str | None) -> Iterator[str]:
+    folder = start
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if folder in (last, above):
+            return
+        folder = above
+
+
+def _repository(start: str) -> str | None:
+    """The nearest folder upwards that version control starts at."""
+    for folder in _upwards(start, None):
+        # A file in a worktree or a submodule, a folder otherwise.
+        if any(os.path.exists(os.path.join(folder, name)) for name in REPOSITORY):
+            return folder
+    return None
+
+
+def _describing(look: Look) -> Said[RelPath] | None:
+    """The file of the project's folder, or named there, that describes functions."""
+    for form in FORMATS:
+        if (named := form.named(look)) and look.kind(named.value) == "file":
+            return named
+        if file := look.first_file(form.files):
+            return Said(file, Location(file))
+    return None
+
+
+def _files(look: Look, own: Own, templates: Sequence[str]) -> list[Said[RelPath]]:
+    if templates:
+        paths = [posixpath.relpath(path, look.root) for path in templates]
+        return [Said(path, Location(path)) for path in dict.fromkeys(paths)]
+    if own.templates is not None:
+        return own.templates
+    found = _describing(look)
+    return [found] if found else []
+
+
+def _format(file: RelPath) -> Format:
+    """By its name; a name that no format goes by is a SAM template's."""
+    name = posixpath.basename(file)
+    return next((form for form in FORMATS if name in form.files), FORMATS[0])
+
+
+def _add(found: Found, more: Found) -> None:
+    found.drafts += more.drafts
+    found.diagnostics += more.diagnostics
+    found.parameters |= more.parameters
+    found.broken |= more.broken
+
+
+def _unknown_parameters(
+    own: Own, parameters: Mapping[str, str], declared: set[str]
+) -> Iterator[Diagnostic]:
+    places = {name: said.where for name, said in own.parameters.items()}
+    for name in {**places, **parameters}:
+        if name in declared or name in PSEUDO:
+            continue
+        guess = nearest(name, declared)
+        hint = f"did you mean {shortened(guess)}?" if guess else None
+        message = f'no template has a parameter "{shortened(name)}"'
+        where = None if name in parameters else places.get(name)
+        yield warning("unknown-parameter", message, where, hint)

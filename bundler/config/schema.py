@@ -1,0 +1,116 @@
+"""Holds a file against schema.json, every fault with its place and in words for people.
+
+The library jsonschema would do it too, but importing it takes 70 ms, more than all of the reading;
+the tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from bundler.config.declared import nearest
+from bundler.config.located import Node, kind, plain, shortened
+from bundler.model import Diagnostic, Location, error
+
+Path = tuple[str, ...]
+
+TYPES: Final[Mapping[str, tuple[type, str]]] = {
+    "object": (dict, "a table"),
+    "array": (list, "a list"),
+    "string": (str, "text"),
+    "boolean": (bool, "true or false"),
+}
+
+KEYWORDS: Final = frozenset(
+    {"type", "properties", "additionalProperties", "items", "enum", "pattern", "minLength"}
+    | {"uniqueItems", "$ref", "$defs", "$schema", "title", "description", "examples"}
+)
+"""All that schema.json may use: what is not here would not be checked."""
+
+
+def load() -> dict[str, Any]:
+    import json
+
+    with open(os.path.join(os.path.dirname(__file__), "schema.json"), encoding="utf-8") as file:
+        schema: dict[str, Any] = json.load(file)
+    return schema
+
+
+def faults(node: Node, schema: Mapping[str, Any]) -> Iterator[tuple[Path, Diagnostic]]:
+    """Every fault of the file, each with the keys that lead to it."""
+    yield from _faults(node, schema, schema, ())
+
+
+def _faults(
+    node: Node, schema: Mapping[str, Any], top: Mapping[str, Any], path: Path
+) -> Iterator[tuple[Path, Diagnostic]]:
+    if (reference := schema.get("$ref")) is not None:
+        target = top["$defs"][reference.removeprefix("#/$defs/")]
+        yield from _faults(node, target, top, path)
+    if "type" in schema and not isinstance(node.value, TYPES[schema["type"]][0]):
+        hint = "put it in quotes" if schema["type"] == "string" and _is_number(node) else None
+        yield path, _fault(path, f"must be {TYPES[schema['type']][1]}", node, node.where, hint)
+    elif isinstance(node.value, dict):
+        yield from _object_faults(node, schema, top, path)
+    elif isinstance(node.value, list):
+        if schema.get("uniqueItems"):
+            yield from _repeated(node, path)
+        for item in node.value if "items" in schema else ():
+            yield from _faults(item, schema["items"], top, path)
+    elif isinstance(node.value, str):
+        yield from _text_faults(node, node.value, schema, path)
+
+
+def _object_faults(
+    node: Node, schema: Mapping[str, Any], top: Mapping[str, Any], path: Path
+) -> Iterator[tuple[Path, Diagnostic]]:
+    properties = schema.get("properties", {})
+    others = schema.get("additionalProperties", True)
+    for name, item in node.fields.items():
+        inner = (*path, name)
+        if name in properties:
+            yield from _faults(item, properties[name], top, inner)
+        elif isinstance(others, dict):
+            yield from _faults(item, others, top, inner)
+        elif not others:
+            guess = nearest(name, properties)
+            hint = f"did you mean {guess}?" if guess else f"there are {', '.join(properties)}"
+            message = f'unknown key "{shortened(name)}"'
+            yield inner, error("unknown-key", message, item.key_where, hint)
+
+
+def _text_faults(
+    node: Node, text: str, schema: Mapping[str, Any], path: Path
+) -> Iterator[tuple[Path, Diagnostic]]:
+    if len(text) < schema.get("minLength", 0):
+        yield path, _fault(path, "must not be empty", None, node.where)
+    elif "enum" in schema and text not in schema["enum"]:
+        known = schema["enum"]
+        yield path, _fault(path, f"must be {' or '.join(known)}", node, node.where)
+    elif "pattern" in schema and not re.search(schema["pattern"], text):
+        # The only pattern there is: a distribution's name.
+        yield path, _fault(path, "must be a distribution's name", node, node.where)
+
+
+def _repeated(node: Node, path: Path) -> Iterator[tuple[Path, Diagnostic]]:
+    seen = []
+    for item in node.items:
+        value = plain(item)
+        if value in seen:
+            yield path, _fault(path, f"holds {kind(item)} twice", None, item.where)
+        seen.append(value)
+
+
+def _fault(
+    path: Path, message: str, found: Node | None, where: Location, hint: str | None = None
+) -> Diagnostic:
+    name = shortened(path[-1]) if path else "the file"
+    instead = f", not {kind(found)}" if found else ""
+    return error("bad-value", f"{name} {message}{instead}", where, hint)
+
+
+def _is_number(node: Node) -> bool:
+    return not isinstance(node.value, (dict, list, str)) and node.value is not None

@@ -1,0 +1,219 @@
+"""lambdad.toml, or [tool.lambdad] in pyproject.toml: what it says, and its way over other readers.
+
+A function's own table goes before what a template says of it, and that before `[defaults]`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bundler.config import located_toml
+from bundler.config.declared import Draft, Found, Said, nearest
+from bundler.config.located import Node, decode, plain, shortened
+from bundler.config.look import Look, joined
+from bundler.model import Diagnostic, Location, Options, OptionValue, ProjectError, RelPath, error
+
+FILE: Final = "lambdad.toml"
+PYPROJECT: Final = "pyproject.toml"
+
+
+@dataclass(slots=True, kw_only=True)
+class Own:
+    """What the file says; empty if there is none."""
+
+    file: RelPath | None = None
+    templates: list[Said[RelPath]] | None = None
+    """None: it leaves the search to us."""
+    parameters: dict[str, Said[str]] = field(default_factory=dict)
+    allow: tuple[RelPath, ...] = ()
+    defaults: Mapping[str, Node] = field(default_factory=dict)
+    functions: Mapping[str, Node] = field(default_factory=dict)
+    faults: dict[str, list[tuple[str, Diagnostic]]] = field(default_factory=dict)
+    """Of a function's table: by its name, each with the setting."""
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    broken: bool = False
+    """It could not be read, so nobody knows what it says of any function."""
+
+
+def read(look: Look) -> Own:
+    """What the project's own file says. lambdad.toml hides a [tool.lambdad] beside it."""
+    try:
+        for file in (FILE, PYPROJECT):
+            if (content := look.read(file)) is None:
+                continue
+            if file == PYPROJECT and b"lambdad" not in content:
+                continue
+            top = located_toml.parse(decode(content, file), file).top
+            if file == PYPROJECT:
+                tool = top.fields.get("tool")
+                own = tool.fields.get("lambdad") if tool else None
+                if own is None:
+                    continue
+                top = own
+            return _checked(look, file, top)
+    except ProjectError as fault:
+        return Own(file=file, diagnostics=list(fault.diagnostics), broken=True)
+    return Own()
+
+
+def _checked(look: Look, file: RelPath, top: Node) -> Own:
+    from bundler.config import schema
+
+    own = Own(file=file)
+    wrong: set[tuple[str, ...]] = set()
+    for path, fault in schema.faults(top, schema.load()):
+        match path:
+            case ("functions", name, *rest):
+                setting = rest[0] if rest else ""
+                own.faults.setdefault(name, []).append((setting, fault))
+                wrong.add(("functions", name, setting) if rest else ("functions", name))
+            case _:
+                own.diagnostics.append(fault)
+                wrong.add(path[:2] if path[:1] in (("defaults",), ("parameters",)) else path[:1])
+
+    def good(*path: str) -> Mapping[str, Node]:
+        """The table's entries that the schema has nothing against."""
+        node: Node | None = top
+        for name in path:
+            node = node.fields.get(name) if node else None
+        entries = node.fields if node else {}
+        return {name: item for name, item in entries.items() if (*path, name) not in wrong}
+
+    said = good()
+    if templates := said.get("templates"):
+        own.templates = [
+            Said(joined(".", item.text, look.root), item.where) for item in templates.items
+        ]
+    if allow := said.get("allow"):
+        own.allow = tuple(joined(".", item.text, look.root) for item in allow.items)
+    own.parameters = {
+        name: Said(item.text, item.key_where) for name, item in good("parameters").items()
+    }
+    own.defaults = good("defaults")
+    own.functions = {
+        name: Node(
+            dict(good("functions", name)),
+            file,
+            table.line,
+            table.column,
+            key_line=table.key_line,
+            key_column=table.key_column,
+        )
+        for name, table in good("functions").items()
+    }
+    return own
+
+
+def overlay(own: Own, found: Found, look: Look) -> list[Draft]:
+    """The functions that readers found, changed as the file says, and those it adds.
+
+    Reports in `found.diagnostics` what is said of functions that are not there.
+    """
+    by_name = {draft.name: draft for draft in found.drafts}
+    esbuild = _options(own.defaults.get("esbuild"))
+    found.diagnostics += esbuild[1]
+    for draft in found.drafts:
+        _apply(own, draft, look, dict(esbuild[0]))
+    drafts = list(found.drafts)
+    for name in {**own.functions, **own.faults}:
+        table = own.functions.get(name)
+        if name in by_name:
+            continue
+        if table is None or "handler" in table.fields or name in own.faults:
+            drafts.append(_added(own, name, table, look, dict(esbuild[0])))
+        elif not found.broken:
+            found.diagnostics.append(_unknown(name, table, by_name))
+    return drafts
+
+
+def _added(
+    own: Own, name: str, table: Node | None, look: Look, esbuild: dict[str, OptionValue]
+) -> Draft:
+    where = table.key_where if table else own.faults[name][0][1].where
+    where = where or Location(own.file or FILE)
+    draft = Draft(name=name, where=where, code=Said(".", where))
+    _apply(own, draft, look, esbuild)
+    if draft.bundle is None:
+        draft.bundle = True
+    return draft
+
+
+def _unknown(name: str, table: Node, known: Mapping[str, Draft]) -> Diagnostic:
+    message = f'there is no function "{shortened(name)}" to change'
+    hint = "to add one, say its handler and its runtime"
+    if guess := nearest(name, known):
+        hint = f"did you mean {shortened(guess)}? {hint[0].upper()}{hint[1:]}"
+    return error("unknown-function", message, table.key_where, hint)
+
+
+def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) -> None:
+    table = own.functions.get(draft.name)
+    said = table.fields if table else {}
+    draft.own = {name: item.key_where for name, item in said.items()}
+    for setting in said:
+        draft.reasons.pop(setting, None)
+    # A setting that the template states, though not so that it could be read, takes no default.
+    settings = {
+        **{name: item for name, item in own.defaults.items() if name not in draft.reasons},
+        **said,
+    }
+    draft.handler = _text(said.get("handler")) or draft.handler
+    draft.runtime = _text(said.get("runtime")) or draft.runtime or _text(settings.get("runtime"))
+    draft.architecture = (
+        _text(said.get("architecture")) or draft.architecture or _text(settings.get("architecture"))
+    )
+    if code := said.get("code"):
+        draft.code = Said(joined(".", code.text, look.root), code.where)
+    if entry_points := said.get("entry_points"):
+        draft.entry_points = tuple(posixpath.normpath(item.text) for item in entry_points.items)
+    if exclude := settings.get("exclude"):
+        draft.exclude = tuple(item.text for item in exclude.items)
+    _apply_python(draft, settings, look)
+    _apply_switches(draft, said, settings)
+    # Option by option: the function's own, then the template's, then the defaults.
+    options, faults = _options(said.get("esbuild"))
+    draft.esbuild = {**esbuild, **draft.esbuild, **dict(options)}
+    for fault in faults:
+        draft.failed("esbuild", fault)
+    for setting, fault in own.faults.get(draft.name, ()):
+        draft.failed(setting, fault)
+
+
+def _text(node: Node | None) -> Said[str] | None:
+    return Said(node.text, node.where) if node else None
+
+
+def _apply_python(draft: Draft, settings: Mapping[str, Node], look: Look) -> None:
+    if requirements := settings.get("requirements"):
+        path = joined(".", requirements.text, look.root)
+        draft.requirements = Said(path, requirements.where)
+    if resolver := settings.get("resolver"):
+        draft.resolver = resolver.text
+    if without := settings.get("without"):
+        # The normal form of PEP 503.
+        names = {re.sub(r"[-_.]+", "-", item.text).lower() for item in without.items}
+        draft.without = tuple(sorted(names))
+
+
+def _apply_switches(draft: Draft, said: Mapping[str, Node], settings: Mapping[str, Node]) -> None:
+    if (bundle := settings.get("bundle")) and ("bundle" in said or draft.bundle is None):
+        draft.bundle = bundle.value is True
+    if (layers := settings.get("layers")) and ("layers" in said or draft.layers is None):
+        draft.layers = layers.value is True
+    if (skip := said.get("skip")) and skip.value is True:
+        file = skip.file
+        draft.skipped("skip", "told-to-skip", f"{file} says to skip it", skip.where)
+
+
+def _options(table: Node | None) -> tuple[Options, tuple[Diagnostic, ...]]:
+    if table is None:
+        return (), ()
+    from bundler.esbuild import options
+
+    fields = table.fields
+    raw = {name: plain(item) for name, item in fields.items()}
+    return options.parse(raw, lambda name: fields[name].key_where)

@@ -1,0 +1,386 @@
+"""Bundles functions: one esbuild build for all that share their options, same bytes as one each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bundler import sdk
+from bundler.esbuild import exports
+from bundler.esbuild import options as table
+from bundler.esbuild.closure import (
+    Sources,
+    closure,
+    from_metafile,
+    from_trace,
+    merged,
+    relative,
+)
+from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
+from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
+from bundler.esbuild.plan import Plan, plan
+from bundler.esbuild.resolution import Disk
+from bundler.esbuild.start import start
+from bundler.model import (
+    BuildRequest,
+    BundlerError,
+    Contents,
+    Diagnostic,
+    Entry,
+    InputSet,
+    ProjectError,
+    Walk,
+    error,
+    warning,
+)
+from bundler.workshop import Workshop
+
+_MAX_ROUNDS: Final = 10
+
+
+def pack(
+    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
+) -> dict[str, Contents | ProjectError]:
+    """The contents of each function's zip, by the function's name, or what is wrong with it.
+
+    With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, one is
+    started for this call, and once more if it dies; raises BundlerError as binary.find does, and
+    `esbuild-gone`.
+    """
+    if esbuild is not None:
+        return _pack(requests, workshop, esbuild)
+    last = ""
+    for _ in range(2):
+        esbuild = start(workshop)
+        try:
+            return _pack(requests, workshop, esbuild)
+        except EsbuildGone as fault:
+            last = str(fault)
+        finally:
+            esbuild.close()
+    raise BundlerError("esbuild-gone", f"esbuild ended twice before it was done: {last}")
+
+
+def _pack(
+    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild
+) -> dict[str, Contents | ProjectError]:
+    packer = _Packer(workshop, esbuild)
+    results: dict[str, Contents | ProjectError] = {}
+    plans = []
+    for request in requests:
+        try:
+            plans.append(plan(request.function, workshop))
+        except ProjectError as fault:
+            results[request.function.name] = fault
+    for group in _groups(plans):
+        results |= packer.pack_group(group)
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One function's share of a build that went well."""
+
+    files: Mapping[str, bytes]
+    """By name in the zip."""
+    handler: str
+    """Of those the one with the handler's export."""
+    record: Mapping[str, Any]
+    """The metafile's record of that file."""
+    sources: Sources
+    has_assets: bool
+    """It refers to other outputs, such as images and native modules."""
+
+
+class _Packer:
+    def __init__(self, workshop: Workshop, esbuild: Esbuild) -> None:
+        self._workshop = workshop
+        self._esbuild = esbuild
+        self._disk = Disk()
+
+    def pack_group(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
+        if len(group) == 1:
+            return {group[0].function.name: self._pack_alone(group[0])}
+        entries: dict[str, str] = {}
+        for one in group:
+            entries |= {_absolute_out(one, out): path for out, path in one.entries}
+        # One folder for all outputs would be none of theirs: they are told apart by where they
+        # would lie, and source maps are relative to that.
+        job = _job(group[0], entries, "/")
+        output = self._esbuild.build(job)
+        if not output.errors:
+            return {one.function.name: self._from_group(one, job, output) for one in group}
+        # Halved, so that a few faults among many functions cost a few builds.
+        middle = len(group) // 2
+        return self.pack_group(group[:middle]) | self.pack_group(group[middle:])
+
+    def _from_group(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
+        made = _made(one, job, output, self._disk)
+        if made.has_assets:
+            # An asset lies in the output folder itself: not where the bundle looks in its zip.
+            return self._pack_alone(one)
+        return self._contents(one, output, made)
+
+    def _pack_alone(self, one: Plan) -> Contents | ProjectError:
+        for _ in range(_MAX_ROUNDS):
+            job = _job(one, dict(one.entries), one.code)
+            output = self._esbuild.build(job)
+            if not output.errors:
+                return self._contents(one, output, _made(one, job, output, self._disk))
+            provided = self._provided(one, output.errors)
+            if not provided:
+                break
+            # Asked for again by its closure, so that installing it makes the bundle stale.
+            one = replace(one, flags=(*one.flags, *(f"--external:{name}" for name in provided)))
+        return ProjectError(
+            *diagnostics_of(output.errors, output.warnings, self._scene(one)),
+            inputs=self._failed_inputs(one, job, output),
+        )
+
+    def _provided(self, one: Plan, errors: Iterable[Message]) -> list[str]:
+        """Packages that are not there when bundling but will be when running."""
+        function = one.function
+        names = unresolved_packages(errors)
+        known = {name for name in names if function.layers or sdk.provided(function.runtime, name)}
+        return sorted(name for name in known if f"--external:{name}" not in one.flags)
+
+    def _contents(self, one: Plan, output: Output, made: _Made) -> Contents | ProjectError:
+        inputs = self._closure(one, made.sources)
+        root = self._workshop.root
+        sources = {relative(path, one.folder) for path in made.sources.files}
+        warnings = [m for m in output.warnings if m.place is None or m.place.file in sources]
+        found = diagnostics_of((), warnings, self._scene(one))
+        found += _sdk_v2(one, made) + _requires(one, made)
+        if fault := _missing_export(one, output, made, root):
+            return ProjectError(fault, *found, inputs=inputs)
+        own = [Entry(name=name, content=content) for name, content in made.files.items()]
+        own += one.extra
+        return Contents(
+            own=tuple(sorted(own, key=lambda entry: entry.name)),
+            dependencies=None,
+            inputs=inputs,
+            diagnostics=found,
+        )
+
+    def _closure(self, one: Plan, sources: Sources) -> InputSet:
+        workshop = self._workshop
+        return closure(
+            sources,
+            root=workshop.root,
+            repository=workshop.repository,
+            settings=one.settings,
+            disk=self._disk,
+            left_out=one.left_out,
+            probes=_probes(one, workshop),
+        )
+
+    def _failed_inputs(self, one: Plan, job: Job, output: Output) -> InputSet:
+        trace = self._esbuild.trace(job)
+        entries = {path for _out, path in one.entries}
+        if trace is not None:
+            sources = from_trace(trace)
+            return self._closure(one, replace(sources, files=sources.files | entries))
+        # No trace to be had: whatever the errors name, and every name in the code folder.
+        named = {
+            os.path.normpath(os.path.join(job.folder, message.place.file))
+            for message in (*output.errors, *output.warnings)
+            if message.place is not None
+        }
+        inputs = self._closure(one, Sources(files=frozenset(entries | named), imports=frozenset()))
+        root = self._workshop.root
+        folders = {one.code, *map(os.path.dirname, named)}
+        for top in list(folders):
+            for folder, below, _names in os.walk(top):
+                below[:] = [name for name in below if name != "node_modules" and name[0] != "."]
+                folders.add(folder)
+        walks = {relative(folder, root): Walk(relative(folder, root)) for folder in folders}
+        files = frozenset(
+            relative(f"{folder}/{name}", root)
+            for folder in folders
+            for name in ("node_modules", "package.json", "tsconfig.json")
+        )
+        return merged(inputs, InputSet(files=files, listings=walks))
+
+    def _scene(self, one: Plan) -> Scene:
+        return Scene(
+            function=one.function,
+            root=self._workshop.root,
+            folder=one.folder,
+            repository=self._workshop.repository,
+        )
+
+
+def _groups(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Plans whose functions may be built together: same options, and no two different files
+    that would lie at the same place."""
+    groups: list[tuple[object, dict[str, str], list[Plan]]] = []
+    for one in plans:
+        key = (one.flags, one.folder, one.node_paths)
+        outs = {_absolute_out(one, out): path for out, path in one.entries}
+        for known, taken, members in groups:
+            fits = all(taken.get(out, path) == path for out, path in outs.items())
+            if not one.alone and known == key and fits:
+                taken.update(outs)
+                members.append(one)
+                break
+        else:
+            groups.append((object() if one.alone else key, outs, [one]))
+    return [members for _key, _outs, members in groups]
+
+
+def _absolute_out(one: Plan, out: str) -> str:
+    return f"{one.code}/{out}".lstrip("/")
+
+
+def _job(one: Plan, entries: Mapping[str, str], out_folder: str) -> Job:
+    return Job(
+        entries=tuple(sorted(entries.items())),
+        flags=one.flags,
+        folder=one.folder,
+        out_folder=out_folder,
+        node_paths=one.node_paths,
+    )
+
+
+def _made(one: Plan, job: Job, output: Output, disk: Disk) -> _Made:
+    """What of a build's output is this function's."""
+    extension = table.extension(one.function.esbuild)
+    records = {
+        os.path.normpath(os.path.join(job.folder, path)): record
+        for path, record in output.metafile["outputs"].items()
+    }
+    base = job.out_folder.rstrip("/") + "/"
+    files: dict[str, bytes] = {}
+    roots: set[str] = set()
+    has_assets = False
+    for out, _path in one.entries:
+        absolute = f"{one.code}/{out}{extension}"
+        record = records[absolute]
+        has_assets = has_assets or any(not item.get("external") for item in record["imports"])
+        roots |= {record["entryPoint"], *record["inputs"]}
+        mine = [absolute]
+        if "cssBundle" in record:
+            mine.append(os.path.normpath(os.path.join(job.folder, record["cssBundle"])))
+        for path in mine:
+            for tail in ("", ".map", ".LEGAL.txt"):
+                content = output.files.get(f"{path}{tail}".removeprefix(base))
+                if content is not None:
+                    files[f"{path}{tail}"[len(one.code) + 1 :]] = content
+    if job.out_folder == one.code:
+        files = dict(output.files)
+    first = f"{one.entries[0][0]}{extension}"
+    roots |= {relative(path, job.folder) for path in one.injected}
+    return _Made(
+        files=files,
+        handler=first,
+        record=records[f"{one.code}/{first}"],
+        sources=from_metafile(output.metafile, roots, job.folder, disk),
+        has_assets=has_assets,
+    )
+
+
+def _probes(one: Plan, workshop: Workshop) -> list[str]:
+    """Where the function's own settings led us, there or not."""
+    code = os.path.normpath(workshop.absolute(one.function.code))
+    wrappers = [f"{one.code}/{entry.name}" for entry in one.extra]
+    rivals = []
+    if not one.function.entry_points:
+        stem = f"{one.code}/{one.function.handler.module}"
+        rivals = [f"{stem}.ts"]
+    return [code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries)]
+
+
+def _missing_export(one: Plan, output: Output, made: _Made, root: str) -> Diagnostic | None:
+    function = one.function
+    chosen = dict(function.esbuild)
+    if function.handler.export is None or chosen.get("platform", "node") != "node":
+        return None
+    if chosen.get("footer") or chosen.get("banner"):
+        return None  # they may export anything
+    path = one.entries[0][1]
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError:
+        return None  # vanished meanwhile: the next look at the inputs tells
+    names = exports.missing(
+        function.handler.export,
+        bundle=made.files[made.handler],
+        source=source,
+        entry=made.record["entryPoint"],
+        metafile=output.metafile,
+        output=made.record,
+        esm=chosen.get("format") == "esm",
+    )
+    if names is None:
+        return None
+    wanted = function.handler.export.split(".", 1)[0]
+    if not names:
+        hint = f"it exports nothing; export {wanted}"
+    elif (
+        names == ("default",)
+        and output.metafile["inputs"][made.record["entryPoint"]].get("format") == "cjs"
+    ):
+        hint = 'it is CommonJS, which as an ES module exports only "default"; use format = "cjs"'
+    else:
+        import difflib
+
+        shown = ", ".join(f'"{name}"' for name in names)
+        near = (*difflib.get_close_matches(wanted, names, n=1), names[0])[0]
+        hint = f"it exports {shown}; write {function.handler.module}.{near}"
+    return error(
+        "missing-export",
+        f'{relative(path, root)} does not export "{wanted}"',
+        function.handler_where,
+        hint,
+    )
+
+
+def _sdk_v2(one: Plan, made: _Made) -> tuple[Diagnostic, ...]:
+    """The user made AWS SDK v2 external on a runtime that has none."""
+    function = one.function
+    if function.layers or sdk.provided(function.runtime, sdk.V2) or sdk.V2 not in one.left_out:
+        return ()
+    wanted = any(
+        item.get("external") and item["path"].split("/")[0] == sdk.V2
+        for item in made.record["imports"]
+    )
+    if not wanted:
+        return ()
+    return (
+        warning(
+            "aws-sdk-v2-missing",
+            f"aws-sdk is external, but {function.runtime.name} has no AWS SDK v2",
+            function.where,
+            "remove it from `external` and install it, or move to v3, such as @aws-sdk/client-s3",
+        ),
+    )
+
+
+def _requires(one: Plan, made: _Made) -> tuple[Diagnostic, ...]:
+    """An ES module has no `require`: what CommonJS code in it requires from outside fails."""
+    chosen = dict(one.function.esbuild)
+    if chosen.get("format") != "esm":
+        return ()
+    if any("require" in text for _kind, text in table.pairs(chosen.get("banner"))):
+        return ()
+    names = sorted(
+        {
+            item["path"]
+            for item in made.record["imports"]
+            if item.get("external") and item["kind"] == "require-call"
+        }
+    )
+    if not names:
+        return ()
+    return (
+        warning(
+            "require-in-esm",
+            f"the bundle is an ES module, and code in it requires {', '.join(names)}",
+            one.function.where,
+            "set banner = { js = \"import { createRequire } from 'node:module'; "
+            'const require = createRequire(import.meta.url);" }',
+        ),
+    )

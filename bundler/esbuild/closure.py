@@ -1,0 +1,203 @@
+"""The InputSet of a bundle: what esbuild read, and all that decided what it read.
+
+The metafile names sources only. What decided (folders, package.json, tsconfig.json, symlinks,
+names looked for in vain) follows from the imports it lists, by resolution.py. A failed build has no
+metafile: a tracing build lists its imports instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from bundler.esbuild.engine import Import, Trace
+from bundler.esbuild.resolution import Disk, Prober, Resolver, Settings
+from bundler.model import InputSet, Names, RelPath, Stems, Walk
+
+_DISABLED: Final = "(disabled):"
+_TAIL: Final = re.compile(r"( with \{.*\}|[?#].*)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """A bundle's source files and what they import, with absolute paths."""
+
+    files: frozenset[str]
+    imports: frozenset[Import]
+
+
+def from_metafile(
+    metafile: Mapping[str, Any], roots: Iterable[str], folder: str, disk: Disk
+) -> Sources:
+    """What is reachable from `roots`, which are names of the metafile's inputs."""
+    inputs = metafile["inputs"]
+    places: dict[str, str | None] = {}
+
+    def place(name: str) -> str | None:
+        if name not in places:
+            places[name] = _place(name, folder, disk)
+        return places[name]
+
+    files: set[str] = set()
+    imports: set[Import] = set()
+    todo = [root for root in roots if root in inputs]
+    met = set(todo)
+    while todo:
+        name = todo.pop()
+        path = place(name)
+        if path is None:
+            continue
+        files.add(path)
+        here = os.path.dirname(path)
+        for item in inputs[name]["imports"]:
+            wanted = item["path"]
+            if item.get("external"):
+                imports.add(Import(here, wanted))
+                reached = tuple(_matching(wanted, here, inputs, folder)) if "*" in wanted else ()
+            else:
+                imports.add(Import(here, item.get("original", wanted), place(wanted)))
+                reached = (wanted,)
+            for other in reached:
+                if other not in met and other in inputs:
+                    met.add(other)
+                    todo.append(other)
+    return Sources(files=frozenset(files), imports=frozenset(imports))
+
+
+def from_trace(trace: Trace) -> Sources:
+    return Sources(files=frozenset(trace.files), imports=frozenset(trace.imports))
+
+
+def closure(
+    sources: Sources,
+    *,
+    root: str,
+    repository: str,
+    settings: Settings,
+    disk: Disk,
+    left_out: Iterable[str] = (),
+    probes: Iterable[str] = (),
+) -> InputSet:
+    """Everything that could make that bundle another.
+
+    `left_out` are the patterns of what is external by decision and so is never looked for.
+    `probes` are further paths that decided something, there or not.
+    """
+    prober = Prober(disk, repository)
+    resolver = Resolver(prober, settings)
+    external = Patterns(left_out)
+    folders = set()
+    for path in sources.files:
+        prober.files.add(path)
+        folders.add(os.path.dirname(path))
+        if settings.keeps_symlinks:
+            prober.real(path)
+    folders.add(settings.folder)
+    for folder in folders:
+        resolver.enter(prober.real(folder) or folder)
+    for wanted in sources.imports:
+        if wanted.specifier.startswith(("node:", "data:", "http:", "https:", "//")):
+            continue
+        if external.cover(wanted.specifier):
+            continue
+        if wanted.found is None and "*" in wanted.specifier:
+            resolver.pattern(wanted.folder, wanted.specifier)
+        else:
+            resolver.resolve(wanted)
+    for path in probes:
+        prober.files.add(path)
+        prober.real(path)
+    return _relative(prober, resolver.walks, root)
+
+
+class Patterns:
+    """esbuild's `external`: names with all that is below them, or with one "*"."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._exact = set()
+        self._wild = []
+        for pattern in patterns:
+            before, star, after = pattern.partition("*")
+            if star:
+                self._wild.append((before, after))
+            else:
+                self._exact.add(pattern)
+
+    def cover(self, specifier: str) -> bool:
+        if specifier in self._exact:
+            return True
+        if any(specifier.startswith(f"{name}/") for name in self._exact):
+            return True
+        return any(
+            specifier.startswith(before)
+            and specifier.endswith(after)
+            and len(specifier) >= len(before) + len(after)
+            for before, after in self._wild
+        )
+
+
+def merged(*parts: InputSet) -> InputSet:
+    """All that any of the parts depends on."""
+    listings: dict[RelPath, Names] = {}
+    for part in parts:
+        for folder, names in part.listings.items():
+            known = listings.get(folder)
+            if isinstance(known, Stems) and isinstance(names, Stems):
+                listings[folder] = Stems(known.names | names.names)
+            elif known is None or isinstance(names, Walk):
+                listings[folder] = names
+    return InputSet(
+        files=frozenset().union(*(part.files for part in parts)),
+        links=frozenset().union(*(part.links for part in parts)),
+        listings=MappingProxyType(listings),
+    )
+
+
+def relative(path: str, root: str) -> RelPath:
+    if path.startswith(f"{root}/"):
+        return path[len(root) + 1 :]
+    return os.path.relpath(path, root)
+
+
+def _relative(prober: Prober, walks: set[str], root: str) -> InputSet:
+    listings: dict[RelPath, Names] = {
+        relative(folder, root): Stems(frozenset(names)) for folder, names in prober.stems.items()
+    }
+    for folder in walks:
+        # A walk passes over what is never packaged; resolution does not.
+        prober.files.update(
+            f"{folder}/{name}" for name in ("node_modules", "package.json", "tsconfig.json")
+        )
+        listings[relative(folder, root)] = Walk(relative(folder, root))
+    return InputSet(
+        files=frozenset(relative(path, root) for path in prober.files),
+        links=frozenset(relative(path, root) for path in prober.links),
+        listings=MappingProxyType(listings),
+    )
+
+
+def _place(name: str, folder: str, disk: Disk) -> str | None:
+    """The file that the metafile means by an input's name; None for what is no file."""
+    if name.startswith("<"):
+        return None
+    path = os.path.normpath(os.path.join(folder, name.removeprefix(_DISABLED)))
+    odd = ":" in name or "?" in name or "#" in name or name.endswith("}")
+    if not odd or disk.kind(path):
+        return path
+    shorter = _TAIL.sub("", path)
+    return shorter if disk.kind(shorter) else None
+
+
+def _matching(pattern: str, here: str, inputs: Mapping[str, Any], folder: str) -> Iterator[str]:
+    """The inputs that an import with a pattern brought in: the metafile has no edges to them."""
+    absolute = os.path.normpath(os.path.join(here, pattern))
+    parts = re.split(r"(\*\*/?|\*)", absolute)
+    wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    fits = re.compile("".join(wild.get(part) or re.escape(part) for part in parts)).fullmatch
+    for name in inputs:
+        if fits(os.path.normpath(os.path.join(folder, name))):
+            yield name

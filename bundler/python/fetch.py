@@ -1,0 +1,331 @@
+"""From pins to proved wheels in the store: by pip, so that indexes, proxies, certificates and
+
+credentials work as the user set them. What was picked once is remembered, and no pip runs again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from bundler import tools
+from bundler.model import Diagnostic, ProjectError, error, warning
+from bundler.python import built, indexes, interpreters, misses, wheel
+from bundler.python import target as targets
+from bundler.python.built import NotBuiltError
+from bundler.python.indexes import Indexes
+from bundler.python.lock import Pinned
+from bundler.python.misses import Miss
+from bundler.python.target import Target
+from bundler.python.wheel import Wheel
+from bundler.workshop import Workshop
+
+
+def wheels(
+    pins: Sequence[Pinned], target: Target, sources: Indexes, workshop: Workshop
+) -> tuple[dict[str, Wheel], tuple[Diagnostic, ...]]:
+    """Each pin's wheel, by name, and warnings on those that had to be built here.
+
+    Raises ProjectError, all faults together: `no-wheel`, `hash-mismatch`, `package-not-found`,
+    and what wheel.add finds. Raises BundlerError: `offline`, `no-network`, `pip-failed`.
+    """
+    errand = _Errand(target=target, sources=sources, workshop=workshop, found={}, faults=[])
+    left = [pin for pin in pins if not _recall(errand, pin)]
+    unfit = [pin for pin in left if not pin.fits]
+    errand.faults.extend(no_wheel(pin, target, "its lock lists no file that fits") for pin in unfit)
+    left = [pin for pin in left if pin.fits and not _take_local(errand, pin)]
+    if left and workshop.offline:
+        raise built.offline(f"{_some(pin.name for pin in left)} must be fetched")
+    source_only = [pin for pin in left if _is_sdist(pin, sources)]
+    unmatched = _download(errand, [pin for pin in left if pin not in source_only])
+    for pin in (*source_only, *unmatched):
+        _build(errand, pin)
+    if errand.faults:
+        raise ProjectError(*errand.faults)
+    return {name: wheel for name, (wheel, _) in errand.found.items()}, _notes(errand)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Errand:
+    """What one fetch carries along and gathers."""
+
+    target: Target
+    sources: Indexes
+    workshop: Workshop
+    found: dict[str, tuple[Wheel, bool]]
+    """By name; the flag tells that it was built here."""
+    faults: list[Diagnostic]
+
+
+def _is_sdist(pin: Pinned, sources: Indexes) -> bool:
+    return bool(pin.sdist) or pin.name in sources.no_binary or ":all:" in sources.no_binary
+
+
+def _key(errand: _Errand, pin: Pinned) -> str:
+    forced = _is_sdist(pin, errand.sources)
+    parts = (pin.name, pin.version, pin.hashes, pin.url, forced, errand.target.key)
+    return f"pick-{built.key_of('pick', *parts)}"
+
+
+def _recall(errand: _Errand, pin: Pinned) -> bool:
+    known = built.recall(errand.workshop, _key(errand, pin))
+    if known is not None and (found := wheel.load(errand.workshop.store, known["wheel"])):
+        errand.found[pin.name] = (found, known["built"])
+        return True
+    if len(pin.hashes) == 1 and pin.hashes[0].startswith("sha256:") and pin.sdist is False:
+        # Fetched for another target, or by another lock.
+        found = wheel.load(errand.workshop.store, pin.hashes[0].removeprefix("sha256:"))
+        return found is not None and _keep(errand, pin, found, is_built=False)
+    return False
+
+
+def _keep(errand: _Errand, pin: Pinned, found: Wheel, *, is_built: bool) -> bool:
+    """Judges a wheel against the target, then remembers it. True: this pin is done with."""
+    problem = misfit(found, errand.target)
+    if problem is None and pin.version and not _same_version(pin.version, found.version):
+        problem = f"the file is of version {found.version}"
+    if problem is None and canonicalize_name(found.name) != pin.name:
+        problem = f"the file is of {found.name}"
+    if problem is not None:
+        errand.faults.append(no_wheel(pin, errand.target, problem))
+        return True
+    errand.found[pin.name] = (found, is_built)
+    document = {"wheel": found.sha256, "built": is_built}
+    built.remember(errand.workshop, _key(errand, pin), document)
+    return True
+
+
+def _same_version(one: str, other: str) -> bool:
+    from packaging.utils import canonicalize_version
+
+    return canonicalize_version(one) == canonicalize_version(other)
+
+
+def misfit(found: Wheel, target: Target) -> str | None:
+    """Why the target can't use the wheel; None if it can."""
+    if targets.rank(target, Path(found.path).name) is None:
+        return f"{Path(found.path).name} is for something else"
+    if found.requires_python is not None:
+        try:
+            if not targets.accepts(target, found.requires_python):
+                return f"it needs Python {found.requires_python}"
+        except InvalidSpecifier:
+            return f"its Requires-Python can't be read: {found.requires_python}"
+    return None
+
+
+def _take_local(errand: _Errand, pin: Pinned) -> bool:
+    """A wheel that lies in a local file; an sdist there is built later."""
+    if pin.path is None or not pin.path.endswith(".whl") or not Path(pin.path).is_file():
+        return False
+    return _add(errand, pin, Path(pin.path))
+
+
+def _add(errand: _Errand, pin: Pinned, path: Path) -> bool:
+    """Into the store, its hash checked by us as well. True: this pin is done with."""
+    expected = [text.removeprefix("sha256:") for text in pin.hashes if text.startswith("sha256:")]
+    try:
+        found = wheel.add(errand.workshop.store, path, expected or None)
+    except ProjectError as fault:
+        errand.faults.extend(fault.diagnostics)
+        return True
+    return _keep(errand, pin, found, is_built=False)
+
+
+# --- pip download ----------------------------------------------------------------------------
+
+
+def _download(errand: _Errand, pins: Sequence[Pinned]) -> list[Pinned]:
+    """One pip for all; again only for those it went without. Returns what has no fitting wheel."""
+    if pins:
+        count = "1 wheel" if len(pins) == 1 else f"{len(pins)} wheels"
+        errand.workshop.say(f"fetching {count} for {errand.target}")
+    unmatched = _download_as(errand, pins, lambda pin: pin.direct)
+    by_url = [pin for pin in unmatched if pin.url and not pin.direct]
+    if by_url:
+        # The index the lock was made from is not one of those that are configured here.
+        still = _download_as(errand, by_url, lambda pin: True)
+        unmatched = [pin for pin in unmatched if pin not in by_url or pin in still]
+    return unmatched
+
+
+def _download_as(
+    errand: _Errand, pins: Sequence[Pinned], at_url: Callable[[Pinned], bool]
+) -> list[Pinned]:
+    left = {pin.name: pin for pin in pins}
+    unmatched: list[Pinned] = []
+    while left:
+        with errand.workshop.store.workspace() as folder:
+            miss = _run_pip(errand, [_line(pin, at_url(pin)) for pin in left.values()], folder)
+            if miss is None:
+                _take_files(errand, left, folder / "out")
+                return unmatched
+        if miss.name not in left:
+            raise misses.pip_failed(miss.text)
+        pin = left.pop(miss.name)
+        if miss.kind == "hash":
+            errand.faults.append(_mismatch(pin, miss))
+        else:
+            unmatched.append(pin)
+    return unmatched
+
+
+def _line(pin: Pinned, at_url: bool) -> str:
+    hashes = " ".join(f"--hash={text}" for text in pin.hashes)
+    if at_url:
+        return f"{pin.name} @ {(pin.url or '').partition('#')[0]} {hashes}"
+    return f"{pin.name}=={pin.version} {hashes}"
+
+
+def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss | None:
+    (folder / "requirements.txt").write_text(
+        "\n".join([*_source_lines(errand.sources), *requirements]) + "\n", "utf-8"
+    )
+    answer = tools.run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
+            *("--only-binary=:all:", "--quiet", "--progress-bar=off", "--dest=out"),
+            *targets.pip_flags(errand.target),
+            *("--requirement", "requirements.txt"),
+        ],
+        cwd=folder,
+        environ=interpreters.pip_environ(errand.workshop.environ),
+        timeout_s=1800,
+    )
+    return None if answer.code == 0 else misses.diagnose(answer.stderr)
+
+
+def _source_lines(sources: Indexes) -> list[str]:
+    """Where to look; which formats to take is decided here."""
+    return indexes.lines(replace(sources, no_binary=(), only_binary=(), prefer_binary=False))
+
+
+def _take_files(errand: _Errand, pins: Mapping[str, Pinned], folder: Path) -> None:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            files[parse_wheel_filename(path.name)[0]] = path
+        except InvalidWheelFilename:
+            continue
+    for name, pin in pins.items():
+        if name not in files:
+            raise misses.pip_failed(f"pip brought no wheel of {name}")
+        _add(errand, pin, files[name])
+
+
+# --- from source -----------------------------------------------------------------------------
+
+
+def _build(errand: _Errand, pin: Pinned) -> None:
+    """A wheel of the pin's sdist, whose hash pip checks before it runs anything of it."""
+    errand.workshop.say(f"building {pin.name} {pin.version or ''} from source")
+    try:
+        found = _built_at(errand, pin, at_url=pin.direct or pin.path is not None)
+        if isinstance(found, Miss) and found.kind == "absent" and pin.url and not pin.direct:
+            found = _built_at(errand, pin, at_url=True)
+    except NotBuiltError as fault:
+        errand.faults.append(no_wheel(pin, errand.target, fault.reason, fault.output))
+        return
+    except ProjectError as fault:
+        errand.faults.extend(fault.diagnostics)
+        return
+    if isinstance(found, Wheel):
+        _keep(errand, pin, found, is_built=True)
+    elif found.kind == "hash" and pin.sdist:
+        errand.faults.append(_mismatch(pin, found))
+    elif found.kind == "hash":
+        reason = "no wheel fits, and its sdist is not one the lock allows"
+        errand.faults.append(no_wheel(pin, errand.target, reason))
+    elif "from versions: none" in found.text:
+        errand.faults.append(_not_found(pin, f"no index has a package {pin.name}"))
+    elif _listed(pin, found.text):
+        reason = "no wheel fits, and there is no sdist of it"
+        errand.faults.append(no_wheel(pin, errand.target, reason))
+    else:
+        errand.faults.append(_not_found(pin, f"no index has {pin.name} {pin.version or ''}"))
+
+
+def _built_at(errand: _Errand, pin: Pinned, *, at_url: bool) -> Wheel | Miss:
+    if at_url and pin.path is not None:
+        pin = replace(pin, url=Path(pin.path).as_uri())
+    lines = [*_source_lines(errand.sources), _line(pin, at_url)]
+    try:
+        return built.build(
+            ["--require-hashes", f"--no-binary={pin.name}"],
+            errand.target,
+            errand.workshop,
+            requirements="\n".join(lines) + "\n",
+        )
+    except NotBuiltError as fault:
+        miss = misses.diagnose(fault.output) if fault.output else None
+        if miss is not None and miss.kind != "other":
+            return miss
+        raise
+
+
+def _listed(pin: Pinned, text: str) -> bool:
+    """Whether pip, while it found nothing that fits, saw the version at all."""
+    found = re.search(r"\(from versions: ([^)]*)\)", text)
+    return found is not None and pin.version in found[1].split(", ")
+
+
+def _notes(errand: _Errand) -> tuple[Diagnostic, ...]:
+    made = sorted(name for name, (_, is_built) in errand.found.items() if is_built)
+    if not made:
+        return ()
+    return (
+        warning(
+            "built-from-source",
+            f"{_some(made)} came as source and was built on this machine",
+            hint="another machine's build tools may give other bytes; a version that has a wheel "
+            "gives the same everywhere",
+        ),
+    )
+
+
+# --- faults of the project -------------------------------------------------------------------
+
+
+def no_wheel(pin: Pinned, target: Target, reason: str, output: str = "") -> Diagnostic:
+    """The package, the target, and three ways out."""
+    asked = f"{pin.name} {pin.version}" if pin.version else pin.name
+    tail = "".join(f"\n  {line}" for line in output.strip().splitlines()[-6:])
+    other = "x86_64" if target.machine == "aarch64" else "arm64"
+    return error(
+        "no-wheel",
+        f"no wheel of {asked} fits {target} (glibc {target.glibc[0]}.{target.glibc[1]}): "
+        f"{reason}{tail}",
+        pin.where,
+        hint=f"ask for a version of {pin.name} that has a fitting wheel; or use an architecture or "
+        f"a runtime that {asked} has one for ({other}, another Python); or build the wheel on "
+        f"such a machine and refer to it by its path (from a layer: "
+        f'without = ["{pin.name}"])',
+    )
+
+
+def _mismatch(pin: Pinned, miss: Miss) -> Diagnostic:
+    return error(
+        "hash-mismatch",
+        f"{pin.name} {pin.version or ''} is not the file that was locked: expected "
+        f"{' or '.join(miss.expected)}, got {miss.got}",
+        pin.where,
+        hint="if the lock was edited, run `lambdad lock`; if not, the index serves another file "
+        "than it did: don't use it before you know why",
+    )
+
+
+def _not_found(pin: Pinned, message: str) -> Diagnostic:
+    hint = "check the name and version; a private index must be in the requirements or in pip.conf"
+    return error("package-not-found", message.strip(), pin.where, hint)
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    return ", ".join(ordered[:5]) + more

@@ -1,0 +1,298 @@
+"""A Python function's contents: its own code as it is, and its locked dependencies.
+
+Start reading here: `pack`, and `dependencies`, which is the long way from requirement files to a
+segment (declared, local, resolve, fetch, graph, splice).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bundler import tree
+from bundler.model import (
+    BuildRequest,
+    Contents,
+    Diagnostic,
+    Entry,
+    Function,
+    InputSet,
+    Location,
+    ProjectError,
+    Severity,
+    error,
+    warning,
+)
+from bundler.python import declared, fetch, graph, handler, local, resolve, splice
+from bundler.python import lock as locks
+from bundler.python import target as targets
+from bundler.python.declared import Declared
+from bundler.python.indexes import Indexes
+from bundler.python.local import LocalPackage
+from bundler.python.lock import Lock
+from bundler.python.target import Target
+from bundler.python.wheel import Wheel
+from bundler.snapshot import union
+from bundler.tree import Tree, TreeFile
+from bundler.workshop import Workshop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What a function installs; it holds as long as its inputs do, whatever own code does."""
+
+    wheels: tuple[Wheel, ...]
+    """Sorted by name."""
+    inputs: InputSet
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None = None) -> Contents:
+    """What goes into the function's zip.
+
+    `known` are its dependencies where the caller has seen that their inputs have not moved. Raises
+    ProjectError with every fault that could be found; its inputs, too, are all that was looked at.
+    """
+    faults: list[Diagnostic] = []
+    inputs = InputSet()
+    walked: Tree | None = None
+    try:
+        walked = _own_tree(request.function, workshop)
+        inputs = walked.inputs
+    except ProjectError as fault:
+        faults += fault.diagnostics
+        inputs = fault.inputs
+    try:
+        known = known or dependencies(request, workshop)
+        inputs = union(inputs, known.inputs)
+    except ProjectError as fault:
+        faults += fault.diagnostics
+        inputs = union(inputs, fault.inputs)
+    if walked is None:
+        raise ProjectError(*faults, inputs=inputs)
+    try:
+        return _assemble(request.function, walked, known, faults, workshop, inputs=inputs)
+    except ProjectError as fault:
+        if fault.inputs is inputs:
+            raise
+        raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
+
+
+def _assemble(
+    function: Function,
+    walked: Tree,
+    known: Dependencies | None,
+    faults: Sequence[Diagnostic],
+    workshop: Workshop,
+    *,
+    inputs: InputSet,
+) -> Contents:
+    files = {file.name: file for file in walked.files}
+    segment = None
+    found: list[Diagnostic] = [*faults, *walked.diagnostics]
+    if known is not None:
+        found += known.diagnostics
+        if known.wheels:
+            segment, notes = splice.segment(workshop.store, known.wheels, files.keys())
+            found += notes
+    installed = {record.name for record in segment.records} if segment else set()
+    checked = handler.check(function, files, installed, workshop)
+    # While the dependencies are unknown, one of them may have the handler.
+    found += [one for one in checked if known or one.code != "missing-handler-file"]
+    if any(diagnostic.severity is Severity.ERROR for diagnostic in found):
+        raise ProjectError(*found, inputs=inputs)
+    own = tuple(
+        Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
+        for file in walked.files
+    )
+    return Contents(own=own, dependencies=segment, inputs=inputs, diagnostics=tuple(found))
+
+
+def _own_tree(function: Function, workshop: Workshop) -> Tree:
+    """The code folder's walk, or the one file that is all of the code."""
+    path = workshop.absolute(function.code)
+    looked_at = InputSet(files=frozenset((function.code,)))
+    if os.path.isdir(path):
+        return tree.walk(workshop, function.code, exclude=function.exclude, allow=function.allow)
+    try:
+        status = os.stat(path)
+    except OSError as fault:
+        raise ProjectError(
+            error(
+                "missing-code",
+                f"there is no {function.code}",
+                function.where,
+                "correct the path of the code",
+            ),
+            inputs=looked_at,
+        ) from fault
+    file = TreeFile(
+        name=os.path.basename(function.code),
+        path=function.code,
+        executable=bool(status.st_mode & 0o111),
+        size=status.st_size,
+    )
+    return Tree(files=(file,), inputs=looked_at, diagnostics=())
+
+
+# --- dependencies ----------------------------------------------------------------------------
+
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Functions often share requirements: the second finds what the first resolved and fetched."""
+
+
+def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
+    """The wheels that the function's requirement files lead to; none where there are no such files.
+
+    Raises ProjectError, whose inputs are all that was looked at until then.
+    """
+    function = request.function
+    target = targets.of(function)
+    what = declared.read(function, target, workshop)
+    if what is None:
+        return Dependencies(wheels=(), inputs=InputSet(), diagnostics=())
+    inputs = what.inputs
+    try:
+        with _ONE_AT_A_TIME:
+            locals_ = build_locals(what, target, workshop, function)
+            for one in locals_:
+                inputs = union(inputs, one.inputs)
+            lock, notes = _lock(request, what, locals_, target, workshop)
+            fetched, more = fetch.wheels(lock.pins, target, _sources(what), workshop)
+    except ProjectError as fault:
+        raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
+    wheels = {**fetched, **{one.wheel.name: one.wheel for one in locals_}}
+    kept, missing = _keep(function, wheels, what, lock, locals_)
+    return Dependencies(wheels=kept, inputs=inputs, diagnostics=(*notes, *more, *missing))
+
+
+def build_locals(
+    what: Declared, target: Target, workshop: Workshop, function: Function
+) -> list[LocalPackage]:
+    """The wheels of all local packages. Raises ProjectError, all their faults together."""
+    found: list[LocalPackage] = []
+    faults: list[Diagnostic] = []
+    inputs = InputSet()
+    for wanted in dict.fromkeys(what.folders):
+        if not targets.holds(target, wanted.marker):
+            continue
+        try:
+            one = local.build(wanted, target, workshop, function.allow)
+            inputs = union(inputs, one.inputs)
+            found.append(one)
+        except ProjectError as fault:
+            faults += fault.diagnostics
+            inputs = union(inputs, fault.inputs)
+    if faults:
+        raise ProjectError(*faults, inputs=inputs)
+    return found
+
+
+def _sources(what: Declared) -> Indexes:
+    """Where to fetch from: what the requirement files say. pip adds its own configuration."""
+    asked = what.open or what.source
+    return asked.indexes if asked is not None else Indexes()
+
+
+def _lock(
+    request: BuildRequest,
+    what: Declared,
+    locals_: Sequence[LocalPackage],
+    target: Target,
+    workshop: Workshop,
+) -> tuple[Lock, tuple[Diagnostic, ...]]:
+    if what.lock is not None:
+        _check_locals(what, what.lock, locals_, target)
+        return what.lock, ()
+    if what.open is None or what.open_path is None:
+        return Lock(pins=()), ()
+    asked = [one for one in what.open.wanted if targets.holds(target, one.marker)]
+    if all(one.is_folder for one in asked) and not any(map(_asks, locals_)):
+        return Lock(pins=()), ()  # their content is all there is to pin
+    where = Location(what.open_path)
+    message = f"{what.open_path} does not pin what it installs"
+    if request.locked:
+        hint = "run `lambdad lock` and commit what it writes"
+        raise ProjectError(error("unlocked", message, where, hint))
+    question = resolve.ask(
+        what.open, what.open_path, locals_, target, workshop, pip_tools=what.pip_tools
+    )
+    lock = resolve.resolve(question, locals_, request.toolchain, workshop)
+    note = warning(
+        "unlocked",
+        f"{message}: the zip can change when new versions appear",
+        where,
+        "run `lambdad lock` and commit what it writes",
+    )
+    return lock, (note,)
+
+
+def _asks(one: LocalPackage) -> bool:
+    return bool(graph.requires(one.wheel))
+
+
+def _check_locals(
+    what: Declared, lock: Lock, locals_: Iterable[LocalPackage], target: Target
+) -> None:
+    """A local package's own requirements can outgrow the lock, too."""
+    faults = []
+    for one in locals_:
+        problems = locks.unmet(
+            graph.requires(one.wheel),
+            lock,
+            {other.wheel.name for other in locals_},
+            target,
+            one.wanted.extras,
+        )
+        for reason in problems:
+            faults.append(
+                declared.outdated(
+                    what.lock_path or "", f"{one.wanted.text}: {reason}", one.wanted.where
+                )
+            )
+    if faults:
+        raise ProjectError(*faults)
+
+
+def _keep(
+    function: Function,
+    wheels: Mapping[str, Wheel],
+    what: Declared,
+    lock: Lock,
+    locals_: Sequence[LocalPackage],
+) -> tuple[tuple[Wheel, ...], tuple[Diagnostic, ...]]:
+    """The wheels less those left out, and what they need but no one installs."""
+    target = targets.of(function)
+    asked: dict[str, frozenset[str]] = {pin.name: pin.extras for pin in lock.pins}
+    roots = set()
+    for wanted in what.direct:
+        if targets.holds(target, wanted.marker) and not wanted.is_folder:
+            name = locks.name_of(wanted)
+            roots.add(name)
+            asked[name] = asked.get(name, frozenset()) | wanted.extras
+    for one in locals_:
+        roots.add(one.wheel.name)
+        asked[one.wheel.name] = one.wanted.extras
+    needs = graph.needs(wheels, asked, target)
+    gone = graph.left_out(function.without, needs, roots)
+    kept = tuple(wheels[name] for name in sorted(wheels) if name not in gone)
+    missing = sorted(
+        (name, other)
+        for name, others in needs.items()
+        if name not in gone
+        for other in others
+        if other not in wheels and other not in function.without
+    )
+    if not missing or function.layers:
+        return kept, ()
+    shown = ", ".join(f"{other} (for {name})" for name, other in missing[:5])
+    note = warning(
+        "lock-incomplete",
+        f"the zip will lack {shown}, which the lock does not hold",
+        Location(what.lock_path or what.open_path or function.code),
+        "run `lambdad lock`; if the runtime or a layer has it, say so with `without`",
+    )
+    return kept, (note,)

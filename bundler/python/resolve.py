@@ -1,0 +1,152 @@
+"""Answers what to install where no lock does: for the target, never for the machine this runs on.
+
+The project alone decides by which tool: uv, or pip-tools where it works that way. The answer is
+kept under all that it depends on, so nothing is resolved twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bundler.model import (
+    RelPath,
+    Toolchain,
+)
+from bundler.python import built, graph, indexes, resolvers
+from bundler.python import lock as locks
+from bundler.python import target as targets
+from bundler.python.local import LocalPackage
+from bundler.python.lock import Lock
+from bundler.python.requirements import Requirements, Wanted
+from bundler.python.resolvers import Question
+from bundler.python.target import Target
+from bundler.workshop import Workshop
+
+
+def ask(
+    requirements_: Requirements,
+    file: RelPath,
+    locals_: Sequence[LocalPackage],
+    target: Target,
+    workshop: Workshop,
+    *,
+    pip_tools: bool,
+) -> Question:
+    user, _ = indexes.of_pip(workshop.environ)
+    wheels = {local.wanted: local for local in locals_}
+    # pip-tools judges markers by the interpreter it runs under, so none are left to it.
+    judge = target if pip_tools else None
+    return Question(
+        lines=_lines(requirements_.wanted, wheels, judge),
+        constraints=_lines(requirements_.constraints, {}, judge),
+        sources=indexes.merged(user, requirements_.indexes),
+        target=target,
+        pip_tools=pip_tools,
+        file=file,
+        where=tuple(
+            (locks.name_of(one), one.where) for one in requirements_.wanted if not one.is_folder
+        ),
+    )
+
+
+def _lines(
+    wanted: Sequence[Wanted], wheels: Mapping[Wanted, LocalPackage], judge: Target | None
+) -> tuple[str, ...]:
+    found = []
+    for one in wanted:
+        if judge is not None and not targets.holds(judge, one.marker):
+            continue
+        marker = f" ; {one.marker}" if one.marker is not None and judge is None else ""
+        extras = f"[{','.join(sorted(one.extras))}]" if one.extras else ""
+        if (local := wheels.get(one)) is not None:
+            place = f"{local.wheel.name}{extras} @ {Path(local.wheel.path).as_uri()}"
+        elif one.path is not None:
+            name, _ = locks.archive_identity(one)
+            place = f"{name}{extras} @ {Path(one.path).as_uri()}"
+        elif one.url is not None:
+            name, _ = locks.archive_identity(one)
+            place = f"{name}{extras} @ {one.url}"
+        else:
+            assert one.requirement is not None  # noqa: S101 - neither local nor a URL
+            place = f"{one.requirement.name}{extras}{one.requirement.specifier}"
+        found.append(place + marker)
+    return tuple(found)
+
+
+def resolve(
+    question: Question, locals_: Sequence[LocalPackage], tools_: Toolchain, workshop: Workshop
+) -> Lock:
+    """The lock that answers the question, without the local packages' own wheels.
+
+    Raises ProjectError: `dependency-conflict`, `package-not-found`, `no-interpreter`,
+    `resolve-failed`. Raises BundlerError: `offline`, `no-network`.
+    """
+    key = f"resolved-{built.key_of('resolved', *_identity(question, locals_, tools_))}"
+    known = built.recall(workshop, key)
+    text = known["text"] if known else None
+    if text is None:
+        if workshop.offline:
+            raise built.offline(f"{question.file} must be resolved")
+        workshop.say(f"resolving {question.file} for {question.target}")
+        text = resolvers.run(question, tools_, workshop)
+        built.remember(workshop, key, {"text": text})
+    lock = resolvers.parse(text, question, workshop)
+    own = {local.wheel.name for local in locals_}
+    return Lock(pins=tuple(pin for pin in lock.pins if pin.name not in own))
+
+
+def _identity(
+    question: Question, locals_: Sequence[LocalPackage], tools_: Toolchain
+) -> tuple[object, ...]:
+    """All that the answer depends on. Of local packages only what their metadata asks for."""
+    asked = {
+        Path(local.wheel.path).as_uri(): [
+            local.wheel.version,
+            local.wheel.requires_python,
+            sorted(map(str, graph.requires(local.wheel))),
+        ]
+        for local in locals_
+    }
+    lines = [_without_place(line, asked) for line in question.lines]
+    folders = [_listing(place) for place in question.sources.find_links]
+    tool = tools_.pip_tools if question.pip_tools else tools_.uv
+    return (
+        lines,
+        question.constraints,
+        repr(question.sources),
+        folders,
+        question.target.key,
+        question.pip_tools,
+        tool,
+    )
+
+
+def _without_place(line: str, asked: Mapping[str, object]) -> object:
+    for place, metadata in asked.items():
+        if place in line:
+            return [line.replace(place, ""), metadata]
+    if " @ file:" in line:
+        place = line.partition(" @ ")[2].partition(" ;")[0]
+        return [line, _digest_of(place)]
+    return line
+
+
+def _digest_of(uri: str) -> str:
+    import hashlib
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        return hashlib.sha256(Path(unquote(urlsplit(uri).path)).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _listing(place: str) -> object:
+    """A local folder of archives counts by what it offers."""
+    try:
+        with os.scandir(place) as entries:
+            return sorted((entry.name, entry.stat().st_size) for entry in entries)
+    except OSError:
+        return place

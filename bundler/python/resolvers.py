@@ -1,0 +1,323 @@
+"""The tools that resolve, uv and pip-tools: how each is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from bundler import tools
+from bundler.model import (
+    BundlerError,
+    Diagnostic,
+    Location,
+    ProjectError,
+    RelPath,
+    Toolchain,
+    error,
+)
+from bundler.python import indexes, interpreters, requirements
+from bundler.python import lock as locks
+from bundler.python import target as targets
+from bundler.python.indexes import Indexes
+from bundler.python.lock import Lock
+from bundler.python.misses import no_network
+from bundler.python.target import Target
+from bundler.workshop import Workshop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is to be resolved: equal questions have equal answers, new releases aside."""
+
+    lines: tuple[str, ...]
+    """The requirements that hold for the target, local packages as their wheels."""
+    constraints: tuple[str, ...]
+    sources: Indexes
+    """As the requirement files say it, with what pip is configured to."""
+    target: Target
+    pip_tools: bool
+    file: RelPath
+    """Whose name annotations and diagnostics bear."""
+    where: tuple[tuple[str, Location], ...] = field(default=(), compare=False)
+    """Of each name that was asked for."""
+
+
+def run(
+    question: Question,
+    tools_: Toolchain,
+    workshop: Workshop,
+    *,
+    known: str | None = None,
+    for_lock: bool = False,
+) -> str:
+    """The tool's answer: a pylock.toml by uv, or requirements with hashes by pip-tools.
+
+    `known` is the lock there is, whose versions are kept where they still fit. `for_lock`: the
+    answer is for a file of the project: uv's lists every platform's wheels, so that other tools
+    and machines can use it, too; pip-tools' says what each package is for.
+    Raises as resolve.resolve.
+    """
+    with workshop.store.workspace() as folder:
+        source = folder / Path(question.file).name
+        if source.suffix != ".in":
+            source = source.with_suffix(".in")
+        constraints = folder / "constraints.txt"
+        constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
+        compile_ = _pip_tools if question.pip_tools else _uv
+        return compile_(_Run(question, tools_, workshop, folder, source, known, for_lock))
+
+
+def parse(text: str, question: Question, workshop: Workshop) -> Lock:
+    """What the answer pins, each pin where it was asked for: no user has seen the answer's lines."""
+    if question.pip_tools:
+        with workshop.store.workspace() as folder:
+            path = folder / "requirements.txt"
+            path.write_text(text, "utf-8")
+            answer = requirements.read(os.path.relpath(path, workshop.root), workshop)
+        lock = locks.from_requirements(answer, question.target)
+    else:
+        lock = locks.parse_pylock(text, question.file, workshop.root, question.target)
+    anywhere = Location(question.file)
+    where = dict(question.where)
+    return Lock(pins=tuple(replace(pin, where=where.get(pin.name, anywhere)) for pin in lock.pins))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    question: Question
+    tools: Toolchain
+    workshop: Workshop
+    folder: Path
+    source: Path
+    known: str | None
+    for_lock: bool
+
+
+def _write_source(run_: _Run, sources: Indexes) -> None:
+    lines = [*indexes.lines(sources), *run_.question.lines]
+    run_.source.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+_ATTEMPTS: Final = 4
+_WHEEL_WANTED: Final = re.compile(r"Wheels are required for `([^`]+)`")
+
+
+def _uv(run_: _Run) -> str:
+    answer = _uv_for_target(run_)
+    if not run_.for_lock:
+        return answer
+    # The versions that fit the target are kept, as they stand in the file that uv updates.
+    with_all = replace(run_, known=answer)
+    platform = ["--universal", f"--python-version={run_.question.target.short}"]
+    everywhere = _run_uv(with_all, [], platform)
+    # What has no answer for every platform may have one for Lambda's.
+    return everywhere.stdout if everywhere.code == 0 else answer
+
+
+def _uv_for_target(run_: _Run) -> str:
+    """Wheels first: a version without one that fits is taken only where no version has one."""
+    first = _run_uv(run_, ["--only-binary=:all:"])
+    if first.code == 0:
+        return first.stdout
+    source_only = set(map(canonicalize_name, _WHEEL_WANTED.findall(first.stderr)))
+    if not source_only:
+        raise _resolver_fault(first.stderr, run_.question)
+    anyhow = _run_uv(run_, [])
+    if anyhow.code:
+        raise _resolver_fault(anyhow.stderr, run_.question)
+    names = {pin.name for pin in parse(anyhow.stdout, run_.question, run_.workshop).pins}
+    for _ in range(_ATTEMPTS):
+        only = sorted(names - source_only)
+        better = _run_uv(run_, [f"--only-binary={name}" for name in only])
+        if better.code == 0:
+            return better.stdout
+        more = set(map(canonicalize_name, _WHEEL_WANTED.findall(better.stderr)))
+        if not more - source_only:
+            break
+        source_only |= more
+    return anyhow.stdout
+
+
+def _run_uv(
+    run_: _Run, formats: Sequence[str], platform: Sequence[str] | None = None
+) -> tools.Completed:
+    import uv
+
+    question = run_.question
+    platform = targets.uv_flags(question.target) if platform is None else platform
+    _, network = indexes.of_pip(run_.workshop.environ)
+    sources = question.sources
+    if sources.no_binary:
+        formats = []  # the user chose what is built from source
+    _write_source(run_, replace(sources, pre=False, prefer_binary=False, trusted_hosts=()))
+    output = run_.folder / "pylock.toml"
+    if run_.known is not None:
+        output.write_text(run_.known, "utf-8")
+    answer = tools.run(
+        [
+            *(uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-python-downloads"),
+            *("--format=pylock.toml", "--generate-hashes", "--no-header", "--quiet"),
+            *("--color=never", "--no-progress", f"--python={sys.executable}"),
+            *platform,
+            *formats,
+            *indexes.uv_flags(sources, network),
+            *("--constraints=constraints.txt", f"--output-file={output.name}", run_.source.name),
+        ],
+        cwd=run_.folder,
+        environ=indexes.uv_environ(run_.workshop.environ, network),
+        timeout_s=1800,
+    )
+    return replace(answer, stdout=output.read_text("utf-8") if answer.code == 0 else "")
+
+
+PIP_TOOLS_LAST: Final = {(3, 8): "7.5.2"}
+"""The newest pip-tools that runs under an interpreter older than what the pinned one needs."""
+
+
+def _pip_tools(run_: _Run) -> str:
+    """pip-compile resolves only for the interpreter that runs it (pip-tools issues 585, 1382)."""
+    question = run_.question
+    version = question.target.version
+    python = interpreters.find(version, run_.workshop.environ)
+    if python is None:
+        raise ProjectError(_no_interpreter(question))
+    environment = _pip_tools_environment(python, version, run_)
+    _write_source(run_, run_.question.sources)
+    output = run_.folder / "requirements.txt"
+    if run_.known is not None:
+        output.write_text(run_.known, "utf-8")
+    answer = tools.run(
+        [
+            *(str(environment / "bin/python"), "-m", "piptools", "compile", "--no-config"),
+            *("--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header"),
+            *("--resolver=backtracking", "--no-emit-options", "--quiet"),
+            *(() if run_.for_lock else ("--no-annotate",)),
+            *("--constraint=constraints.txt", f"--output-file={output.name}", run_.source.name),
+        ],
+        cwd=run_.folder,
+        environ=interpreters.pip_environ(run_.workshop.environ),
+        timeout_s=1800,
+    )
+    if answer.code:
+        raise _resolver_fault(answer.stderr or answer.stdout, question)
+    return output.read_text("utf-8")
+
+
+def _no_interpreter(question: Question) -> Diagnostic:
+    short = question.target.short
+    return error(
+        "no-interpreter",
+        f"pip-tools resolves only for the Python that runs it, and this machine has no {short}",
+        Location(question.file),
+        f"install Python {short} (`uv python install {short}`, pyenv or your system's packages); "
+        'or set resolver = "uv", which needs none; or lock on a machine that has it '
+        "(`lambdad lock`) and commit the lock",
+    )
+
+
+def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) -> Path:
+    """A virtual environment with the pinned pip-tools, in the store: made once per version."""
+    import uv
+
+    release = PIP_TOOLS_LAST.get(version, run_.tools.pip_tools)
+    name = f"pip-tools-{release}-{version[0]}.{version[1]}"
+    store = run_.workshop.store
+    if (found := store.find("tools", name)) and (found / "bin/python").exists():
+        return found
+    run_.workshop.say(f"installing pip-tools {release} for Python {version[0]}.{version[1]}")
+    user, network = indexes.of_pip(run_.workshop.environ)
+    environ = indexes.uv_environ(run_.workshop.environ, network)
+    with store.workspace() as folder:
+        (folder / "requirements.txt").write_text(
+            "\n".join(
+                [
+                    *indexes.lines(replace(user, pre=False, prefer_binary=False, trusted_hosts=())),
+                    f"pip-tools=={release}",
+                    "pip",
+                    "setuptools",
+                    "wheel",
+                ]
+            ),
+            "utf-8",
+        )
+        binary = uv.find_uv_bin()
+        steps = (
+            ["venv", "--quiet", "--no-config", "--no-python-downloads", "--relocatable"],
+            ["pip", "install", "--quiet", "--no-config", "--requirement=requirements.txt"],
+        )
+        places = (["--python", python, "env"], ["--python", "env/bin/python"])
+        for step, place in zip(steps, places, strict=True):
+            flags = indexes.uv_flags(user, network) if step[0] == "pip" else []
+            answer = tools.run(
+                [binary, *step, *flags, *place], cwd=folder, environ=environ, timeout_s=900
+            )
+            if answer.code:
+                if _NETWORK.search(answer.stderr):
+                    raise no_network(_detail(answer.stderr))
+                raise BundlerError(
+                    "pip-tools-failed", f"can't install pip-tools: {_detail(answer.stderr)}"
+                )
+        return store.adopt(folder / "env", "tools", name)
+
+
+# --- what the tools say ----------------------------------------------------------------------
+
+_NETWORK: Final = re.compile(
+    r"error sending request|Failed to fetch|Request failed after|dns error|Connection refused"
+    r"|Retrying \(Retry|NewConnectionError|Max retries exceeded|ConnectTimeout|ReadTimeout"
+    r"|ProxyError|name resolution"
+)
+_NOT_FOUND: Final = re.compile(
+    r"Because (?P<uv>[\w.-]+) was not found in the (?:package registry|provided package locations)"
+    r"|there (?:is|are) no versions? of (?P<version>[\w.-]+(?:[=<>!~][^\s,]+)?)"
+    r"|No matching distribution found for (?P<pip>[^\s]+)"
+    r"|Could not find a version that (?:matches|satisfies the requirement) (?P<other>[^\s]+)"
+)
+_CONFLICT: Final = re.compile(
+    r"No solution found|conflicting dependencies|ResolutionImpossible|unsatisfiable", re.IGNORECASE
+)
+
+
+def _resolver_fault(text: str, question: Question) -> ProjectError | BundlerError:
+    where = Location(question.file)
+    detail = _explanation(text)
+    is_conflict = _CONFLICT.search(text)
+    if found := _NOT_FOUND.search(text):
+        what = next(group for group in found.groups() if group)
+        hint = "check the name and version; a private index must be in the requirements or pip.conf"
+        message = f"no index has {what} for {question.target}: {detail}"
+        return ProjectError(error("package-not-found", message, where, hint))
+    if is_conflict:
+        hint = "loosen one of the requirements that it names"
+        message = f"no set of versions meets all requirements for {question.target}: {detail}"
+        return ProjectError(error("dependency-conflict", message, where, hint))
+    if _NETWORK.search(text):
+        return no_network(_detail(text))
+    tool = "pip-tools" if question.pip_tools else "uv"
+    message = f"{tool} can't resolve {question.file}: {detail}"
+    return ProjectError(error("resolve-failed", message, where))
+
+
+def _explanation(text: str) -> str:
+    """The resolver's reasons without its decorations."""
+    lines = [
+        re.sub(r"^[\s╰├│─▶·]*|^(?:error|ERROR|cause):", "", line) for line in text.splitlines()
+    ]
+    kept = [
+        line.strip().removeprefix("error: ").removeprefix("cause: ")
+        for line in lines
+        if line.strip() and not line.lstrip().startswith(("hint:", "WARNING:", "warning:"))
+    ]
+    return "\n  ".join(kept)[:2000]
+
+
+def _detail(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(line.removeprefix("cause: ") for line in lines[-3:])[:500]
