@@ -81,10 +81,11 @@ def in_turn(runs: int, *measures: Callable[[], Cost]) -> list[Cost]:
 def report(claims: Sequence[Claim]) -> bool:
     """Prints a line a claim; True if all of them hold."""
     for claim in claims:
-        ratio = claim.yardstick_s / claim.ours_s
+        ratio = claim.ours_s / claim.yardstick_s
+        told = f"{ratio:.2f} times that" if ratio > 1 else f"{1 / ratio:.1f} times faster"
         print(
             f"{'holds' if claim.holds else 'MISSED'}  {claim.what}: {claim.ours_s:.3f} s; "
-            f"{claim.yardstick}: {claim.yardstick_s:.3f} s; {ratio:.1f} times faster "
+            f"{claim.yardstick}: {claim.yardstick_s:.3f} s; {told} "
             f"({claim.promise})",
             flush=True,
         )

@@ -17,7 +17,7 @@ REQUIREMENTS = "boto3\nrequests\npydantic\nnumpy\naws-lambda-powertools\n"
 VERSION = f"3.{sys.version_info.minor}"
 COMPILE = (
     f"--quiet --generate-hashes --no-header --python-version {VERSION} "
-    "--python-platform x86_64-manylinux_2_28 requirements.in"
+    "--python-platform x86_64-manylinux2014 --only-binary :all: requirements.in"
 )
 RUNS = 5
 

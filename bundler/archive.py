@@ -381,9 +381,6 @@ def _copy_in_kernel(source: io.FileIO, out: BinaryIO, size: int) -> int:
         # Other file systems, pipes, files opened to append and old kernels can't: read and write.
         if fault.errno not in _NO_KERNEL_COPY:
             raise
-    # The buffer above the descriptor still believes in the old position.
-    if copied:
-        out.seek(0, os.SEEK_END)
     return copied
 
 

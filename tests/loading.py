@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from uv import find_uv_bin
+
+from bundler.python import interpreters
 
 PYTHON = """
 import importlib, json, sys
@@ -47,19 +46,11 @@ def unpack(zip_path: Path, folder: Path) -> Path:
 
 def python_of(version: str) -> str:
     """An interpreter of that version, or the test is skipped."""
-    found = _find_python(version)
+    major, minor = version.split(".")
+    found = interpreters.find((int(major), int(minor)), dict(os.environ))
     if found is None:
         pytest.skip(f"no Python {version} on this machine")
     return found
-
-
-@functools.cache
-def _find_python(version: str) -> str | None:
-    if version == f"3.{sys.version_info.minor}":
-        return os.path.realpath(sys.executable)
-    uv = [find_uv_bin(), "python", "find", "--no-python-downloads", "--no-project", version]
-    done = subprocess.run(uv, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def call_python(version: str, root: Path, handler: str, event: object) -> Any:

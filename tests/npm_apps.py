@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 import threading
@@ -125,7 +126,7 @@ def serving(registry: Registry) -> Iterator[Registry]:
             self.end_headers()
             self.wfile.write(body or b"")
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
@@ -140,9 +141,7 @@ def serving(registry: Registry) -> Iterator[Registry]:
         server.server_close()
 
 
-def run(
-    folder: Path, registry: Registry, *command: str, cache: Path | None = None
-) -> None:
+def run(folder: Path, registry: Registry, *command: str, cache: Path | None = None) -> None:
     """Runs an installer against that registry alone."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
     home = cache or folder.parent / "home"
@@ -159,7 +158,9 @@ def run(
         "YARN_CACHE_FOLDER": str(home / "yarn-cache"),
         "CI": "true",
     }
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environ, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -171,7 +172,9 @@ def tool(name: str, folder: Path, version: str) -> list[str]:
     target = folder / name
     if not target.exists():
         command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(target)]
-        done = subprocess.run([*command, f"{name}@{version}"], capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, f"{name}@{version}"], check=False, capture_output=True, text=True
+        )
         if done.returncode:
             shutil.rmtree(target, ignore_errors=True)
             pytest.skip(f"npm can't fetch {name}: {done.stderr.strip()[-200:]}")
@@ -223,6 +226,7 @@ def call(folder: Path, module: str = "./app.js", export: str = "handler") -> Any
     )
     done = subprocess.run(
         ["node", "-e", script, str(folder / module), export],
+        check=False,
         cwd=folder,
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
@@ -234,3 +238,10 @@ def call(folder: Path, module: str = "./app.js", export: str = "handler") -> Any
 
 def codes(diagnostics: Sequence[Any]) -> list[str]:
     return [diagnostic.code for diagnostic in diagnostics]
+
+
+def elf(cpu: str) -> bytes:
+    """A shared object for that processor, with nothing in it."""
+    machine = {"x64": 62, "arm64": 183}[cpu]
+    start = b"\x7fELF\x02\x01\x01" + bytes(9)
+    return start + struct.pack("<2HI3QI6H", 3, machine, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0)

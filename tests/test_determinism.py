@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from uv import find_uv_bin
 
+from bundler.python import interpreters
+
 HERE = Path(__file__).resolve().parent.parent
 APPS = HERE / "fixtures" / "apps"
 
@@ -91,12 +93,10 @@ def other_file_system() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """lambdad installed for another version of Python than the one that runs the tests."""
-    ours = f"3.{sys.version_info.minor}"
-    for version in ("3.13", "3.12", "3.14", "3.11"):
-        uv = [find_uv_bin(), *"python find --no-python-downloads --no-project".split(), version]
-        if version != ours and subprocess.run(uv, capture_output=True, check=False).returncode == 0:
-            break
-    else:
+    others = [minor for minor in (13, 12, 14, 11) if minor != sys.version_info.minor]
+    found = [interpreters.find((3, minor), dict(os.environ)) for minor in others]
+    version = next((path for path in found if path is not None), None)
+    if version is None:
         pytest.skip("no second Python of version 3.11 or newer on this machine")
     venv = tmp_path_factory.mktemp("other") / "venv"
     subprocess.run([find_uv_bin(), "venv", "-q", "--python", version, venv], check=True)

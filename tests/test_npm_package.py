@@ -179,7 +179,7 @@ def test_local_package(workshop: Workshop, registry: Registry, tmp_path: Path) -
 
 
 def test_two_installations(workshop: Workshop, registry: Registry, tmp_path: Path) -> None:
-    """Where the code's own node_modules and one above it hold two versions, each asker keeps its."""
+    """Where the code's node_modules and one above hold two versions, each asker keeps its own."""
     root = root_of(
         workshop,
         {
@@ -283,5 +283,3 @@ def test_node_modules_without_a_manifest(
     assert "node_modules/tester/package.json" in names(contents)
     assert not [name for name in names(contents) if "/.bin/" in name]
     assert call(unpack(contents, tmp_path / "out")) == call(root / "src")
-
-

@@ -9,14 +9,18 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bundler.model import BundlerError, ProjectError
 from bundler.python import members, wheel
@@ -30,6 +34,7 @@ HONEST: dict[str, bytes | Raw] = {
     "pkg/data.bin": bytes(range(256)),
     "pkg/tool": Raw("pkg/tool", b"#!/bin/sh\n", mode=stat.S_IFREG | 0o755),
     "pkg/empty": b"",
+    "pkg/kindless": Raw("pkg/kindless", b"", mode=0o755),
 }
 TEXT = b"text " * 100
 
@@ -466,6 +471,39 @@ def test_a_bomb_is_not_inflated_past_its_claim(tmp_path: Path) -> None:
     assert peak < 16 << 20
 
 
+runs = st.lists(st.tuples(st.binary(min_size=1, max_size=3), st.integers(1, 400)), max_size=6)
+
+
+@settings(deadline=None)
+@given(runs=runs, chunk=st.integers(1, 300), behind=st.booleans())
+def test_chunks_of_any_length_give_the_same_bytes(
+    runs: list[tuple[bytes, int]], chunk: int, behind: bool
+) -> None:
+    """Wherever input and output are cut: all of the content, and nothing hidden behind it."""
+    content = b"".join(part * count for part, count in runs)
+    packed = deflated(content) + (b"x" if behind else b"")
+    member = members.Member(
+        name="x",
+        executable=False,
+        deflated=True,
+        crc=zlib.crc32(content),
+        compressed_size=len(packed),
+        size=len(content),
+        offset=2,
+    )
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile() as file:
+        patch.setattr(members, "_CHUNK", chunk)
+        file.write(b"??" + packed + b"??")
+        file.flush()
+        if behind:
+            with pytest.raises(members.ZipError, match="hides bytes"):
+                deque(members.content(file.fileno(), member), maxlen=0)
+        else:
+            pieces = list(members.content(file.fileno(), member))
+            assert b"".join(pieces) == content
+            assert all(len(piece) <= chunk for piece in pieces)
+
+
 def test_what_unpacks_to_too_much_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -541,12 +579,15 @@ def test_a_torn_proof_is_a_miss_and_heals(tmp_path: Path) -> None:
     wheel.check(added)
 
 
-@pytest.mark.parametrize("digest", ["", "..", "../wheels", "A" * 64, "0" * 63])
+@pytest.mark.parametrize("digest", ["", "..", "../other", "A" * 64, "0" * 63])
 def test_only_digests_are_looked_up(tmp_path: Path, digest: str) -> None:
-    """What a lock calls a digest is not let near a path unless it is one."""
+    """What a lock calls a digest is not let near a path, not even to mark it as used."""
     store = Store(tmp_path)
+    other = store.path("other", "x").parent
     store.path("wheels", "x")
+    os.utime(other, (1, 1))
     assert wheel.load(store, digest) is None
+    assert other.stat().st_mtime == 1
 
 
 def test_a_wheel_changed_in_the_store_is_noticed(tmp_path: Path) -> None:

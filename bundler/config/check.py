@@ -230,7 +230,7 @@ def _is_program(
     draft: Draft, look: Look, program: str, code_kind: Kind, handler: Handler | None
 ) -> bool:
     """An executable such as run.sh, for a layer or a wrapper script to start."""
-    if program.startswith(("/", "..")):
+    if program.startswith(("/", "..")) or not program.isprintable():
         return False
     code = draft.code.value
     if code_kind == "file":
@@ -267,7 +267,7 @@ def parse_handler(text: str, language: Language) -> Handler | None:
         absolute = module.startswith("/opt/")  # where layers lie
         module = module.removeprefix("./").removeprefix("/" if absolute else "")
     parts = module.split("/")
-    if not export or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+    if not export or not text.isprintable() or any(part in ("", ".", "..") for part in parts):
         return None
     return Handler(text, f"/{module}" if absolute else module, export)
 

@@ -48,6 +48,8 @@ class Draft:
     exclude: tuple[str, ...] | None = None
     entry_points: tuple[str, ...] | None = None
     esbuild: dict[str, OptionValue] = field(default_factory=dict)
+    unset: set[str] = field(default_factory=set)
+    """esbuild's options said to be off, where off is to say nothing: no default counts."""
     requirements: Said[RelPath] | None = None
     resolver: str | None = None
     without: tuple[str, ...] | None = None

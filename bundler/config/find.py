@@ -45,8 +45,8 @@ class Format:
     files: tuple[str, ...]
     """Its names, in the order in which one is taken."""
     read: Callable[[Look, Said[RelPath], Given], Found]
-    named: Callable[[Look], Said[RelPath] | None]
-    """The file that some other file of the project's folder names instead."""
+    named: Callable[[Look], tuple[Said[RelPath] | None, list[Diagnostic]]]
+    """The file that another file in the project's folder names instead, and what is wrong there."""
 
 
 def _read_sam(look: Look, file: Said[RelPath], given: Given) -> Found:
@@ -58,10 +58,11 @@ def _read_sam(look: Look, file: Said[RelPath], given: Given) -> Found:
     return found
 
 
-def _named_by_samconfig(look: Look) -> Said[RelPath] | None:
+def _named_by_samconfig(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
     from bundler.config import samconfig
 
-    return samconfig.read(look, ".").template
+    config = samconfig.read(look, ".")
+    return config.template, config.diagnostics
 
 
 FORMATS: Final = (Format(sam.FILES, _read_sam, _named_by_samconfig),)
@@ -101,7 +102,8 @@ def read_project(
     found = Found()
     files: list[Said[RelPath]] = []
     if not own.broken:
-        files = _files(look, own, [os.path.join(start, template) for template in templates])
+        paths = [os.path.join(start, template) for template in templates]
+        files, found.diagnostics = _files(look, own, paths)
     for file in files:
         _add(found, _format(file.value).read(look, file, given))
     drafts = [] if own.broken else toml.overlay(own, found, look)
@@ -140,7 +142,7 @@ def _located(start: str, has_templates: bool) -> tuple[Look, Own]:
     for folder in _upwards(start, repository):
         look = Look(folder, repository or folder)
         own = toml.read(look)
-        if own.file or (not has_templates and _describing(look)):
+        if own.file or (not has_templates and any(_describing(look))):
             return look, own
     if has_templates:
         look = Look(start, repository or start)
@@ -179,24 +181,29 @@ def _repository(start: str) -> str | None:
     return None
 
 
-def _describing(look: Look) -> Said[RelPath] | None:
+def _describing(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
     """The file of the project's folder, or named there, that describes functions."""
+    faults: list[Diagnostic] = []
     for form in FORMATS:
-        if (named := form.named(look)) and look.kind(named.value) == "file":
-            return named
+        named, wrong = form.named(look)
+        faults += wrong
+        if named:
+            return named, faults
         if file := look.first_file(form.files):
-            return Said(file, Location(file))
-    return None
+            return Said(file, Location(file)), faults
+    return None, faults
 
 
-def _files(look: Look, own: Own, templates: Sequence[str]) -> list[Said[RelPath]]:
+def _files(
+    look: Look, own: Own, templates: Sequence[str]
+) -> tuple[list[Said[RelPath]], list[Diagnostic]]:
     if templates:
         paths = [posixpath.relpath(path, look.root) for path in templates]
-        return [Said(path, Location(path)) for path in dict.fromkeys(paths)]
+        return [Said(path, Location(path)) for path in dict.fromkeys(paths)], []
     if own.templates is not None:
-        return own.templates
-    found = _describing(look)
-    return [found] if found else []
+        return own.templates, []
+    found, faults = _describing(look)
+    return [found] if found else [], faults
 
 
 def _format(file: RelPath) -> Format:

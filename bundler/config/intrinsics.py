@@ -28,6 +28,8 @@ PSEUDO: Final = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 
+DEPLOYED: Final = frozenset({"Fn::GetAtt", "Fn::GetAZs", "Fn::ImportValue", "Fn::Transform"})
+
 VARIABLE: Final = re.compile(r"\$\{(!?)([^{}]*)\}")
 
 
@@ -64,7 +66,9 @@ def resolve(scope: Scope, node: Node) -> Node | None:
         return node
     evaluate = FUNCTIONS.get(name)
     if evaluate is None:
-        raise _fault(node, f"{name} can't be known before a deploy")
+        if name in DEPLOYED:
+            raise _fault(node, f"{name} is known only after a deploy")
+        raise _fault(node, f"lambdad can't work out {shortened(name)}")
     result = evaluate(scope, node.fields[name])
     if result is None:
         return None

@@ -7,7 +7,7 @@ file by SIZE. So a reader may recurse over a tree and copy parts of it without f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, time
 from typing import Final
 
@@ -56,10 +56,6 @@ class Node:
     def items(self) -> list[Node]:
         """The list's values; empty for anything but a list."""
         return self.value if isinstance(self.value, list) else []
-
-    def named(self, line: int, column: int) -> Node:
-        """The same value under a key at that place."""
-        return replace(self, key_line=line, key_column=column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _scan(text: str, file: RelPath) -> Document:
                 continue
             if key.text in parent:
                 diagnostics.append(duplicate(key, parent[key.text]))
-            node = node.named(key.line, key.column)
+            node.key_line, node.key_column = key.line, key.column
             parent[key.text] = node
             key = None
         elif isinstance(parent, list):

@@ -205,7 +205,8 @@ def _long_form(tag: str, node: Node) -> Node:
             node.line,
             node.column,
         )
-    return Node({key: node.named(node.line, node.column)}, node.file, node.line, node.column)
+    node.key_line, node.key_column = node.line, node.column
+    return Node({key: node}, node.file, node.line, node.column)
 
 
 def _place(builder: _Builder, node: Node, size: int, height: int) -> None:
@@ -230,7 +231,8 @@ def _place(builder: _Builder, node: Node, size: int, height: int) -> None:
             return
         if key.text in value:
             builder.diagnostics.append(duplicate(key, value[key.text]))
-        value[key.text] = node.named(key.line, key.column)
+        node.key_line, node.key_column = key.line, key.column
+        value[key.text] = node
 
 
 def _merge(builder: _Builder, done: _Open) -> None:

@@ -260,6 +260,7 @@ def _build_properties(metadata: Fields, draft: Draft) -> None:
         raw, lambda name: fields[name].where if name in fields else draft.where
     )
     draft.esbuild.update(checked)
+    draft.unset = {name[:1].lower() + name[1:] for name in raw} - draft.esbuild.keys()
     for fault in faults:
         draft.failed("esbuild", fault)
 

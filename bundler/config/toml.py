@@ -175,8 +175,12 @@ def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) 
     _apply_python(draft, settings, look)
     _apply_switches(draft, said, settings)
     # Option by option: the function's own, then the template's, then the defaults.
-    options, faults = _options(said.get("esbuild"))
-    draft.esbuild = {**esbuild, **draft.esbuild, **dict(options)}
+    table_of_options = said.get("esbuild")
+    options, faults = _options(table_of_options)
+    defaults = {name: value for name, value in esbuild.items() if name not in draft.unset}
+    draft.esbuild = {**defaults, **draft.esbuild, **dict(options)}
+    for name in (table_of_options.fields if table_of_options else {}).keys() - dict(options):
+        draft.esbuild.pop(name, None)
     for fault in faults:
         draft.failed("esbuild", fault)
     for setting, fault in own.faults.get(draft.name, ()):

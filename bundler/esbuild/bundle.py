@@ -20,8 +20,8 @@ from bundler.esbuild.closure import (
 )
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
 from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
-from bundler.esbuild.plan import Plan, plan
-from bundler.esbuild.resolution import Disk
+from bundler.esbuild.plan import SOURCES, Plan, plan
+from bundler.esbuild.prober import Disk
 from bundler.esbuild.start import start
 from bundler.model import (
     BuildRequest,
@@ -143,15 +143,25 @@ class _Packer:
         """Packages that are not there when bundling but will be when running."""
         function = one.function
         names = unresolved_packages(errors)
-        known = {name for name in names if function.layers or sdk.provided(function.runtime, name)}
-        return sorted(name for name in known if f"--external:{name}" not in one.flags)
+        return sorted(
+            name
+            for name in names
+            if (
+                function.layers
+                or (sdk.provided(function.runtime, name) and name not in one.brought)
+            )
+            and f"--external:{name}" not in one.flags
+        )
 
     def _contents(self, one: Plan, output: Output, made: _Made) -> Contents | ProjectError:
         inputs = self._closure(one, made.sources)
         root = self._workshop.root
-        sources = {relative(path, one.folder) for path in made.sources.files}
-        warnings = [m for m in output.warnings if m.place is None or m.place.file in sources]
-        found = diagnostics_of((), warnings, self._scene(one))
+        # In a build of many, a warning is for those that have its place among their inputs.
+        found = tuple(
+            warned
+            for warned in diagnostics_of((), output.warnings, self._scene(one))
+            if warned.where in (None, one.function.where) or warned.where.file in inputs.files
+        )
         found += _sdk_v2(one, made) + _requires(one, made)
         if fault := _missing_export(one, output, made, root):
             return ProjectError(fault, *found, inputs=inputs)
@@ -286,9 +296,9 @@ def _probes(one: Plan, workshop: Workshop) -> list[str]:
     code = os.path.normpath(workshop.absolute(one.function.code))
     wrappers = [f"{one.code}/{entry.name}" for entry in one.extra]
     rivals = []
-    if not one.function.entry_points:
-        stem = f"{one.code}/{one.function.handler.module}"
-        rivals = [f"{stem}.ts"]
+    if not one.function.entry_points and os.path.isdir(code):
+        stem, extension = os.path.splitext(one.entries[0][1])
+        rivals = [f"{stem}{other}" for other in SOURCES[: SOURCES.index(extension)]]
     return [code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries)]
 
 

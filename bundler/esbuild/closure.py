@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 from bundler.esbuild.engine import Import, Trace
-from bundler.esbuild.resolution import Disk, Prober, Resolver, Settings
+from bundler.esbuild.prober import Disk, Prober
+from bundler.esbuild.resolution import Resolver, Settings
 from bundler.model import InputSet, Names, RelPath, Stems, Walk
 
 _DISABLED: Final = "(disabled):"
+_ODD: Final = re.compile(r"[:?#}]")
 _TAIL: Final = re.compile(r"( with \{.*\}|[?#].*)$")
 
 
@@ -33,7 +35,10 @@ class Sources:
 def from_metafile(
     metafile: Mapping[str, Any], roots: Iterable[str], folder: str, disk: Disk
 ) -> Sources:
-    """What is reachable from `roots`, which are names of the metafile's inputs."""
+    """What is reachable from `roots`, which are names of the metafile's inputs.
+
+    An import with a pattern has no edges to what it brought in: those inputs must be roots too.
+    """
     inputs = metafile["inputs"]
     places: dict[str, str | None] = {}
 
@@ -57,14 +62,11 @@ def from_metafile(
             wanted = item["path"]
             if item.get("external"):
                 imports.add(Import(here, wanted))
-                reached = tuple(_matching(wanted, here, inputs, folder)) if "*" in wanted else ()
-            else:
-                imports.add(Import(here, item.get("original", wanted), place(wanted)))
-                reached = (wanted,)
-            for other in reached:
-                if other not in met and other in inputs:
-                    met.add(other)
-                    todo.append(other)
+                continue
+            imports.add(Import(here, item.get("original", wanted), place(wanted)))
+            if wanted not in met and wanted in inputs:
+                met.add(wanted)
+                todo.append(wanted)
     return Sources(files=frozenset(files), imports=frozenset(imports))
 
 
@@ -184,20 +186,8 @@ def _place(name: str, folder: str, disk: Disk) -> str | None:
     """The file that the metafile means by an input's name; None for what is no file."""
     if name.startswith("<"):
         return None
-    path = os.path.normpath(os.path.join(folder, name.removeprefix(_DISABLED)))
-    odd = ":" in name or "?" in name or "#" in name or name.endswith("}")
-    if not odd or disk.kind(path):
+    path = os.path.normpath(f"{folder}/{name.removeprefix(_DISABLED)}")
+    if not _ODD.search(name) or disk.kind(path):
         return path
     shorter = _TAIL.sub("", path)
     return shorter if disk.kind(shorter) else None
-
-
-def _matching(pattern: str, here: str, inputs: Mapping[str, Any], folder: str) -> Iterator[str]:
-    """The inputs that an import with a pattern brought in: the metafile has no edges to them."""
-    absolute = os.path.normpath(os.path.join(here, pattern))
-    parts = re.split(r"(\*\*/?|\*)", absolute)
-    wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
-    fits = re.compile("".join(wild.get(part) or re.escape(part) for part in parts)).fullmatch
-    for name in inputs:
-        if fits(os.path.normpath(os.path.join(folder, name))):
-            yield name

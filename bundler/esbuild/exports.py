@@ -43,14 +43,16 @@ def missing(
         return None if name in names or open_ended else names
     if metafile["inputs"][entry].get("format") != "esm" or _MODULE_EXPORTS.search(source):
         return None  # CommonJS can export anything at any time
+    if _STAR.search(source) and _has_open_star(entry, metafile):
+        return None
+    if name == "default":
+        return None  # never annotated
     annotations = _ANNOTATION.findall(bundle)
     if not annotations:
         return None if _COMMONJS.search(source) else ()
     listed = _NULL.sub(b"", annotations[-1])
     names = tuple(sorted({_text(found) for found in _NAME.findall(listed)}))
-    if name in (*names, "default") or any(text.startswith("...") for text in names):
-        return None
-    if _STAR.search(source) and _has_open_star(entry, metafile):
+    if name in names or any(text.startswith("...") for text in names):
         return None
     return names
 

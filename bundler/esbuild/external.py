@@ -1,4 +1,4 @@
-"""Which AWS SDK packages a bundle leaves out: those its runtime has and the project does not declare."""
+"""Which AWS SDK packages a bundle leaves out: the runtime has them, the project names none."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HELPERS: Final = (
     "@aws-sdk/s3-request-presigner",
     "@aws-sdk/util-dynamodb",
 )
-"""What code asks for beside the clients, as esbuild's patterns. The SDK's other packages are bundled
-where they are installed, which always works, and left out where they are not."""
+"""What code asks for beside the clients, as esbuild's patterns. The SDK's other packages are
+bundled where they are installed, which always works, and left out where they are not."""
 
 
 @dataclass(frozen=True, slots=True)

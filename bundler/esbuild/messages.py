@@ -76,7 +76,7 @@ def _error(message: Message, scene: Scene) -> Diagnostic:
 
 
 def _warning(message: Message, scene: Scene) -> Diagnostic:
-    code = f"esbuild-{message.id}" if message.id else "esbuild-warning"
+    code = f"esbuild-{message.id.replace('.', '-')}" if message.id else "esbuild-warning"
     return warning(code, message.text, _location(message.place, scene), _hint(code, message))
 
 

@@ -13,7 +13,7 @@ from bundler import tools
 from bundler.esbuild.engine import EsbuildGone, Job, Message, Output, Place, Trace
 from bundler.model import BundlerError
 
-_HEAD: Final = re.compile(r"^\S+ \[(ERROR|WARNING)\] (.*?)(?: \[([a-z-]+)\])?$")
+_HEAD: Final = re.compile(r"^\S+ \[(ERROR|WARNING)\] (.*?)(?: \[([a-z.-]+)\])?$")
 _PLACE: Final = re.compile(r"^    (\S.*?)(?::(\d+):(\d+))?:$")
 _SOURCES: Final = re.compile(rb'"sources": (\[(?:"(?:[^"\\]|\\.)*"(?:, )?)*\])')
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')

@@ -11,7 +11,8 @@ from bundler.esbuild import external
 from bundler.esbuild import options as table
 from bundler.esbuild.closure import Sources, closure, relative
 from bundler.esbuild.options import pairs, texts
-from bundler.esbuild.resolution import EXTENSIONS, Disk, Settings
+from bundler.esbuild.prober import Disk
+from bundler.esbuild.resolution import EXTENSIONS, Settings
 from bundler.model import (
     Entry,
     Function,
@@ -40,6 +41,8 @@ class Plan:
     settings: Settings
     left_out: tuple[str, ...]
     """Patterns of what is external by decision."""
+    brought: frozenset[str]
+    """AWS SDK packages that the project declares, and what those need."""
     alone: bool
     """Its outputs depend on what else is in a build."""
     inputs: tuple[str, ...]
@@ -79,6 +82,7 @@ def plan(function: Function, workshop: Workshop) -> Plan:
             aliases=pairs(chosen.get("alias")),
             keeps_symlinks=bool(chosen.get("preserveSymlinks")),
         ),
+        brought=brought.packages,
         left_out=(*left_out, *texts(chosen.get("external"))),
         alone="mangleProps" in chosen,
         inputs=(*choose.looked, *sorted(brought.manifests)),

@@ -1,15 +1,12 @@
 """What esbuild looks at in the file system to resolve imports, recorded as names that count.
 
-A superset of esbuild 0.28.2's internal/resolver: where it stops at the first hit we may look on,
-so a file recorded without need costs a rebuild, and none is missing. `Prober` is the general tool
-(walk a path, note the names), `Resolver` knows Node.js's and TypeScript's rules.
+Node.js's and TypeScript's rules, as a superset of esbuild 0.28.2's internal/resolver: where it stops
+at the first hit we may look on. What is recorded without need costs a rebuild; none is missing.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +14,7 @@ from typing import Any, Final
 from bundler.esbuild import tsconfig
 from bundler.esbuild.engine import Import
 from bundler.esbuild.manifest import split_package, targets
+from bundler.esbuild.prober import Prober
 
 MANIFEST: Final = "package.json"
 ALWAYS: Final = ("node_modules", "package", "tsconfig", "jsconfig", ".pnp")
@@ -30,126 +28,6 @@ _REWRITTEN: Final = (".js", ".jsx", ".mjs", ".cjs")
 EXTENSIONS: Final = (
     "", ".tsx", ".ts", ".jsx", ".js", ".css", ".json", ".mts", ".cts", ".mjs", ".cjs",
 )  # fmt: skip
-_MAX_LINKS: Final = 40
-
-
-class Disk:
-    """What lies where, asked once per path. Shared by the closures of one moment."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[str, str] = {}
-        self._json: dict[str, Mapping[str, Any]] = {}
-        self._configs: dict[str, tsconfig.Raw] = {}
-
-    def kind(self, path: str) -> str:
-        """ "f", "d", "l" or "?"; "" where there is nothing or nothing can be seen."""
-        known = self._kinds.get(path)
-        if known is None:
-            try:
-                mode = os.lstat(path).st_mode
-            except (OSError, ValueError):
-                known = ""
-            else:
-                if stat.S_ISREG(mode):
-                    known = "f"
-                elif stat.S_ISDIR(mode):
-                    known = "d"
-                else:
-                    known = "l" if stat.S_ISLNK(mode) else "?"
-            self._kinds[path] = known
-        return known
-
-    def manifest(self, path: str) -> Mapping[str, Any]:
-        """The package.json at a path; empty if there is none to be read."""
-        known = self._json.get(path)
-        if known is None:
-            try:
-                with open(path, "rb") as file:
-                    found = json.load(file)
-            except (OSError, ValueError, RecursionError):
-                found = None
-            known = self._json[path] = found if isinstance(found, dict) else {}
-        return known
-
-    def config(self, path: str) -> tsconfig.Raw:
-        known = self._configs.get(path)
-        if known is None:
-            known = self._configs[path] = tsconfig.read(path)
-        return known
-
-
-class Prober:
-    """Walks paths and records what decided where they lead. All paths are absolute."""
-
-    def __init__(self, disk: Disk, repository: str) -> None:
-        self.disk = disk
-        self.files: set[str] = set()
-        self.links: set[str] = set()
-        self.stems: dict[str, set[str]] = {}
-        self._inside = repository.rstrip("/") + "/"
-        self._repository = repository
-        self._real: dict[str, str | None] = {"/": "/"}
-        folder = repository
-        while folder != "/":  # the project's root is given with its symlinks resolved
-            self._real[folder] = folder
-            folder = os.path.dirname(folder)
-
-    def inside(self, folder: str) -> bool:
-        return folder.startswith(self._inside) or folder == self._repository
-
-    def stem(self, folder: str, name: str) -> None:
-        """From now on that name counts in that (real, existing) folder."""
-        known = self.stems.get(folder)
-        if known is None:
-            self.stems[folder] = {name}
-        else:
-            known.add(name)
-
-    def real(self, path: str) -> str | None:
-        """Where a path leads, symlinks resolved; None at the first component that is not there.
-
-        Recorded: of each folder on the way the name looked for in it, and each symlink.
-        """
-        if path in self._real:
-            return self._real[path]
-        return self._follow(path, 0)
-
-    def _follow(self, path: str, hops: int) -> str | None:
-        if path in self._real:
-            return self._real[path]
-        above, name = os.path.split(path)
-        base = self._follow(above, hops)
-        found: str | None = None
-        if base is not None and hops <= _MAX_LINKS:
-            found = self._step(base, name, hops)
-        self._real[path] = found
-        return found
-
-    def _step(self, base: str, name: str, hops: int) -> str | None:
-        if name in ("", "."):
-            return base
-        if name == "..":
-            return os.path.dirname(base)
-        here = f"{base}/{name}" if base != "/" else f"/{name}"
-        kind = self.disk.kind(here)
-        if self.inside(base):
-            self.stem(base, name)
-        elif not kind:
-            self.files.add(here)
-        if kind != "l":
-            return here if kind else None
-        self.links.add(here)
-        try:
-            target = os.readlink(here)
-        except OSError:
-            return None
-        at: str | None = "/" if target.startswith("/") else base
-        for part in target.split("/"):
-            if at is None:
-                return None
-            # By component: what ".." means depends on where the folder before it leads.
-            at = self._step(at, part, hops + 1) if hops < _MAX_LINKS else None
-        return at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +67,7 @@ class Resolver:
             self._given = tsconfig.load(settings.tsconfig, prober)
 
     def enter(self, folder: str) -> None:
-        """A real folder that a source lies in: it and each one above it has a say."""
+        """A folder that a source lies in, as `Prober.real` gave it: each one above has a say."""
         prober, disk = self.prober, self._disk
         while folder not in self._entered:
             self._entered.add(folder)
@@ -197,15 +75,13 @@ class Resolver:
             if prober.inside(folder):
                 stems = prober.stems.setdefault(folder, set())
                 stems.update(ALWAYS)
-                for name in (MANIFEST, "tsconfig.json", "jsconfig.json"):
-                    path = f"{folder}/{name}"
-                    if disk.kind(path) and (name == MANIFEST or not _installed(folder)):
-                        self._file(path)
-                if prober.inside(above):
-                    prober.stem(above, folder[len(above) :].lstrip("/"))
+                if disk.kind(f"{folder}/{MANIFEST}"):
+                    self._file(f"{folder}/{MANIFEST}")
             else:
                 # Folders above the repository change all the time: only these names matter.
                 prober.files.update(os.path.join(folder, name) for name in _ABOVE)
+            if not _installed(folder):
+                self._config(folder)  # it has a say in more than imports: target, jsx, strict
             if above == folder:
                 return
             folder = above
@@ -221,11 +97,11 @@ class Resolver:
         specifier = wanted.specifier
         folder = wanted.folder
         if self._settings.aliases and not _is_path(specifier):
-            for name, target in self._settings.aliases:
+            for name, target in sorted(self._settings.aliases, key=lambda pair: -len(pair[0])):
                 if specifier == name or specifier.startswith(f"{name}/"):
                     specifier = target + specifier[len(name) :].rstrip("/")
                     folder = self._settings.folder
-                    wanted = Import(folder, specifier, wanted.found)
+                    break
         for text in _without_suffix(specifier):
             if not _is_path(text):
                 self._bare(folder, text, wanted.found)
@@ -249,9 +125,11 @@ class Resolver:
     # --- paths ---
 
     def _relative(self, folder: str, specifier: str, found: str | None) -> None:
-        target = os.path.normpath(os.path.join(folder, specifier))
-        above, name = os.path.split(target)
-        if found is not None and name and os.path.dirname(found) == above:
+        target = os.path.normpath(
+            specifier if specifier.startswith("/") else f"{folder}/{specifier}"
+        )
+        above, _slash, name = target.rpartition("/")
+        if found is not None and name and found.rpartition("/")[0] == above:
             self._names(above, name)  # the usual case: no need to look
             return
         self._module(target)
@@ -318,6 +196,9 @@ class Resolver:
     def _bare(self, folder: str, specifier: str, found: str | None) -> None:
         if (folder, specifier) in self._seen:
             return
+        if found is None and self.prober.inside(folder):
+            # What is found nowhere is looked for beside the importer, for the message's sake.
+            self.prober.stem(folder, specifier.split("/", 1)[0])
         self._mapped(folder, specifier)
         home = self._home(folder)
         if home is not None:
@@ -373,7 +254,7 @@ class Resolver:
             manifest = self._manifest(package)
             if manifest.get("exports") is not None:
                 self._exports(package, manifest, below)
-            else:
+            if found is None or manifest.get("exports") is None:
                 self._module(f"{package}{below}" if below else package)
         if self._manifest(package).get("exports") is not None:
             return True
@@ -382,7 +263,6 @@ class Resolver:
     def _exports(self, package: str, manifest: Mapping[str, Any], below: str) -> None:
         for target in targets(manifest.get("exports"), f".{below}"):
             self._module(os.path.normpath(f"{package}/{target}"))
-        # A path that is not exported is looked for the old way, for the error's sake only.
 
     def _home(self, folder: str) -> str | None:
         """The nearest folder with a package.json."""
@@ -438,7 +318,5 @@ def _is_path(specifier: str) -> bool:
 
 def _without_suffix(specifier: str) -> Iterable[str]:
     yield specifier
-    for index, character in enumerate(specifier):
-        if character in "?#" and index > 0:
-            yield specifier[:index]
-            return
+    if "?" in specifier or "#" in specifier[1:]:
+        yield specifier[:1] + specifier[1:].partition("?")[0].partition("#")[0]

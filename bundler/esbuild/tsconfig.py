@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bundler.esbuild.manifest import split_package, targets
 
 if TYPE_CHECKING:
-    from bundler.esbuild.resolution import Prober
+    from bundler.esbuild.prober import Prober
 
 Raw = Mapping[str, Any]
 

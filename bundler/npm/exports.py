@@ -168,6 +168,9 @@ def _assigned(found: Sequence[Token], index: int, *, whole: bool) -> set[str]:
             return {at(found, index + 1).text}
         raise _Doubt
     if whole and _is_assignment(found, index) and _is(at(found, index + 1), "{"):
+        before = at(found, index - 4)
+        if before.kind is Kind.SIGN and before.text not in ("", ";", "{", "}", ")", "]"):
+            raise _Doubt  # `const api = (module.exports = {})`: it goes on under another name
         return _keys(found, index + 2)
     raise _Doubt
 

@@ -41,8 +41,8 @@ INSTALLERS_OWN: Final = (
     *(".npmrc", ".yarnrc", ".yarnrc.yml", "npm-debug.log*", "yarn-error.log*"),
     *(f"/{name}" for name, _ in installer.LOCKS),
 )
-"""As `npm pack`, which SAM runs, leaves out: .npmrc may hold a token, and what a lock says is in the
-zip already, so that an update of a development tool does not make another zip."""
+"""Left out as by `npm pack`, which SAM runs: .npmrc may hold a token, and a lock changes with tools
+that are used in development only."""
 
 AS_IT_IS: Final = (f"!{MODULES}", f"/{MODULES}/.bin", f"/{MODULES}/.cache", f"/{MODULES}/.*.json")
 """For the walk of a folder whose node_modules nothing declares."""

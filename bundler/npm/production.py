@@ -101,7 +101,7 @@ def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
         ):
             if need is Need.REQUIRED:
                 search.foreign.append(f"{name} {found.manifest.version}".strip())
-        elif _agrees(search, name, found, need):
+        elif _agrees(search, folder, Edge(name, found), need):
             yield Edge(name, found)
 
 
@@ -114,13 +114,17 @@ def needs(manifest: Manifest) -> dict[str, Need]:
     }
 
 
-def _agrees(search: _Search, name: str, found: Found, need: Need) -> bool:
-    """Whether the package is taken: with a lock only if the lock put it there."""
-    if search.lock is None:
+def _agrees(search: _Search, asker: str, edge: Edge, need: Need) -> bool:
+    """Whether the package is taken: with a lock only if the lock put it there.
+
+    What a linked package outside the lock's folder has installed for itself is not the lock's.
+    """
+    if search.lock is None or not f"{asker}/".startswith(f"{search.lock.folder}/"):
         return True
-    key = posixpath.relpath(f"{found.home}/{MODULES}/{name}", search.lock.folder)
+    found = edge.found
+    key = posixpath.relpath(f"{found.home}/{MODULES}/{edge.name}", search.lock.folder)
     locked = search.lock.packages.get(key)
-    shown = f"{name} {found.manifest.version}".strip()
+    shown = f"{edge.name} {found.manifest.version}".strip()
     if locked is None:
         if need is Need.REQUIRED:
             search.outdated.append(f"{shown} (not in the lock)")
@@ -132,6 +136,8 @@ def _agrees(search: _Search, name: str, found: Found, need: Need) -> bool:
 
 def _note_absent(search: _Search, folder: str, manifest: Manifest, name: str, need: Need) -> None:
     asker = "" if folder == search.code else manifest.name
+    if any(f"/{path}".endswith(f"/{MODULES}/{name}") for path in search.ground.faults):
+        return  # it is there, and told of already
     if need is Need.REQUIRED:
         search.missing.append((asker, name))
     elif need is Need.OPTIONAL:

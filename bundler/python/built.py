@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import sys
+import textwrap
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +56,16 @@ def build(
         answer = tools.run(
             [
                 *interpreters.pip(python or sys.executable, version),
-                *("wheel", "--no-deps", "--quiet", "--progress-bar=off", "--wheel-dir=out"),
+                *(
+                    "wheel",
+                    "--no-deps",
+                    "--log=pip.log",
+                    "--quiet",
+                    "--progress-bar=off",
+                    "--wheel-dir=out",
+                ),
+                # Older pips run a setup.py that has no pyproject.toml outside of isolation.
+                *(("--use-pep517",) if version < interpreters.PIP_RUNS_SINCE else ()),
                 *arguments,
             ],
             cwd=folder,
@@ -69,6 +80,16 @@ def build(
         normal = folder / made[0].name
         splice.normalise(made[0], normal)
         return wheel.add(workshop.store, normal)
+
+
+_SHOWN_LINES: Final = 12
+
+
+def essence(output: str) -> str:
+    """The end of what the package's own build said, without the frame that pip puts around it."""
+    framed = re.search(r"\[\d+ lines? of output\]\n(.*?)\n *\[end of output\]", output, re.DOTALL)
+    lines = textwrap.dedent(framed[1] if framed else output).rstrip().splitlines()
+    return "".join(f"\n  {line}" for line in lines[-_SHOWN_LINES:])
 
 
 def _check_fit(path: Path, target: Target, *, interpreter_fits: bool) -> None:

@@ -7,12 +7,13 @@ its .txt where that has hashes, are locks; without one its .txt, else its .in, i
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bundler.model import Diagnostic, Function, InputSet, Location, ProjectError, RelPath, error
 from bundler.python import lock as locks
 from bundler.python import requirements
+from bundler.python.indexes import Indexes, merged
 from bundler.python.lock import LOCK_HINT, Lock
 from bundler.python.requirements import Requirements, Wanted
 from bundler.python.target import Target
@@ -43,6 +44,8 @@ class Declared:
     open_path: RelPath | None = None
     source: Requirements | None = None
     """What the lock was made from, if that is there: its direct requirements."""
+    indexes: Indexes = field(default_factory=Indexes)
+    """Where to look, as the files have it."""
     pip_tools: bool = False
     """The project works with pip-tools."""
     inputs: InputSet
@@ -127,6 +130,10 @@ def _decide(
         if read_one is not None:
             inputs = union(inputs, read_one.inputs)
     hashed = txt is not None and locks.is_hashed(txt)
+    indexes = merged(
+        source.indexes if source is not None else Indexes(),
+        txt.indexes if txt is not None else Indexes(),
+    )
     try:
         if _exists(files.pylock, workshop) and not (hashed and files.named == files.txt):
             lock = locks.read_pylock(files.pylock, workshop.root, target)
@@ -135,6 +142,7 @@ def _decide(
                 lock=lock,
                 lock_path=files.pylock,
                 source=_check_fit(lock, files.pylock, source or txt, target),
+                indexes=indexes,
                 pip_tools=pip_tools,
                 inputs=inputs,
             )
@@ -145,6 +153,7 @@ def _decide(
                 lock=lock,
                 lock_path=files.txt,
                 source=_check_fit(lock, files.txt, source, target),
+                indexes=indexes,
                 pip_tools=pip_tools,
                 inputs=inputs,
             )
@@ -156,6 +165,7 @@ def _decide(
         files=files,
         open=txt or source,
         open_path=files.txt if txt is not None else files.source,
+        indexes=indexes,
         pip_tools=pip_tools,
         inputs=inputs,
     )

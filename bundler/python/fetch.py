@@ -35,7 +35,9 @@ def wheels(
     Raises ProjectError, all faults together: `no-wheel`, `hash-mismatch`, `package-not-found`,
     and what wheel.add finds. Raises BundlerError: `offline`, `no-network`, `pip-failed`.
     """
-    errand = _Errand(target=target, sources=sources, workshop=workshop, found={}, faults=[])
+    errand = _Errand(
+        target=target, sources=sources, workshop=workshop, found={}, logs={}, faults=[]
+    )
     left = [pin for pin in pins if not _recall(errand, pin)]
     unfit = [pin for pin in left if not pin.fits]
     errand.faults.extend(no_wheel(pin, target, "its lock lists no file that fits") for pin in unfit)
@@ -60,6 +62,8 @@ class _Errand:
     workshop: Workshop
     found: dict[str, tuple[Wheel, bool]]
     """By name; the flag tells that it was built here."""
+    logs: dict[str, str]
+    """By name, pip's log of the search that found no wheel."""
     faults: list[Diagnostic]
 
 
@@ -81,7 +85,8 @@ def _recall(errand: _Errand, pin: Pinned) -> bool:
     if len(pin.hashes) == 1 and pin.hashes[0].startswith("sha256:") and pin.sdist is False:
         # Fetched for another target, or by another lock.
         found = wheel.load(errand.workshop.store, pin.hashes[0].removeprefix("sha256:"))
-        return found is not None and _keep(errand, pin, found, is_built=False)
+        fits = found is not None and misfit(found, errand.target) is None
+        return fits and found is not None and _keep(errand, pin, found, is_built=False)
     return False
 
 
@@ -171,7 +176,10 @@ def _download_as(
         pin = left.pop(miss.name)
         if miss.kind == "hash":
             errand.faults.append(_mismatch(pin, miss))
+        elif miss.kind == "corrupt":
+            errand.faults.append(_corrupt(pin))
         else:
+            errand.logs[pin.name] = miss.log
             unmatched.append(pin)
     return unmatched
 
@@ -190,7 +198,13 @@ def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss
     answer = tools.run(
         [
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
-            *("--only-binary=:all:", "--quiet", "--progress-bar=off", "--dest=out"),
+            *(
+                "--only-binary=:all:",
+                "--log=pip.log",
+                "--quiet",
+                "--progress-bar=off",
+                "--dest=out",
+            ),
             *targets.pip_flags(errand.target),
             *("--requirement", "requirements.txt"),
         ],
@@ -198,7 +212,16 @@ def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss
         environ=interpreters.pip_environ(errand.workshop.environ),
         timeout_s=1800,
     )
-    return None if answer.code == 0 else misses.diagnose(answer.stderr)
+    if answer.code == 0:
+        return None
+    return misses.diagnose(answer.stderr, _read_log(folder))
+
+
+def _read_log(folder: Path) -> str:
+    try:
+        return (folder / "pip.log").read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _source_lines(sources: Indexes) -> list[str]:
@@ -224,6 +247,14 @@ def _take_files(errand: _Errand, pins: Mapping[str, Pinned], folder: Path) -> No
 
 def _build(errand: _Errand, pin: Pinned) -> None:
     """A wheel of the pin's sdist, whose hash pip checks before it runs anything of it."""
+    find = interpreters.find
+    if pin.native and not (
+        targets.is_host(errand.target) and find(errand.target.version, errand.workshop.environ)
+    ):
+        # To compile it for minutes only to find that it is for this machine helps no one.
+        reason = "its source is native code, and this machine is of another kind"
+        errand.faults.append(no_wheel(pin, errand.target, reason))
+        return
     errand.workshop.say(f"building {pin.name} {pin.version or ''} from source")
     try:
         found = _built_at(errand, pin, at_url=pin.direct or pin.path is not None)
@@ -242,11 +273,11 @@ def _build(errand: _Errand, pin: Pinned) -> None:
     elif found.kind == "hash":
         reason = "no wheel fits, and its sdist is not one the lock allows"
         errand.faults.append(no_wheel(pin, errand.target, reason))
-    elif "from versions: none" in found.text:
-        errand.faults.append(_not_found(pin, f"no index has a package {pin.name}"))
-    elif _listed(pin, found.text):
+    elif _is_listed(pin, errand.logs.get(pin.name, "")):
         reason = "no wheel fits, and there is no sdist of it"
         errand.faults.append(no_wheel(pin, errand.target, reason))
+    elif "from versions: none" in found.text:
+        errand.faults.append(_not_found(pin, f"no index has a package {pin.name}"))
     else:
         errand.faults.append(_not_found(pin, f"no index has {pin.name} {pin.version or ''}"))
 
@@ -269,10 +300,12 @@ def _built_at(errand: _Errand, pin: Pinned, *, at_url: bool) -> Wheel | Miss:
         raise
 
 
-def _listed(pin: Pinned, text: str) -> bool:
-    """Whether pip, while it found nothing that fits, saw the version at all."""
-    found = re.search(r"\(from versions: ([^)]*)\)", text)
-    return found is not None and pin.version in found[1].split(", ")
+def _is_listed(pin: Pinned, log: str) -> bool:
+    """Whether pip, while it found nothing that fits, passed over a file of that version."""
+    name = re.escape(pin.name).replace(r"\-", "[-_.]+")
+    version = re.escape(pin.version or "")
+    pattern = rf"Skipping link: .*\b{name}-{version}[-.]"
+    return re.search(pattern, log, re.IGNORECASE) is not None
 
 
 def _notes(errand: _Errand) -> tuple[Diagnostic, ...]:
@@ -295,12 +328,11 @@ def _notes(errand: _Errand) -> tuple[Diagnostic, ...]:
 def no_wheel(pin: Pinned, target: Target, reason: str, output: str = "") -> Diagnostic:
     """The package, the target, and three ways out."""
     asked = f"{pin.name} {pin.version}" if pin.version else pin.name
-    tail = "".join(f"\n  {line}" for line in output.strip().splitlines()[-6:])
     other = "x86_64" if target.machine == "aarch64" else "arm64"
     return error(
         "no-wheel",
         f"no wheel of {asked} fits {target} (glibc {target.glibc[0]}.{target.glibc[1]}): "
-        f"{reason}{tail}",
+        f"{reason}{built.essence(output)}",
         pin.where,
         hint=f"ask for a version of {pin.name} that has a fitting wheel; or use an architecture or "
         f"a runtime that {asked} has one for ({other}, another Python); or build the wheel on "
@@ -317,6 +349,15 @@ def _mismatch(pin: Pinned, miss: Miss) -> Diagnostic:
         pin.where,
         hint="if the lock was edited, run `lambdad lock`; if not, the index serves another file "
         "than it did: don't use it before you know why",
+    )
+
+
+def _corrupt(pin: Pinned) -> Diagnostic:
+    return error(
+        "wheel-corrupt",
+        f"the wheel of {pin.name} {pin.version or ''} is no zip, or is cut short",
+        pin.where,
+        "fetch it again; if it stays so, pin another version and tell its authors",
     )
 
 

@@ -113,11 +113,11 @@ def _build(
         try:
             return built.build([str(copy)], target, workshop)
         except NotBuiltError as fault:
-            tail = "".join(f"\n  {line}" for line in fault.output.strip().splitlines()[-12:])
             raise ProjectError(
                 error(
                     "local-build-failed",
-                    f"{wanted.text} can't be built for {target}: {fault.reason}{tail}",
+                    f"{wanted.text} can't be built for {target}: {fault.reason}"
+                    f"{built.essence(fault.output)}",
                     wanted.where,
                     f"`pip wheel {wanted.text}` shows the same; correct the package's build",
                 ),

@@ -42,6 +42,8 @@ class Pinned:
     """Absolute: a local file."""
     sdist: bool | None = None
     """Whether the hashes are of an sdist; None: of whatever files there are."""
+    native: bool = False
+    """An sdist whose project publishes wheels for other platforms: it is native code."""
     fits: bool = True
     """False: the lock knows no file that the target could use."""
     extras: frozenset[str] = frozenset()
@@ -191,6 +193,7 @@ def _pin(package: Package, folder: str, target: Target, where: Location) -> Pinn
         url=url,
         path=path,
         sdist=is_sdist,
+        native=is_sdist and any("none-any" not in one.filename for one in package.wheels or ()),
         where=where,
     )
 

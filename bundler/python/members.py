@@ -102,31 +102,33 @@ def content(descriptor: int, member: Member) -> Iterator[bytes]:
 
 
 def _inflated(descriptor: int, member: Member) -> Iterator[bytes]:
-    inflate = zlib.decompressobj(-15) if member.deflated else None
-    left = member.size + 1
-    done = 0
-    while done < member.compressed_size:
-        packed = _pread(
-            descriptor, min(_CHUNK, member.compressed_size - done), member.offset + done
-        )
-        done += len(packed)
-        if inflate is None:
-            yield packed
-            continue
-        while packed:
-            if inflate.eof:
+    """In chunks that are bounded whatever the member claims."""
+    packed = _chunks(descriptor, member)
+    if not member.deflated:
+        yield from packed
+        return
+    inflate = zlib.decompressobj(-15)
+    try:
+        for chunk in packed:
+            left = chunk
+            while left and not inflate.eof:
+                yield inflate.decompress(left, _CHUNK)
+                left = inflate.unconsumed_tail
+            if left or inflate.unused_data:
                 raise hostile(f"hides bytes behind the compressed {member.name}")
-            try:
-                chunk = inflate.decompress(packed, min(left, _CHUNK))
-            except zlib.error as fault:
-                raise corrupt(f"is damaged: {member.name} can't be inflated") from fault
-            left -= len(chunk)
-            yield chunk
-            if left <= 0:
-                return
-            packed = inflate.unused_data or inflate.unconsumed_tail
-    if inflate is not None and not inflate.eof:
+        # The last input may be taken in while there was no room for what it says.
+        while not inflate.eof and (rest := inflate.decompress(b"", _CHUNK)):
+            yield rest
+    except zlib.error as fault:
+        raise corrupt(f"is damaged: {member.name} can't be inflated") from fault
+    if not inflate.eof:
         raise corrupt(f"is damaged: the compressed {member.name} is cut short")
+
+
+def _chunks(descriptor: int, member: Member) -> Iterator[bytes]:
+    end = member.offset + member.compressed_size
+    for at in range(member.offset, end, _CHUNK):
+        yield _pread(descriptor, min(_CHUNK, end - at), at)
 
 
 # --- the directory ---------------------------------------------------------------------------

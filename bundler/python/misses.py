@@ -17,8 +17,9 @@ class Miss:
 
     name: str
     kind: str
-    """absent, hash or other."""
+    """absent, hash, corrupt or other."""
     text: str
+    log: str = ""
     expected: tuple[str, ...] = ()
     got: str = ""
 
@@ -41,35 +42,50 @@ _NETWORK: Final = re.compile(
     r"Retrying \(Retry|NewConnectionError|ConnectTimeout|ReadTimeout|Max retries exceeded"
     r"|ProxyError|Temporary failure in name resolution|CERTIFICATE_VERIFY_FAILED|SSLError"
     r"|Connection (?:refused|reset|broken)|HTTP error 5\d\d|\b5\d\d Server Error"
-    r"|Could not fetch URL",
 )
+_UNFETCHED: Final = re.compile(
+    r"Could not fetch URL (?P<url>\S+): (?P<why>.*?)(?: - skipping)?$", re.M
+)
+"""In pip's log only: it goes on with the other indexes."""
+_CORRUPT: Final = re.compile(r"Wheel '(?P<what>[^']+)' located at .* is invalid")
 _DENIED: Final = re.compile(r"\b(?:401|403)(?: Client)? Error|HTTP error 40[13]")
 
 
-def diagnose(stderr: str) -> Miss:
-    """Which package pip stopped at. Raises BundlerError where it was not a package's fault."""
+def diagnose(stderr: str, log: str = "") -> Miss:
+    """Which package pip stopped at. `log` is what it wrote with --log.
+
+    Raises BundlerError where it was not a package's fault: `no-network`, `index-denied`.
+    """
     if found := _MISMATCH.search(stderr):
         name = re.split(r"[\s=<>!~@;\[]", found["what"])[0]
         expected = tuple(re.findall(r"([0-9a-f]{32,})", found["expected"]))
-        return Miss(canonicalize_name(name), "hash", stderr, expected, found["got"])
-    if found := _DENIED.search(stderr):
-        raise BundlerError(
-            "index-denied",
-            f"a package index refused: {_last_error(stderr)}",
-            "give pip its credentials: in the index URL, in netrc or by keyring",
-        )
+        return Miss(canonicalize_name(name), "hash", stderr, log, expected, found["got"])
+    if found := _CORRUPT.search(stderr):
+        return Miss(canonicalize_name(found["what"]), "corrupt", stderr)
+    for unfetched in _UNFETCHED.finditer(log):
+        if _DENIED.search(unfetched["why"]):
+            raise _denied(f"{unfetched['url']}: {unfetched['why']}")
+        if "404" not in unfetched["why"]:
+            raise no_network(f"{unfetched['url']}: {unfetched['why']}")
+    if _DENIED.search(stderr):
+        raise _denied(_last_error(stderr))
     if _NETWORK.search(stderr):
         raise no_network(_last_error(stderr))
     for pattern in (_ABSENT, _ABSENT_URL, _MISFIT_URL):
         if found := pattern.search(stderr):
-            return Miss(canonicalize_name(found["what"]), "absent", stderr)
+            return Miss(canonicalize_name(found["what"]), "absent", stderr, log)
     return Miss("", "other", stderr)
+
+
+def _denied(detail: str) -> BundlerError:
+    hint = "give pip its credentials: in the index URL, in netrc or by keyring"
+    return BundlerError("index-denied", f"a package index refused: {detail[:500]}", hint)
 
 
 def no_network(detail: str) -> BundlerError:
     return BundlerError(
         "no-network",
-        f"can't reach a package index: {detail}",
+        f"can't reach a package index: {detail[:500]}",
         "check the network and pip's settings (index-url, proxy, cert), then build again",
     )
 

@@ -30,7 +30,6 @@ from bundler.python import declared, fetch, graph, handler, local, resolve, spli
 from bundler.python import lock as locks
 from bundler.python import target as targets
 from bundler.python.declared import Declared
-from bundler.python.indexes import Indexes
 from bundler.python.local import LocalPackage
 from bundler.python.lock import Lock
 from bundler.python.target import Target
@@ -161,7 +160,7 @@ def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
             for one in locals_:
                 inputs = union(inputs, one.inputs)
             lock, notes = _lock(request, what, locals_, target, workshop)
-            fetched, more = fetch.wheels(lock.pins, target, _sources(what), workshop)
+            fetched, more = fetch.wheels(lock.pins, target, what.indexes, workshop)
     except ProjectError as fault:
         raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
     wheels = {**fetched, **{one.wheel.name: one.wheel for one in locals_}}
@@ -189,12 +188,6 @@ def build_locals(
     if faults:
         raise ProjectError(*faults, inputs=inputs)
     return found
-
-
-def _sources(what: Declared) -> Indexes:
-    """Where to fetch from: what the requirement files say. pip adds its own configuration."""
-    asked = what.open or what.source
-    return asked.indexes if asked is not None else Indexes()
 
 
 def _lock(

@@ -25,8 +25,9 @@ from bundler.model import (
 from bundler.python import indexes, interpreters, requirements
 from bundler.python import lock as locks
 from bundler.python import target as targets
+from bundler.python.fetch import no_wheel
 from bundler.python.indexes import Indexes
-from bundler.python.lock import Lock
+from bundler.python.lock import Lock, Pinned
 from bundler.python.misses import no_network
 from bundler.python.target import Target
 from bundler.workshop import Workshop
@@ -75,7 +76,7 @@ def run(
 
 
 def parse(text: str, question: Question, workshop: Workshop) -> Lock:
-    """What the answer pins, each pin where it was asked for: no user has seen the answer's lines."""
+    """What the answer pins, each where it was asked for: no user sees the answer itself."""
     if question.pip_tools:
         with workshop.store.workspace() as folder:
             path = folder / "requirements.txt"
@@ -280,21 +281,33 @@ _NOT_FOUND: Final = re.compile(
     r"|No matching distribution found for (?P<pip>[^\s]+)"
     r"|Could not find a version that (?:matches|satisfies the requirement) (?P<other>[^\s]+)"
 )
+_TOO_NEW: Final = re.compile(
+    r"only [\w.-]+[<>=!~]\S* (?:is|are) available and you require (?P<what>[^\s,]+)"
+    r"|only the following versions of (?P<several>[\w.-]+) are available"
+)
+_NO_WHEEL: Final = re.compile(
+    r"(?:Because |and )([\w.-]+)==(\S+) has no (?:usable )?wheels(?: with a matching| and)"
+)
 _CONFLICT: Final = re.compile(
     r"No solution found|conflicting dependencies|ResolutionImpossible|unsatisfiable", re.IGNORECASE
 )
 
 
 def _resolver_fault(text: str, question: Question) -> ProjectError | BundlerError:
-    where = Location(question.file)
     detail = _explanation(text)
-    is_conflict = _CONFLICT.search(text)
-    if found := _NOT_FOUND.search(text):
+    where = _place(text, question)
+    if unfit := _NO_WHEEL.search(text):
+        pin = Pinned(name=canonicalize_name(unfit[1]), version=unfit[2], hashes=(), where=where)
+        return ProjectError(no_wheel(pin, question.target, detail))
+    found = _NOT_FOUND.search(text)
+    if found is None and "depends on" not in text:
+        found = _TOO_NEW.search(text)
+    if found is not None:
         what = next(group for group in found.groups() if group)
         hint = "check the name and version; a private index must be in the requirements or pip.conf"
         message = f"no index has {what} for {question.target}: {detail}"
         return ProjectError(error("package-not-found", message, where, hint))
-    if is_conflict:
+    if _CONFLICT.search(text):
         hint = "loosen one of the requirements that it names"
         message = f"no set of versions meets all requirements for {question.target}: {detail}"
         return ProjectError(error("dependency-conflict", message, where, hint))
@@ -303,6 +316,15 @@ def _resolver_fault(text: str, question: Question) -> ProjectError | BundlerErro
     tool = "pip-tools" if question.pip_tools else "uv"
     message = f"{tool} can't resolve {question.file}: {detail}"
     return ProjectError(error("resolve-failed", message, where))
+
+
+def _place(text: str, question: Question) -> Location:
+    """Where the first of the requirements that the resolver names was written."""
+    where = dict(question.where)
+    for word in re.findall(r"[A-Za-z0-9][\w.-]*", text):
+        if (found := where.get(canonicalize_name(word))) is not None:
+            return found
+    return Location(question.file)
 
 
 def _explanation(text: str) -> str:

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from bundler import archive, names, segments
 from bundler.model import Contents, Diagnostic, Entry, InputSet, Segment, warning
@@ -128,12 +128,12 @@ def normalise(built: Path, out: Path) -> Wheel:
     rows = [(file.name, file.sha256, file.size) for file in kept]
     entries.append(Entry(name=record, content=recording.write(rows, record)))
     contents = Contents(own=tuple(entries), dependencies=None, inputs=InputSet())
-    write_atomic(out, lambda file: _discard(archive.write(file, contents)))
+
+    def put(file: BinaryIO) -> None:
+        archive.write(file, contents)
+
+    write_atomic(out, put)
     return wheels_.prove(out)
-
-
-def _discard(_summary: archive.ArchiveSummary) -> None:
-    """For callers that want the file alone."""
 
 
 def _installed(wheel: Wheel) -> Iterator[tuple[str, WheelFile]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from bundler.config.find import read_project
 
+from bundler.config.find import read_project
 from bundler.model import BundlerError, Function, NotBuilt, Project
 from bundler.store import Store, cache_folder
 from bundler.workshop import Workshop, silent
@@ -64,7 +64,8 @@ def read(place: Place) -> Project:
             raise click.UsageError(f"--parameter {given}: write it as NAME=VALUE")
         parameters[name] = value
     start = os.path.realpath(place.project or os.getcwd())
-    return read_project(start, dict(os.environ), templates=place.template, parameters=parameters)
+    templates = tuple(os.path.abspath(template) for template in place.template)
+    return read_project(start, dict(os.environ), templates=templates, parameters=parameters)
 
 
 def workshop_for(

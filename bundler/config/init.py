@@ -1,0 +1,222 @@
+"""What `lambdad init` writes: a lambdad.toml from what a folder holds."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
+from bundler.config.located import shortened
+from bundler.config.names import file_name, is_safe
+from bundler.model import BundlerError, Language, Project
+from bundler.runtimes import RUNTIMES
+
+FILES: Final = 20_000
+"""Looked at before the search ends: init answers soon in a home folder too."""
+SIZE: Final = 1 << 20
+
+NOT_OURS: Final = frozenset(
+    {"node_modules", "__pycache__", "__tests__", "build", "dist", "out", "site-packages"}
+    | {"target", "test", "tests", "vendor", "venv"}
+)
+"""Folders that hold no handlers of the project's; those that begin with a dot neither."""
+
+GENERIC: Final = frozenset({"__init__", "app", "handler", "index", "lambda_function", "main"})
+"""Files' names that say nothing: the folder's is taken."""
+
+PYTHON_NAMES: Final = frozenset({"handler", "lambda_handler"})
+
+EXPORT: Final = re.compile(
+    r"^[ \t]*export\s+(?:const|let|var|(?:async\s+)?function)\s+(handler|lambdaHandler)\b"
+    r"|^[ \t]*(?:module\.)?exports\.(handler|lambdaHandler)\s*=",
+    re.MULTILINE,
+)
+
+HEAD: Final = """\
+# How lambdad builds this project. `lambdad build` makes one zip for each function.
+"""
+
+OVER_TEMPLATE: Final = """
+# The functions are those of {files}. What a table here says goes before it:
+# take away the "# " of what you need.
+
+# [defaults]
+# exclude = ["tests/", "*.md"]    # as in a .gitignore; these files stay out of the zip
+"""
+
+DEFAULTS: Final = """
+[defaults]
+architecture = "x86_64"           # or "arm64"
+# exclude = ["tests/", "*.md"]    # as in a .gitignore; these files stay out of the zip
+"""
+
+NOTHING: Final = """
+# No file here looks like a handler. A function is a table:
+#
+# [functions.hello]
+# handler = "src/hello.handler"   # path/file.function, below the code folder
+# runtime = "{javascript}"           # or "{python}"
+# code = "."                      # the code folder
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    path: str
+    """Of the file, from the project's folder."""
+    code: str
+    handler: str
+    language: Language
+
+
+def propose(root: str) -> str:
+    """The text of a lambdad.toml for the folder; reading it back finds no fault."""
+    if project := _described(root):
+        return HEAD + _over_template(project)
+    found = sorted(_handlers(root), key=lambda each: each.path)
+    if not found:
+        return HEAD + NOTHING.format(
+            python=_newest(Language.PYTHON), javascript=_newest(Language.JAVASCRIPT)
+        )
+    return HEAD + DEFAULTS + "".join(_tables(found))
+
+
+def _described(root: str) -> Project | None:
+    from bundler.config.find import read_project
+
+    try:
+        project = read_project(root, {})
+    except BundlerError:
+        return None
+    if project.root != os.path.realpath(root) or not (project.functions or project.not_built):
+        return None
+    return project
+
+
+def _over_template(project: Project) -> str:
+    places = [each.where.file for each in project.functions]
+    places += [each.where.file for each in project.not_built]
+    text = OVER_TEMPLATE.format(files=" and ".join(map(shortened, sorted(set(places)))))
+    told = [(each.name, each.handler.text) for each in project.functions]
+    told += [(each.name, each.status) for each in project.not_built if is_safe(each.name)]
+    for name, remark in told:
+        text += f"\n# [functions.{_key(name)}]    # {shortened(remark)}\n"
+    return text
+
+
+def _tables(found: list[_Handler]) -> Iterator[str]:
+    taken: set[str] = set()
+    for each in found:
+        name = _name(each.path, taken)
+        yield f"\n[functions.{_key(name)}]\n"
+        yield f"handler = {_quoted(each.handler)}\n"
+        yield f"runtime = {_quoted(_newest(each.language))}\n"
+        if each.code != ".":
+            yield f"code = {_quoted(each.code)}\n"
+
+
+def _name(path: str, taken: set[str]) -> str:
+    """As short as it says something, and no two the same but for case."""
+    parts = re.sub(r"[^A-Za-z0-9_/]+", "-", posixpath.splitext(path)[0]).split("/")
+    parts = [part.strip("-") or "function" for part in parts]
+    if parts[-1] in GENERIC and len(parts) > 1:
+        parts.pop()
+    for count in range(1, len(parts) + 1):
+        name = "-".join(parts[-count:])
+        if is_safe(name) and file_name(name).lower() not in taken:
+            break
+    number = 2
+    while not is_safe(name) or name.lower() in taken:
+        name = f"{parts[-1][:100]}-{number}"
+        number += 1
+    taken.add(name.lower())
+    return name
+
+
+def _handlers(root: str) -> Iterator[_Handler]:
+    seen = 0
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(
+            name for name in folders if name not in NOT_OURS and not name.startswith(".")
+        )
+        for name in sorted(files):
+            seen += 1
+            if seen > FILES:
+                return
+            path = posixpath.normpath(os.path.relpath(os.path.join(folder, name), root))
+            if path.isprintable() and (handler := _handler(root, path)):
+                yield handler
+
+
+def _handler(root: str, path: str) -> _Handler | None:
+    stem, ending = posixpath.splitext(path)
+    base = posixpath.basename(stem)
+    if ending == ".py":
+        if base.startswith("test_"):
+            return None
+        export = _python_export(_text(root, path))
+        code = _python_code(root, path)
+        module = posixpath.relpath(stem, code).replace("/", ".").removesuffix(".__init__")
+        language = Language.PYTHON
+    elif ending in (*JAVASCRIPT, *TYPESCRIPT):
+        match = EXPORT.search(_text(root, path)) if "." not in base else None
+        export = (match[1] or match[2]) if match else None
+        code, module, language = ".", stem, Language.JAVASCRIPT
+    else:
+        return None
+    handler = f"{module}.{export}"
+    if export is None or parse_handler(handler, language) is None:
+        return None
+    return _Handler(path, code, handler, language)
+
+
+def _text(root: str, path: str) -> str:
+    try:
+        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:
+            return file.read(SIZE)
+    except OSError:
+        return ""
+
+
+def _python_export(text: str) -> str | None:
+    """The name of a top-level function that takes an event and a context, if it is a usual one."""
+    if "def " not in text:
+        return None
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name in PYTHON_NAMES:
+            arguments = [*node.args.posonlyargs, *node.args.args]
+            if len(arguments) == 2:
+                return node.name
+    return None
+
+
+def _python_code(root: str, path: str) -> str:
+    """The nearest folder upwards that is no package: what imports start from."""
+    folder = posixpath.dirname(path)
+    while folder and os.path.exists(os.path.join(root, folder, "__init__.py")):
+        folder = posixpath.dirname(folder)
+    return folder or "."
+
+
+def _newest(language: Language) -> str:
+    ours = [runtime for runtime in RUNTIMES.values() if runtime.language is language]
+    return max(ours, key=lambda runtime: runtime.version).name
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    # A JSON string of printable characters is a TOML string too.
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,132 @@
+"""Walks paths and notes, folder by folder, the names that decided where they lead."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bundler.esbuild import tsconfig
+
+_MAX_LINKS: Final = 40
+
+
+class Disk:
+    """What lies where, asked once per path. Shared by the closures of one moment."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, str] = {}
+        self._json: dict[str, Mapping[str, Any]] = {}
+        self._configs: dict[str, tsconfig.Raw] = {}
+
+    def kind(self, path: str) -> str:
+        """ "f", "d", "l" or "?"; "" where there is nothing or nothing can be seen."""
+        known = self._kinds.get(path)
+        if known is None:
+            try:
+                mode = os.lstat(path).st_mode
+            except (OSError, ValueError):
+                known = ""
+            else:
+                if stat.S_ISREG(mode):
+                    known = "f"
+                elif stat.S_ISDIR(mode):
+                    known = "d"
+                else:
+                    known = "l" if stat.S_ISLNK(mode) else "?"
+            self._kinds[path] = known
+        return known
+
+    def manifest(self, path: str) -> Mapping[str, Any]:
+        """The package.json at a path; empty if there is none to be read."""
+        known = self._json.get(path)
+        if known is None:
+            try:
+                with open(path, "rb") as file:
+                    found = json.load(file)
+            except (OSError, ValueError, RecursionError):
+                found = None
+            known = self._json[path] = found if isinstance(found, dict) else {}
+        return known
+
+    def config(self, path: str) -> tsconfig.Raw:
+        known = self._configs.get(path)
+        if known is None:
+            known = self._configs[path] = tsconfig.read(path)
+        return known
+
+
+class Prober:
+    """Walks paths and records what decided where they lead. All paths are absolute."""
+
+    def __init__(self, disk: Disk, repository: str) -> None:
+        self.disk = disk
+        self.files: set[str] = set()
+        self.links: set[str] = set()
+        self.stems: dict[str, set[str]] = {}
+        self._inside = repository.rstrip("/") + "/"
+        self._repository = repository
+        self._real: dict[str, str | None] = {"/": "/"}
+        folder = repository
+        while folder != "/":  # the project's root is given with its symlinks resolved
+            self._real[folder] = folder
+            folder = os.path.dirname(folder)
+
+    def inside(self, folder: str) -> bool:
+        return folder.startswith(self._inside) or folder == self._repository
+
+    def stem(self, folder: str, name: str) -> None:
+        """From now on that name counts in that (real, existing) folder."""
+        known = self.stems.get(folder)
+        if known is None:
+            self.stems[folder] = {name}
+        else:
+            known.add(name)
+
+    def real(self, path: str) -> str | None:
+        """Where a path leads, symlinks resolved; None at the first component that is not there.
+
+        Recorded: of each folder on the way the name looked for in it, and each symlink.
+        """
+        if path in self._real:
+            return self._real[path]
+        return self._follow(path, 0)
+
+    def _follow(self, path: str, hops: int) -> str | None:
+        if path in self._real:
+            return self._real[path]
+        above, name = os.path.split(path)
+        base = self._follow(above, hops)
+        found: str | None = None
+        if base is not None and hops <= _MAX_LINKS:
+            found = self._step(base, name, hops)
+        self._real[path] = found
+        return found
+
+    def _step(self, base: str, name: str, hops: int) -> str | None:
+        if name in ("", "."):
+            return base
+        if name == "..":
+            return os.path.dirname(base)
+        here = f"{base}/{name}" if base != "/" else f"/{name}"
+        kind = self.disk.kind(here)
+        if self.inside(base):
+            self.stem(base, name)
+        elif not kind:
+            self.files.add(here)
+        if kind != "l":
+            return here if kind else None
+        self.links.add(here)
+        try:
+            target = os.readlink(here)
+        except OSError:
+            return None
+        at: str | None = "/" if target.startswith("/") else base
+        for part in target.split("/"):
+            if at is None:
+                return None
+            # By component: what ".." means depends on where the folder before it leads.
+            at = self._step(at, part, hops + 1) if hops < _MAX_LINKS else None
+        return at

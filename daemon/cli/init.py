@@ -1,0 +1,37 @@
+"""`lambdad init`: a lambdad.toml from what is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from bundler.config.init import propose
+from bundler.model import BundlerError
+from bundler.store import write_atomic
+
+
+@click.command("init")
+@click.option("--print", "only_print", is_flag=True, help="Print it instead of writing it.")
+@click.option("--force", is_flag=True, help="Replace a lambdad.toml that exists.")
+def command(only_print: bool, force: bool) -> int:
+    """Write a lambdad.toml from what is found in this folder.
+
+    Beside a SAM template it only overrides options, and everything in it starts out as a comment.
+    Without one it declares each handler that is found in the sources.
+    """
+    text = propose(os.getcwd())
+    if only_print:
+        click.echo(text, nl=False)
+        return 0
+    path = Path("lambdad.toml")
+    if path.exists() and not force:
+        raise BundlerError(
+            "config-exists",
+            "lambdad.toml exists already",
+            "--force replaces it; --print shows what would be written",
+        )
+    write_atomic(path, text.encode())
+    click.echo(f"wrote {path}; next: lambdad build")
+    return 0

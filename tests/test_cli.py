@@ -1,0 +1,226 @@
+"""The command line as a user meets it: exit codes, streams, help, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundler.store import Store
+from daemon.cli.main import COMMANDS
+from tests.conftest import write_tree
+
+APP = {
+    "lambdad.toml": '[functions.One]\nhandler = "app.handler"\nruntime = "python3.12"\n'
+    'code = "src"\n',
+    "src/app.py": "def handler(event, context):\n    return 1\n",
+}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    root = tmp_path / "app"
+    write_tree(root, APP)
+    return root
+
+
+def environ(app: Path) -> dict[str, str]:
+    return {**os.environ, "LAMBDAD_CACHE_DIR": str(app.parent / "cache")}
+
+
+def lambdad(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "daemon", *arguments],
+        cwd=app,
+        env=environ(app),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["cache", "prune"]])
+def test_help_teaches(app: Path, command: list[str]) -> None:
+    """Every command explains itself, and says so with exit code 0."""
+    done = lambdad(app, *command, "--help")
+    assert done.returncode == 0
+    assert "Usage: lambdad" in done.stdout
+    assert len(done.stdout.splitlines()) > 5
+
+
+def test_results_on_stdout_the_rest_on_stderr(app: Path) -> None:
+    """A line a function on stdout, and nothing else there."""
+    done = lambdad(app, "build")
+    assert done.returncode == 0
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("built ")
+    assert line.endswith(".lambdad/build/One.zip")
+    assert "unchanged" in lambdad(app, "build").stdout
+
+
+def test_from_a_folder_below(app: Path) -> None:
+    """The project is found from the working directory upwards."""
+    done = lambdad(app / "src", "build")
+    assert done.returncode == 0
+    assert (app / ".lambdad/build/One.zip").exists()
+
+
+def test_verbose_tells_why(app: Path) -> None:
+    """The reason of each build, on stderr."""
+    assert "because never built here" in lambdad(app, "build", "-v").stderr
+
+
+def test_json_is_one_document(app: Path) -> None:
+    """stdout holds JSON alone, even when the project is at fault."""
+    (app / "src/app.py").write_text("def main(event, context): return 1\n")
+    done = lambdad(app, "build", "--json")
+    assert done.returncode == 1
+    answer = json.loads(done.stdout)
+    assert answer["ok"] is False
+    assert answer["functions"][0]["diagnostics"][0]["code"] == "missing-export"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["build", "Nope"], "no function is called Nope"),
+        (["build", "--no-such-option"], "No such option"),
+        (["build", "--parameter", "x"], "NAME=VALUE"),
+        (["frobnicate"], "No such command"),
+        (["why", "Nope"], "there is: One"),
+    ],
+)
+def test_wrong_usage(app: Path, arguments: list[str], told: str) -> None:
+    """Exit code 2, a word on stderr, nothing on stdout, no traceback."""
+    done = lambdad(app, *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_no_project(tmp_path: Path) -> None:
+    """Where nothing describes a project, the next step is named."""
+    (tmp_path / "empty").mkdir()
+    done = lambdad(tmp_path / "empty", "build")
+    assert done.returncode == 2
+    assert "lambdad init" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "broken", ["", "[functions", "[functions.One]\nruntime = 3\n", "\ufeff=", "a = \x00"]
+)
+def test_broken_configuration(app: Path, broken: str) -> None:
+    """A broken file is a diagnostic with its line, not a traceback; the last zip stays."""
+    lambdad(app, "build")
+    whole = (app / ".lambdad/build/One.zip").read_bytes()
+    (app / "lambdad.toml").write_text(broken)
+    done = lambdad(app, "build")
+    assert done.returncode in ({1} if broken else {0, 1, 2})
+    assert "Traceback" not in done.stderr
+    if broken:
+        assert "lambdad.toml:" in done.stderr
+    assert (app / ".lambdad/build/One.zip").read_bytes() == whole
+
+
+def test_colour_only_on_a_terminal(app: Path) -> None:
+    """Pipes get plain text; FORCE_COLOR and NO_COLOR are honoured."""
+    assert "\x1b" not in lambdad(app, "build").stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", "build"],
+        cwd=app,
+        env={**environ(app), "FORCE_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\x1b[32mbuilt" in done.stdout
+
+
+def test_why(app: Path) -> None:
+    """What the build took in, what would make it stale, and then what did."""
+    lambdad(app, "build")
+    told = lambdad(app, "why", "One").stdout
+    assert "One is fresh" in told
+    assert "src/app.py" in told
+    (app / "src/new.py").write_text("")
+    answer = json.loads(lambdad(app, "why", "One", "--json").stdout)
+    assert answer["stale_because"] == ["src/new.py appeared"]
+
+
+def test_init_then_build(tmp_path: Path) -> None:
+    """In a folder with handlers and no configuration, init is all that is needed."""
+    write_tree(tmp_path / "app", {"hello.py": APP["src/app.py"]})
+    app = tmp_path / "app"
+    assert lambdad(app, "init").returncode == 0
+    assert (app / "lambdad.toml").exists()
+    assert lambdad(app, "build").returncode == 0
+    again = lambdad(app, "init")
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+
+
+def test_doctor(app: Path) -> None:
+    """Each thing it looked at is a line; the JSON says the same."""
+    answer = json.loads(lambdad(app, "doctor", "--json").stdout)
+    found = {finding["what"]: finding["well"] for finding in answer["findings"]}
+    assert found["deflate"] is True
+    assert {"node", "npm", "esbuild", "pip", "store"} <= found.keys()
+
+
+def test_cache_is_shown_and_emptied(app: Path) -> None:
+    """After a prune the store is empty, and the next build works."""
+    lambdad(app, "build")
+    assert "segments" in lambdad(app, "cache").stdout
+    assert "removed" in lambdad(app, "cache", "prune").stdout
+    kinds = json.loads(lambdad(app, "cache", "--json").stdout)["kinds"]
+    assert {kind["bytes"] for kind in kinds.values()} == {0}
+    assert lambdad(app, "build").returncode == 0
+
+
+SLOW_BACKEND = """
+import os, time
+with open(os.environ["READY"], "w") as ready:
+    ready.write("up")
+time.sleep(600)
+"""
+
+
+def test_interrupted(app: Path) -> None:
+    """Ctrl-C ends the build and its tools, with exit code 130 and nothing half-made left."""
+    write_tree(
+        app,
+        {
+            "src/requirements.txt": "../slow\n",
+            "slow/pyproject.toml": '[project]\nname = "slow"\nversion = "1"\n[build-system]\n'
+            'requires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+            "slow/backend.py": SLOW_BACKEND,
+        },
+    )
+    fifo = app.parent / "ready"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daemon", "build"],
+        cwd=app,
+        env={**environ(app), "READY": str(fifo)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert fifo.read_text() == "up"
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in told
+    assert "Traceback" not in told
+    store = Store(app.parent / "cache")
+    assert not list(store.root.glob(".tmp-*"))
+    left = subprocess.run(["pgrep", "-f", str(app)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""

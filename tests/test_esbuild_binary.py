@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bundler.esbuild import binary
+from bundler.esbuild.binary import INTEGRITY, VERSION, find, host_platform
+from bundler.model import BundlerError
+from bundler.workshop import Workshop
+from tests.esbuild_cases import binary_path
+
+NPM = """\
+#!/bin/sh
+echo "$@" >> "$LOG"
+[ -n "$FAILS" ] && {{ echo "npm error network" >&2; exit 1; }}
+while [ "$1" != --pack-destination ]; do shift; done
+cp "{archive}" "$2/esbuild.tgz"
+"""
+
+
+@pytest.fixture
+def with_npm(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    """A machine whose npm fetches a small archive that our table vouches for."""
+    archive = tmp_path / "package.tgz"
+    content = io.BytesIO(b"#!/bin/sh\necho fake esbuild\n")
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("package/package.json", "package/bin/esbuild"):
+            member = tarfile.TarInfo(name)
+            member.size = len(content.getvalue())
+            content.seek(0)
+            tar.addfile(member, content)
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    monkeypatch.setattr(binary, "INTEGRITY", dict.fromkeys(INTEGRITY, digest))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "npm").write_text(NPM.format(archive=archive))
+    (tools / "npm").chmod(0o755)
+    path = f"{tools}:/usr/bin:/bin"
+    return replace(workshop, environ={"PATH": path, "LOG": str(tmp_path / "log")})
+
+
+def install(package: Path, version: str = VERSION) -> str:
+    (package / "bin").mkdir(parents=True)
+    (package / "package.json").write_text(f'{{"version": "{version}"}}')
+    (package / "bin/esbuild").write_text("#!/bin/sh\n")
+    (package / "bin/esbuild").chmod(0o755)
+    return str(package / "bin/esbuild")
+
+
+def test_the_real_one_is_the_pinned_one() -> None:
+    """What npm gives for this machine passes the integrity check, and is of the version."""
+    assert os.access(binary_path(), os.X_OK)
+    assert set(INTEGRITY) == {"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"}
+    assert all(len(base64.b64decode(digest)) == 64 for digest in INTEGRITY.values())
+
+
+@pytest.mark.parametrize("where", ["", "../", "../.pnpm"])
+def test_the_projects_own_comes_first(where: str, with_npm: Workshop) -> None:
+    """An installed esbuild of the version is used, from folders above and pnpm's layout too."""
+    root = Path(with_npm.root)
+    if where == "../.pnpm":
+        modules = root / "node_modules/.pnpm/esbuild@x/node_modules"
+        (modules / "esbuild").mkdir(parents=True)
+        (root / "node_modules/esbuild").symlink_to(modules / "esbuild")
+    else:
+        modules = root / where / "node_modules"
+    expected = install(modules / "@esbuild" / host_platform())
+    assert os.path.realpath(find(with_npm)) == os.path.realpath(expected)
+    assert not (root.parent / "log").exists()
+    assert find(with_npm, own=False) != expected
+
+
+def test_another_version_is_not_used(with_npm: Workshop) -> None:
+    """An installed esbuild of another version is passed over."""
+    own = install(Path(with_npm.root, "node_modules/@esbuild", host_platform()), "0.1.0")
+    assert find(with_npm) != own
+
+
+def test_fetched_once(with_npm: Workshop, tmp_path: Path) -> None:
+    """npm is asked once; after that the store has it, offline too."""
+    path = find(with_npm)
+    assert os.stat(path).st_mode & stat.S_IXUSR
+    assert find(replace(with_npm, offline=True)) == path
+    assert find(replace(with_npm, environ={})) == path
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 1
+    assert f"@esbuild/{host_platform()}@{VERSION}" in lines[0]
+    assert "--ignore-scripts" in lines[0]
+
+
+def test_two_at_once(with_npm: Workshop) -> None:
+    """Many that fetch at the same time end with one whole binary and nothing beside it."""
+    with ThreadPoolExecutor(6) as pool:
+        paths = set(pool.map(lambda _: find(with_npm), range(6)))
+    assert len(paths) == 1
+    kept = with_npm.store.root / "esbuild"
+    assert os.listdir(kept) == [f"{VERSION}-{host_platform()}"]
+    assert sorted(os.listdir(with_npm.store.root)) == ["esbuild"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"offline": True}, "esbuild-missing", "--offline"),
+        ({"environ": {"PATH": "/nonexistent"}}, "esbuild-missing", "install Node.js"),
+        ({"FAILS": "1"}, "esbuild-missing", "npm error network"),
+    ],
+)
+def test_what_can_go_wrong(
+    change: dict[str, object], code: str, text: str, with_npm: Workshop
+) -> None:
+    """Without network or npm the error says what to do; nothing half-made stays."""
+    if "FAILS" in change:
+        change = {"environ": {**with_npm.environ, "FAILS": "1"}}
+    with pytest.raises(BundlerError) as caught:
+        find(replace(with_npm, **change))  # type: ignore[arg-type]
+    assert caught.value.code == code
+    assert text in f"{caught.value.message} {caught.value.hint}"
+    assert not (with_npm.store.root / "esbuild").exists() or not os.listdir(
+        with_npm.store.root / "esbuild"
+    )
+
+
+def test_a_false_archive_is_refused(with_npm: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive with another digest never reaches the store."""
+    monkeypatch.setattr(binary, "INTEGRITY", INTEGRITY)
+    with pytest.raises(BundlerError) as caught:
+        find(with_npm)
+    assert caught.value.code == "esbuild-corrupt"
+    assert not (with_npm.store.root / "esbuild").exists() or not os.listdir(
+        with_npm.store.root / "esbuild"
+    )
+
+
+def test_an_odd_machine_is_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A platform without a pinned binary is an error that names those there are."""
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(BundlerError) as caught:
+        find(workshop)
+    assert caught.value.code == "esbuild-platform"
+    assert "riscv64" in caught.value.message

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bundler.esbuild import plan
+from bundler.esbuild.bundle import pack
+from bundler.esbuild.closure import closure, from_metafile
+from bundler.esbuild.engine import Job
+from bundler.esbuild.prober import Disk
+from bundler.esbuild.resolution import Settings
+from bundler.model import BuildRequest, InputSet, ProjectError, Stems, Walk
+from tests.esbuild_cases import (
+    binary_path,
+    case_files,
+    lay_out,
+    oneshot,
+    requests,
+    service,
+    workshop_of,
+)
+
+_CALL = re.compile(r"^(?:\[?(?:pid +)?\d+\]? +)?(\w+)\((.*)$")
+_PATH = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def touched(request: BuildRequest, root: Path, out: Path) -> set[str]:
+    """Every path within the project that the one-shot command asks the system about."""
+    wanted = plan.plan(request.function, workshop_of(root))
+    log = out / "strace"
+    command = [
+        "strace", "-f", "-qq", "-s", "4096", "-e", "trace=%file", "-o", str(log), binary_path(),
+        *(f"{name}={path}" for name, path in wanted.entries), *wanted.flags, f"--outdir={out}/o",
+    ]  # fmt: skip
+    environ = {**os.environ, "NODE_PATH": os.pathsep.join(wanted.node_paths)}
+    subprocess.run(command, cwd=wanted.folder, env=environ, capture_output=True, check=False)
+    paths = set()
+    for line in log.read_text(errors="surrogateescape").splitlines():
+        call = _CALL.match(line)
+        found = _PATH.search(call[2]) if call else None
+        if found:
+            text = found[1].encode().decode("unicode_escape").encode("latin-1").decode()
+            path = os.path.normpath(os.path.join(wanted.folder, text))
+            if f"{path}/".startswith(f"{os.path.realpath(root)}/"):
+                paths.add(path)
+    assert paths, "strace saw nothing"
+    return paths
+
+
+def uncovered(path: str, inputs: InputSet, root: str) -> bool:
+    """Whether a change of that path could go unnoticed."""
+    files = {os.path.normpath(f"{root}/{name}") for name in inputs.files}
+    listings = {os.path.normpath(f"{root}/{name}"): n for name, n in inputs.listings.items()}
+    links = {os.path.normpath(f"{root}/{name}") for name in inputs.links}
+    at = root
+    for part in os.path.relpath(path, root).split("/"):
+        if part == ".":
+            return False
+        here = f"{at}/{part}"
+        names = listings.get(at)
+        noted = here in files
+        if isinstance(names, Stems):
+            noted = noted or any(part == s or part.startswith(f"{s}.") for s in names.names)
+        elif isinstance(names, Walk):
+            noted = True
+        if not noted:
+            return True
+        if os.path.islink(here):
+            if here not in links:
+                return True
+            here = os.path.realpath(here)
+        if not os.path.lexists(here):
+            return False  # nothing below it can be there before it is
+        at = here
+    # The contents of what was read count, not only its name; of folders the names do.
+    return os.path.isfile(at) and not {at, path} & files
+
+
+NOT_ASKED = {
+    "invalid-option", "missing-entry-point", "missing-handler-file", "missing-option-file"
+}  # fmt: skip
+"""Faults found before esbuild reads any file."""
+
+LAYOUTS = [
+    pytest.param(path, id=path.stem) for kind in ("good", "faults") for path in case_files(kind)
+]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_closure_covers_what_esbuild_touches(case: Path, tmp_path: Path) -> None:
+    """Every path that esbuild asks about lies in the recorded inputs, failed builds included."""
+    root = tmp_path / "app"
+    said = lay_out(case, root)
+    wrong = {}
+    for request in requests(said):
+        name = request.function.name
+        result = pack([request], workshop_of(root), service())[name]
+        if isinstance(result, ProjectError) and result.diagnostics[0].code in NOT_ASKED:
+            continue
+        out = tmp_path / name
+        out.mkdir()
+        missed = {
+            os.path.relpath(path, root)
+            for path in touched(request, root, out)
+            if uncovered(path, result.inputs, os.path.realpath(root))
+        }
+        if missed:
+            wrong[name] = sorted(missed)
+    assert not wrong
+
+
+def _stale(before: InputSet, root: Path, change: str) -> bool:
+    """Whether a file of that name, created now, would be noticed."""
+    return not uncovered(
+        os.path.join(os.path.realpath(root), change), before, os.path.realpath(root)
+    )
+
+
+SHADOWS = {
+    "ts": ["src/lib/shared.tsx", "src/package.json", "tsconfig.json"],
+    "cjs": ["src/plain.ts", "src/plain.js", "src/lib/old.ts"],
+    "esm": ["src/lib.tsx", "src/lib/index.tsx", "src/tsconfig.json"],
+    "maps": ["src/node_modules", "src/inner.ts", "node_modules/exp.js", "jsconfig.json"],
+    "workspace": ["packages/w/missing.js", "packages/w/src/w.tsx", "packages/node_modules",
+                  "node_modules/.pnpm/pn@1.0.0/node_modules/pn/node_modules", "packages/w/src.ts"],
+    "paths": ["api/absent", "api/root/@lib", "config/base"],
+    "optional": ["node_modules/not-installed", "src/native"],
+    "glob": ["src/words/c.ts", "src/words/more"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHADOWS)
+def test_a_file_that_would_shadow_counts(name: str, tmp_path: Path) -> None:
+    """A file that would change what an import means makes the bundle stale when it appears."""
+    for case in case_files("good"):
+        root = tmp_path / case.stem
+        said = lay_out(case, root)
+        for request in requests(said):
+            if request.function.name == name:
+                result = pack([request], workshop_of(root), service())[name]
+                for change in SHADOWS[name]:
+                    assert _stale(result.inputs, root, change), change
+
+
+def test_unrelated_files_do_not_count(tmp_path: Path) -> None:
+    """A name that no import could mean is not among the inputs."""
+    said = lay_out(case_files("good")[0].with_name("modules.txt"), tmp_path)
+    first = requests(said)[0]
+    inputs = pack([first], workshop_of(tmp_path), service())[first.function.name].inputs
+    for change in ("README.md", "src/other.ts", "src/lib/unrelated.ts", "typed/new.ts"):
+        assert uncovered(f"{os.path.realpath(tmp_path)}/{change}", inputs, str(tmp_path)), change
+
+
+def test_folders_above_are_files(tmp_path: Path) -> None:
+    """Above the repository only the few names that matter are looked at, never a whole folder."""
+    root = tmp_path / "deep" / "app"
+    said = lay_out(case_files("good")[0].with_name("modules.txt"), root)
+    first = requests(said)[0]
+    inputs = pack([first], workshop_of(root), service())[first.function.name].inputs
+    assert {"../node_modules", "../package.json", "../../tsconfig.json"} <= inputs.files
+    assert not [folder for folder in inputs.listings if folder.startswith("..")]
+
+
+def test_a_symlinked_source_counts_with_its_target(tmp_path: Path) -> None:
+    """Where a symlinked file or folder leads is an input, whatever it is imported as."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.ts").write_text("export const a = 1")
+    (tmp_path / "real/b.ts").write_text("export const b = 1")
+    (tmp_path / "a.ts").symlink_to("middle.ts")
+    (tmp_path / "middle.ts").symlink_to("real/a.ts")
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "index.ts").write_text('export * from "./a"; export * from "./folder/b"')
+    job = Job(
+        entries=(("index", f"{tmp_path}/index.ts"),),
+        flags=("--bundle",),
+        folder=str(tmp_path),
+        out_folder=str(tmp_path),
+    )
+    output = service().build(job)
+    disk = Disk()
+    inputs = closure(
+        from_metafile(output.metafile, ["index.ts"], str(tmp_path), disk),
+        root=str(tmp_path),
+        repository=str(tmp_path),
+        settings=Settings(folder=str(tmp_path)),
+        disk=disk,
+    )
+    assert inputs.links == {"a.ts", "middle.ts", "folder"}
+    assert {"real/a.ts", "real/b.ts"} <= inputs.files
+
+
+def test_the_commands_failures_are_retried(tmp_path: Path) -> None:
+    """Without a trace a failed build depends on every name in the code folder."""
+    said = lay_out(case_files("faults")[0], tmp_path)
+    wanted = [r for r in requests(said) if r.function.name in ("relative", "syntax")]
+    results = pack(wanted, workshop_of(tmp_path), oneshot())
+    inputs = results["relative"].inputs
+    assert isinstance(inputs.listings["src"], Walk)
+    assert {"src/relative.ts", "src/node_modules", "package.json"} <= inputs.files
+    assert "src/syntax.ts" in results["syntax"].inputs.files
+
+
+def test_closure_is_fast(tmp_path: Path) -> None:
+    """600 modules in 229 folders take a small part of what bundling them takes."""
+    folders = [f"node_modules/p{i % 40}/lib/d{i}" for i in range(200)] + ["src", "src/lib"]
+    lines = []
+    for index in range(600):
+        folder = folders[index % len(folders)]
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        imports = f'import "p{index % 40}"; ' if index % 3 == 0 else ""
+        (tmp_path / folder / f"m{index}.js").write_text(f"{imports}export const v{index} = 1")
+        lines.append(f'import {{ v{index} }} from "./{folder}/m{index}"; console.log(v{index});')
+    for index in range(40):
+        (tmp_path / f"node_modules/p{index}/package.json").write_text('{"main": "lib/main.js"}')
+        (tmp_path / f"node_modules/p{index}/lib/main.js").write_text("export {}")
+    (tmp_path / "index.js").write_text("\n".join(lines))
+    root = os.path.realpath(tmp_path)
+    job = Job(
+        entries=(("index", f"{root}/index.js"),),
+        flags=("--bundle", "--platform=node"),
+        folder=root,
+        out_folder=root,
+    )
+    metafile = service().build(job).metafile
+    spent = []
+    for _ in range(3):
+        start = time.perf_counter()
+        disk = Disk()
+        sources = from_metafile(metafile, ["index.js"], root, disk)
+        inputs = closure(
+            sources, root=root, repository=root, settings=Settings(folder=root), disk=disk
+        )
+        spent.append(time.perf_counter() - start)
+    assert len(inputs.files) >= 600
+    assert min(spent) < 0.1, spent  # some 10 ms on an idle machine
