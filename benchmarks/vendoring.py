@@ -28,12 +28,12 @@ def claims(folder: Path) -> list[Claim]:
     environ = {"LAMBDAD_CACHE_DIR": str(store)}
     print("fetching the wheels ...", flush=True)
     wheels = folder / "wheels"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     locked = app / "src" / "requirements.txt"
     run([*pip, "download", "--only-binary=:all:", "-d", wheels, "-r", locked], folder)
     run([LAMBDAD, "build", "--locked"], app, environ)
     uv = find_uv_bin()
-    local = ["--no-index", "--find-links", wheels, "-r", locked]
+    local: list[str | Path] = ["--no-index", "--find-links", wheels, "-r", locked]
     run([uv, "pip", "install", "--quiet", *local, "--target", folder / "warm-uv"], folder)
 
     def ours() -> Cost:

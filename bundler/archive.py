@@ -149,12 +149,13 @@ def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> Ar
 
 def write_file(folder: Path, contents: Contents, prefix: Prefix | None = None) -> ArchiveSummary:
     """Writes the zip into `folder` as `<sha256>.zip`, whole or not at all; if it is there already
-    that file stays, the very same inode. Raises as `write`."""
+    that file stays, the very same inode: functions that share it must not make each other's
+    records stale. Read-only, since each name of it is a hard link. Raises as `write`."""
     staged = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
     try:
         with open(staged, "xb") as out:
             summary = write(out, contents, prefix)
-            os.fchmod(out.fileno(), 0o644)
+            os.fchmod(out.fileno(), 0o444)
         target = folder / f"{summary.sha256}.zip"
         if not _holds(target, summary.sha256):
             os.replace(staged, target)

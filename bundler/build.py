@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bundler import freshness, limits, record, snapshot, tools
+from bundler import archive, freshness, limits, record, snapshot, tools
 from bundler.freshness import Fresh
 from bundler.model import (
     Artifact,
@@ -255,7 +255,7 @@ def _keep(
 def _write(job: Job, contents: Contents, output: Output) -> Artifact:
     """The zip under its digest; its name is not there yet. Raises BundlerError."""
     with _disk_faults():
-        written = output.write_artifact(contents)
+        written = archive.write_file(output.folder / "artifacts", contents)
     return Artifact(
         path=output.zip(job.name),
         immutable_path=output.artifact(written.sha256),

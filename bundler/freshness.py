@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bundler import snapshot
-from bundler.model import Artifact, BuildRequest
+from bundler.model import Artifact, BuildRequest, Severity
 from bundler.record import Record, request_changes
 
 SHOWN: Final = 20
@@ -34,11 +34,21 @@ def check(root: str, request: BuildRequest, record: Record | None) -> Fresh | St
         return Stale(("never built here",))
     if reasons := request_changes(record.request, request):
         return Stale(reasons)
+    if reason := _lock_fault(request, record):
+        return Stale((reason,))
     if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs), SHOWN)):
         return Stale(reasons)
     if record.succeeded and (reason := _artifact_fault(root, record)):
         return Stale((reason,))
     return Fresh(record)
+
+
+def _lock_fault(request: BuildRequest, record: Record) -> str | None:
+    """A build of unlocked dependencies does not answer --locked, nor its refusal a plain build."""
+    for item in record.diagnostics:
+        if item.code == "unlocked" and (item.severity is Severity.ERROR) != request.locked:
+            return "--locked was asked for" if request.locked else "--locked is no longer asked for"
+    return None
 
 
 def artifact_keys(root: str, artifact: Artifact) -> tuple[tuple[int, int, int], ...]:

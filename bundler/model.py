@@ -217,8 +217,8 @@ class BuildRequest:
 
     function: Function
     toolchain: Toolchain
-    locked: bool = False
-    """Refuse dependencies that no lock pins."""
+    locked: bool = field(default=False, compare=False)
+    """Refuse dependencies that no lock pins. It decides no bytes: freshness.py looks at it."""
 
 
 # --- what a build looked at ------------------------------------------------------------------

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bundler import archive
-from bundler.archive import ArchiveSummary
-from bundler.model import Artifact, Contents, Function, Outcome
+from bundler.model import Artifact, Function, Outcome
 from bundler.store import TEMPORARY, collect_abandoned, write_atomic
 
 FOLDER: Final = ".lambdad"
@@ -64,25 +60,6 @@ class Output:
 
     def zip(self, function: str) -> str:
         return f"{FOLDER}/build/{file_stem(function)}.zip"
-
-    def write_artifact(self, contents: Contents) -> ArchiveSummary:
-        """The zip stands under its digest, read-only; one that is there and whole stays.
-
-        Raises OSError, and what `archive.write` raises.
-        """
-        temporary = self.folder / "artifacts" / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-        try:
-            with open(temporary, "x+b") as out:
-                written = archive.write(out, contents)
-                os.fchmod(out.fileno(), 0o444)
-            target = Path(self.root, self.artifact(written.sha256))
-            # Functions may share it: replacing it would make the others' records stale.
-            if not _is_whole(target, written.sha256):
-                os.replace(temporary, target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-        return written
 
     def publish(self, artifact: Artifact) -> None:
         """The zip stands under the function's name: the file that `immutable_path` names."""
@@ -132,14 +109,6 @@ class Output:
                 with contextlib.suppress(OSError):
                     if entry.name not in kept and entry.stat().st_ctime < limit:
                         os.unlink(entry.path)
-
-
-def _is_whole(path: Path, sha256: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
-        return False
 
 
 def manifest_entry(function: Function, artifact: Artifact) -> Mapping[str, object]:

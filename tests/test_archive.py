@@ -361,7 +361,7 @@ def test_a_segment_of_another_length_is_refused_with_a_prefix(
 
 
 def test_the_file_bears_its_digest(tmp_path: Path) -> None:
-    """`<sha256>.zip`, readable by others whatever the umask; written again it stays that inode."""
+    """`<sha256>.zip`, readable by all and writable by none whatever the umask; written again it stays that inode."""
     before = os.umask(0o077)
     try:
         summary = archive.write_file(tmp_path, contents(TREE))
@@ -369,7 +369,7 @@ def test_the_file_bears_its_digest(tmp_path: Path) -> None:
         os.umask(before)
     path = tmp_path / f"{summary.sha256}.zip"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == summary.sha256
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
     inode = path.stat().st_ino
     archive.write_file(tmp_path, contents(TREE))
     assert path.stat().st_ino == inode

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from bundler.esbuild import bundle
 from bundler.esbuild.bundle import pack
-from bundler.model import Contents, ProjectError
+from bundler.esbuild.engine import EsbuildGone, Job, Output
+from bundler.model import BundlerError, Contents, ProjectError
 from tests.esbuild_cases import (
     call,
     case_files,
@@ -150,3 +152,26 @@ def test_failures_have_inputs(tmp_path: Path) -> None:
     assert "god" in getattr(handler.listings["src"], "names", ())
     package = results["undeclared"].inputs
     assert "left-pad" in getattr(package.listings["node_modules"], "names", ())
+
+
+class _Dying:
+    """An esbuild that ends at the first question."""
+
+    def build(self, job: Job) -> Output:
+        raise EsbuildGone("killed")
+
+    def close(self) -> None:
+        """Nothing is left of it."""
+
+
+def test_another_esbuild_is_started_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An esbuild that dies is replaced once; after that it is the machine's fault."""
+    said = lay_out(case_files("good")[0].with_name("modules.txt"), tmp_path)
+    wanted = requests(said)[:1]
+    found: list[Any] = [_Dying(), oneshot()]
+    monkeypatch.setattr(bundle, "start", lambda _workshop: found.pop(0))
+    assert files_of(pack(wanted, workshop_of(tmp_path))[wanted[0].function.name])
+    found = [_Dying(), _Dying()]
+    with pytest.raises(BundlerError) as caught:
+        pack(wanted, workshop_of(tmp_path))
+    assert caught.value.code == "esbuild-gone"

@@ -1,7 +1,8 @@
 """What esbuild looks at in the file system to resolve imports, recorded as names that count.
 
-Node.js's and TypeScript's rules, as a superset of esbuild 0.28.2's internal/resolver: where it stops
-at the first hit we may look on. What is recorded without need costs a rebuild; none is missing.
+Node.js's and TypeScript's rules, as a superset of esbuild 0.28.2's internal/resolver: where it
+stops at the first hit we may look on. What is recorded without need costs a rebuild; nothing that
+is needed may be missing.
 """
 
 from __future__ import annotations

@@ -59,7 +59,6 @@ def build(
                 *(
                     "wheel",
                     "--no-deps",
-                    "--log=pip.log",
                     "--quiet",
                     "--progress-bar=off",
                     "--wheel-dir=out",

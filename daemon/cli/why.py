@@ -44,9 +44,7 @@ def command(
         click.echo(f"{function} is {not_built[0].status}: {reasons}")
         return 0 if not_built[0].status == "skipped" else 1
     known = record.load(Output(app.root).record(function))
-    # Whether dependencies must be locked is the caller's wish, not the function's state.
-    locked = bool(known and known.request["locked"])
-    request = BuildRequest(function=wanted[0], toolchain=current_toolchain(), locked=locked)
+    request = BuildRequest(function=wanted[0], toolchain=current_toolchain())
     verdict = freshness.check(app.root, request, known)
     stale = () if isinstance(verdict, Fresh) else verdict.reasons
     if flags["as_json"]:

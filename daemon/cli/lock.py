@@ -1,0 +1,61 @@
+"""`lambdad lock`: pins Python dependencies, with hashes."""
+
+from __future__ import annotations
+
+import click
+
+from bundler.model import BundlerError, ProjectError
+from bundler.toolchain import current_toolchain
+from daemon.cli import project as projects
+from daemon.cli.screen import Progress, show_diagnostic
+
+
+@click.command(
+    "lock",
+    epilog="""A folder with a requirements.in gets a requirements.txt by pip-tools; one with a plain
+requirements.txt gets a pylock.toml (PEP 751) by uv. Commit what is written: from then on every
+machine builds the same bytes, and `lambdad build --locked` insists on it.""",
+)
+@click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
+@projects.options
+def command(
+    functions: tuple[str, ...],
+    project: str | None,
+    template: tuple[str, ...],
+    parameter: tuple[str, ...],
+) -> int:
+    """Pin the Python dependencies of FUNCTIONs (all by default), with hashes.
+
+    Resolved for Lambda's Python, platform and architecture, never for this machine's. Versions
+    that are locked already and still fit stay as they are.
+    """
+    from bundler.python import locking
+
+    place = projects.Place(project=project, template=template, parameter=parameter)
+    app = projects.read(place)
+    wanted, _not_built = projects.select(app, functions)
+    faults = 0
+    for item in app.diagnostics:
+        show_diagnostic(item, app.root)
+    with Progress(quiet=False) as progress:
+        workshop = projects.workshop_for(app, say=progress.say)
+        groups = locking.groups(wanted, workshop)
+        for group in groups:
+            names = ", ".join(function.name for function in group)
+            try:
+                written = locking.write_lock(group, current_toolchain(), workshop)
+            except ProjectError as fault:
+                faults += 1
+                progress.clear()
+                for item in fault.diagnostics:
+                    show_diagnostic(item, app.root, names)
+                continue
+            progress.clear()
+            click.echo(f"{'wrote' if written.changed else 'kept '}  {written.path}  for {names}")
+    if not groups:
+        raise BundlerError(
+            "nothing-to-lock",
+            "no function here has Python dependencies to lock",
+            "they are declared in a requirements.txt or requirements.in in the code folder",
+        )
+    return 1 if faults else 0
