@@ -339,7 +339,10 @@ _DISK_FAULTS: Final = {
 def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
     from bundler.esbuild import bundle
 
-    return bundle.pack(requests, workshop)
+    try:
+        return bundle.pack(requests, workshop)
+    except BundlerError as fault:  # no esbuild: the functions of other languages still build
+        return {request.function.name: fault for request in requests}
 
 
 def _node(request: BuildRequest, workshop: Workshop) -> Contents:

@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bundler import tree
-from bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems
+from bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems, Walk
+
+EVERYTHING: Final = ("!*",)
+"""A pattern that takes back every exclude: where two ways of counting meet, all names count."""
 
 FOREIGN_SLACK_NS: Final = 2_000_000_000
 """On a file system whose clock we did not read, this much nearness makes an input suspect."""
@@ -198,4 +201,7 @@ def _suspects(snapshot: Snapshot, since: Clock) -> frozenset[RelPath]:
 def _more(one: Names, other: Names) -> Names:
     if isinstance(one, Stems) and isinstance(other, Stems):
         return Stems(one.names | other.names)
-    return one if isinstance(other, Stems) else other
+    if one == other:
+        return one
+    top = one.top if isinstance(one, Walk) else other.top if isinstance(other, Walk) else ""
+    return Walk(top, EVERYTHING)

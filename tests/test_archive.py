@@ -361,7 +361,7 @@ def test_a_segment_of_another_length_is_refused_with_a_prefix(
 
 
 def test_the_file_bears_its_digest(tmp_path: Path) -> None:
-    """`<sha256>.zip`, readable by all and writable by none whatever the umask; written again it stays that inode."""
+    """`<sha256>.zip`, read-only for all whatever the umask; written again it stays that inode."""
     before = os.umask(0o077)
     try:
         summary = archive.write_file(tmp_path, contents(TREE))

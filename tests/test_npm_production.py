@@ -117,6 +117,15 @@ NOT_INSTALLED: dict[str, tuple[dict[str, Any], str, str]] = {
         "pnpm install",
         "src",
     ),
+    "two locks and one record": (
+        {
+            "src/package-lock.json": lock(spec("a"), a="1"),
+            "src/yarn.lock": "",
+            "src/node_modules/.yarn-integrity": "",
+        },
+        "yarn install",
+        "src",
+    ),
     "another's record": (
         {"src/package-lock.json": lock(spec("a"), a="1"), "src/node_modules/.modules.yaml": ""},
         "pnpm install",
@@ -244,7 +253,7 @@ def test_locked_needs_a_lock(workshop: Workshop) -> None:
             "bare/package.json": spec("bare"),
         },
     )
-    assert codes(fault(workshop, locked=True).diagnostics) == ["no-lock"]
+    assert codes(fault(workshop, locked=True).diagnostics) == ["unlocked"]
     assert names(pack(workshop, locked=True, code="bare")) == ["app.js", "package.json"]
 
 
@@ -254,7 +263,9 @@ VARIANTS = (
     spec("@n/linux-x64", os=["linux"], cpu=["x64"], libc=["glibc"]),
     spec("@n/linux-arm64", os=["linux"], cpu=["arm64"], libc=["glibc"]),
     spec("@n/linuxmusl-x64", os=["linux"], cpu=["x64"], libc=["musl"]),
+    spec("@n/linux-arm64-musl", os=["linux"], cpu=["arm64"], libc=["musl"]),
     spec("@n/darwin-arm64", os=["darwin"], cpu=["arm64"]),
+    spec("@n/not-linux", os=["!linux"]),
     spec("@n/not-windows", os=["!win32"], cpu=["any"]),
 )
 NATIVE = spec("native", optionalDependencies={item["name"]: "1.0.0" for item in VARIANTS})
@@ -286,6 +297,7 @@ def test_missing_variant(workshop: Workshop, locked: bool) -> None:
     assert told.code == "native-platform"
     assert "@n/linux-arm64 is not installed" in told.message
     assert "darwin" not in told.message
+    assert "musl" not in told.message
     assert told.hint == "run `npm install --os=linux --cpu=arm64 --libc=glibc` in src"
 
 
@@ -313,19 +325,23 @@ def test_optional_that_failed_to_install(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("built_for", "fails"), [(("x64",), False), (("arm64",), True), (("arm64", "x64"), False)]
+    ("built_for", "fails"),
+    [(("x64",), False), (("arm64",), True), (("arm64", "x64"), False), (("x64", "arm64"), False)],
 )
 def test_native_modules(workshop: Workshop, built_for: tuple[str, ...], fails: bool) -> None:
     """Native modules that are all for other machines are an error; one that fits is enough."""
-    modules = {f"src/node_modules/a/prebuilds/{cpu}.node": elf(cpu) for cpu in built_for}
+    modules = {
+        f"src/node_modules/a/prebuilds/{number}.node": elf(cpu)
+        for number, cpu in enumerate(built_for)
+    }
     declared = spec("x", dependencies={"a": "1"})
     lay(workshop, {"src/package.json": declared, **installed(spec("a")), **modules})
     if not fails:
-        assert "node_modules/a/prebuilds/x64.node" in names(pack(workshop))
+        assert "node_modules/a/prebuilds/0.node" in names(pack(workshop))
         return
     (told,) = fault(workshop).diagnostics
     assert told.code == "native-platform"
-    assert "a: prebuilds/arm64.node is built for arm64" in told.message
+    assert "a: prebuilds/0.node is built for arm64" in told.message
 
 
 # --- bad input -------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ APP = {
     "src/node_modules/a/package.json": json.dumps(spec("a", dependencies={"b": "1"})),
     "src/node_modules/a/index.js": "1",
     "src/node_modules/b/package.json": json.dumps(spec("b")),
-    "src/node_modules/@own/lib": "-> ../../../lib",
+    "src/node_modules/@own/lib": "-> ../../../current",
+    "current": "-> lib",
     "lib/package.json": json.dumps(spec("@own/lib")),
     "lib/index.js": "one",
     "other/package.json": json.dumps(spec("@own/lib", "2.0.0")),
@@ -124,6 +125,12 @@ def lead_elsewhere(root: Path) -> None:
     link.symlink_to("../../../other")
 
 
+def lead_elsewhere_on_the_way(root: Path) -> None:
+    link = root / "current"
+    link.unlink()
+    link.symlink_to("other")
+
+
 def drop_dependency(root: Path) -> None:
     replace_file(root / "src/package.json", json.dumps(spec("x", dependencies={"a": "1"})))
 
@@ -136,6 +143,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a file new in a linked package": lambda root: (root / "lib/new.js").write_text("1"),
     "a file gone from a linked package": lambda root: os.unlink(root / "lib/index.js"),
     "a link led elsewhere": lead_elsewhere,
+    "a link on the way led elsewhere": lead_elsewhere_on_the_way,
     "a dependency dropped": drop_dependency,
     "+x on a linked package's file": lambda root: os.chmod(root / "lib/index.js", 0o755),
 }
@@ -152,6 +160,19 @@ def test_change_is_seen(workshop: Workshop, root: Path, change: str, tmp_path: P
     clean = segment(workshop)
     assert (after.digest, after.records) == (clean.digest, clean.records)
     assert (after.digest, after.records) != (before.digest, before.records)
+
+
+def test_code_folder_led_elsewhere(workshop: Workshop, root: Path) -> None:
+    """A code folder that is a symlink has what it leads to installed."""
+    shutil.copytree(root / "src", root / "src2", symlinks=True)
+    (root / "src2/node_modules/a/index.js").write_text("two")
+    (root / "code").symlink_to("src")
+    settle(workshop)
+    assert pack(workshop, code="code").dependencies == segment(workshop)
+    (root / "code").unlink()
+    (root / "code").symlink_to("src2")
+    assert pack(workshop, code="code").dependencies == pack(workshop, code="src2").dependencies
+    assert pack(workshop, code="code").dependencies != segment(workshop)
 
 
 def test_new_lock_is_seen(workshop: Workshop, root: Path) -> None:

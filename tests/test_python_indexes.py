@@ -137,3 +137,22 @@ def test_private_index(project: Project, tmp_path: Path) -> None:
 
 def text_with_hash(project: Project, host: str) -> str:
     return f"--index-url http://user:wrong@{host}/simple\nbeta==1.1 --hash=sha256:{'0' * 64}\n"
+
+
+def test_all_indexes_count(project: Project, tmp_path: Path) -> None:
+    """The best version of all indexes is taken, as pip does, not that of the first that has one."""
+    places = []
+    for version in ("1.0", "2.0"):
+        folder = tmp_path / version / "beta"
+        folder.mkdir(parents=True)
+        project.index.wheel("beta", version)
+        name = f"beta-{version}-py3-none-any.whl"
+        (project.index.folder / name).rename(folder / name)
+        (folder / "index.html").write_text(f'<!DOCTYPE html><a href="{name}">{name}</a>')
+        places.append(folder.parent.as_uri())
+    # uv asks the extra ones first, pip all of them.
+    lines = f"--index-url {places[1]}\n--extra-index-url {places[0]}\nbeta\n"
+    project.lay({"src/requirements.txt": lines})
+    environ = {**project.workshop.environ}
+    environ.pop("PIP_NO_INDEX")
+    assert installed(project.pack(replace(project.workshop, environ=environ))) == ["beta-2.0"]

@@ -448,3 +448,16 @@ def test_order_of_requirements_decides_nothing(project: Project) -> None:
         assert contents.dependencies is not None
         segments.add(contents.dependencies.digest)
     assert len(segments) == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "requires_python"),
+    [("cp312-cp312-macosx_11_0_arm64", ""), ("py3-none-any", ">=3.13")],
+)
+def test_local_wheels_are_judged(project: Project, tag: str, requires_python: str) -> None:
+    """A wheel that lies in the project must fit the target, too: no pip looks at it."""
+    digest = project.index.wheel("fast", tag=tag, requires_python=requires_python)
+    name = f"fast-1.0-{tag}.whl"
+    (project.index.folder / name).rename(project.root / name)
+    project.lay({"src/requirements.txt": f"./{name} --hash=sha256:{digest}\n"})
+    assert project.faults() == ["no-wheel"]

@@ -15,7 +15,6 @@ from bundler.esbuild.closure import (
     closure,
     from_metafile,
     from_trace,
-    merged,
     relative,
 )
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
@@ -35,6 +34,7 @@ from bundler.model import (
     error,
     warning,
 )
+from bundler.snapshot import union
 from bundler.workshop import Workshop
 
 _MAX_ROUNDS: Final = 10
@@ -211,7 +211,7 @@ class _Packer:
             for folder in folders
             for name in ("node_modules", "package.json", "tsconfig.json")
         )
-        return merged(inputs, InputSet(files=files, listings=walks))
+        return union(inputs, InputSet(files=files, listings=walks))
 
     def _scene(self, one: Plan) -> Scene:
         return Scene(

@@ -142,23 +142,6 @@ class Patterns:
         )
 
 
-def merged(*parts: InputSet) -> InputSet:
-    """All that any of the parts depends on."""
-    listings: dict[RelPath, Names] = {}
-    for part in parts:
-        for folder, names in part.listings.items():
-            known = listings.get(folder)
-            if isinstance(known, Stems) and isinstance(names, Stems):
-                listings[folder] = Stems(known.names | names.names)
-            elif known is None or isinstance(names, Walk):
-                listings[folder] = names
-    return InputSet(
-        files=frozenset().union(*(part.files for part in parts)),
-        links=frozenset().union(*(part.links for part in parts)),
-        listings=MappingProxyType(listings),
-    )
-
-
 def relative(path: str, root: str) -> RelPath:
     if path.startswith(f"{root}/"):
         return path[len(root) + 1 :]

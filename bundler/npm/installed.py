@@ -108,17 +108,6 @@ class Ground:
                 return Found(real, home, declared, self.is_own(real))
         return None
 
-    def packages(self, home: str) -> list[str]:
-        """The names of all packages in that folder's own node_modules, sorted."""
-        modules = self._modules_of(home)
-        found = []
-        for name in _folders(modules) if modules else ():
-            if name.startswith("@"):
-                found += [f"{name}/{below}" for below in _folders(f"{modules}/{name}")]
-            elif not name.startswith("."):
-                found.append(name)
-        return found
-
     def _modules_of(self, home: str) -> str | None:
         """The folder's node_modules, noted as an input whether it is there or not."""
         if home not in self._modules:
@@ -151,9 +140,9 @@ class Ground:
             return None
         self._link(path)
         real = os.path.realpath(path)
-        # Also where a link leads nowhere, or a folder holds no manifest: it may yet appear.
-        declared = self.relative(f"{real}/{manifest.NAME}")
-        self.files.add(declared)
+        # By the path that was asked for, so that a link led elsewhere on the way counts; and also
+        # where it leads nowhere, or the folder holds no manifest: it may yet appear.
+        self.files.add(self.relative(f"{path}/{manifest.NAME}"))
         if not os.path.isdir(real):
             return None
         if not self.is_home(real):
@@ -165,14 +154,10 @@ class Ground:
                 'if that is meant, name the folder in lambdad.toml: allow = ["..."]',
             )
             return None
+        declared = self.relative(f"{real}/{manifest.NAME}")
         found = manifest.read(self.workshop, declared, own=self.is_own(real))
         return (real, found) if found is not None else None
 
     def _link(self, path: str) -> None:
         if os.path.islink(path):
             self.links.add(self.relative(path))
-
-
-def _folders(path: str) -> list[str]:
-    with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())

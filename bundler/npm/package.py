@@ -68,7 +68,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
         try:
             declared = manifest.read(workshop, path, own=True)
             if declared is not None:
-                vendored = vendor(request, workshop, declared)
+                vendored = vendor(request, workshop, path)
         except ProjectError as fault:
             faults += fault.diagnostics
             inputs = snapshot.union(inputs, fault.inputs)
@@ -145,7 +145,9 @@ def _check(
     yield from handler.check(function, files, read)
     found = handler.find(function, files)
     # A layer may bring any package.
-    if not installed or function.layers or found is None or found not in entries:
+    if not installed or function.layers or found not in entries:
+        return
+    if not found.endswith(imports.SOURCES):
         return
     lacking = {
         package

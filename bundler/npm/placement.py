@@ -8,7 +8,7 @@ is free; else below who asks for it. Then every lookup is checked, as Node.js wo
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,8 +19,12 @@ from bundler.npm.production import Edge
 Position = tuple[str, ...]
 """Package names from the zip's root inwards: ("a", "b") is node_modules/a/node_modules/b."""
 
-DEEPEST: Final = 40
-"""Packages that need each other in conflicting versions, round and round, fit no finite tree."""
+COPIES: Final = 20
+"""Positions per package, on average, beyond which a tree is taken to have no end: packages that
+need each other in conflicting versions, round and round, fit no finite one."""
+
+DEEPEST: Final = 32
+"""Levels of node_modules beyond which it is taken to have no end, too; npm's are below 10."""
 
 
 def path(position: Position) -> str:
@@ -28,32 +32,32 @@ def path(position: Position) -> str:
 
 
 def place(
-    code: str, edges: Mapping[str, tuple[Edge, ...]], near: Mapping[str, int], manifest: RelPath
+    code: str, edges: Mapping[str, tuple[Edge, ...]], manifest: RelPath
 ) -> dict[Position, str]:
     """The real folder that each position holds, () being own code's.
 
-    `near` tells how many folders above the code a home lies, 0 being the code itself.
     Raises ProjectError `unplaceable-packages`, located in `manifest`.
     """
     placed: dict[Position, str] = {(): code}
-    reserved = _reserved(edges, near)
+    inside: defaultdict[Position, list[Position]] = defaultdict(list)
+    """Of each position but the outermost, those within it."""
+    most = COPIES * (len(edges) + 10)
     waiting: deque[Position] = deque([()])
     while waiting:
         position = waiting.popleft()
-        if len(position) > DEEPEST:
-            raise _unplaceable(position, manifest)
         for edge in edges[placed[position]]:
             if found(placed, position, edge.name) == edge.found.folder:
                 continue
-            slot = _slot(placed, position, edge, near, reserved)
-            if slot in placed:
+            slot = _slot(placed, position, edge)
+            if slot in placed or len(placed) > most or len(slot) > DEEPEST:
                 raise _unplaceable(slot, manifest)
             placed[slot] = edge.found.folder
             waiting.append(slot)
-            if len(slot) > 1:
-                # It may now stand before what those around it had found further out.
-                around = slot[:-1]
-                waiting.extend(other for other in placed if other[: len(around)] == around)
+            # It may now stand before what those around it had found further out. (Of what stands
+            # in the zip's own node_modules that is not so: nothing is further out.)
+            waiting.extend(inside[slot[:-1]])
+            for depth in range(1, len(slot)):
+                inside[slot[:depth]].append(slot)
     return placed
 
 
@@ -66,40 +70,16 @@ def found(placed: Mapping[Position, str], position: Position, name: str) -> str 
     return None
 
 
-def _reserved(edges: Mapping[str, tuple[Edge, ...]], near: Mapping[str, int]) -> dict[str, str]:
-    """Who may stand in the zip's node_modules: of several, the nearest to the code on disk."""
-    best: dict[str, tuple[int, str]] = {}
-    for outgoing in edges.values():
-        for edge in outgoing:
-            distance = near.get(edge.found.home)
-            if distance is not None:
-                claim = (distance, edge.found.folder)
-                best[edge.name] = min(claim, best.get(edge.name, claim))
-    return {name: folder for name, (_, folder) in best.items()}
-
-
-def _slot(
-    placed: Mapping[Position, str],
-    position: Position,
-    edge: Edge,
-    near: Mapping[str, int],
-    reserved: Mapping[str, str],
-) -> Position:
+def _slot(placed: Mapping[Position, str], position: Position, edge: Edge) -> Position:
     """The position nearest to where the layout had the package, and seen from `position`."""
-    folder, home = edge.found.folder, edge.found.home
-    below = (*position, edge.name)
-    if home not in near:
-        for depth in range(len(position), 0, -1):
-            slot = (*position[:depth], edge.name)
-            if slot in placed:
-                break
-            if placed[position[:depth]] == home:
-                return slot
-    outermost = (edge.name,)
+    for depth in range(len(position), 0, -1):
+        slot = (*position[:depth], edge.name)
+        if slot in placed:
+            break  # whatever lies further out is hidden
+        if placed[position[:depth]] == edge.found.home:
+            return slot
     hidden = found(placed, position, edge.name) is not None
-    if not hidden and reserved.get(edge.name, folder) == folder:
-        return outermost
-    return below
+    return (*position, edge.name) if hidden else (edge.name,)
 
 
 def _unplaceable(position: Position, manifest: RelPath) -> ProjectError:

@@ -27,8 +27,9 @@ from bundler.model import (
     Segment,
     Severity,
     error,
+    warning,
 )
-from bundler.npm import installer, lock, packaged, placement, production
+from bundler.npm import installer, lock, manifest, packaged, placement, production
 from bundler.npm.installed import Ground
 from bundler.npm.installer import Installer
 from bundler.npm.lock import Lock
@@ -62,11 +63,11 @@ class Vendored:
     """Warnings."""
 
 
-def vendor(request: BuildRequest, workshop: Workshop, declared: Manifest) -> Vendored:
-    """What package.json of the code folder, read as `declared`, needs at run time.
+def vendor(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendored:
+    """What the code folder's package.json, at `path`, needs at run time.
 
     Raises ProjectError, as many faults together as can be told: bad-package-json, bad-npm-lock,
-    no-lock, lock-outdated, not-installed, install-outdated, native-platform,
+    unlocked, lock-outdated, not-installed, install-outdated, native-platform,
     unplaceable-packages, symlink-escape, and what bundler/tree.py finds in packages. Raises
     BundlerError `sources-moved`.
     """
@@ -75,7 +76,12 @@ def vendor(request: BuildRequest, workshop: Workshop, declared: Manifest) -> Ven
         known = _recall(workshop, name)
         if known is not None:
             return known
+        # The clock first: whatever is read after it and changes meanwhile is suspect.
         clock = _clock(workshop)
+        declared = manifest.read(workshop, path, own=True)
+        if declared is None:
+            inputs = InputSet(files=frozenset((path,)))
+            return Vendored(segment=None, inputs=inputs, diagnostics=())
         vendored, key = _make(request, workshop, declared)
         if clock is not None:
             _remember(workshop, name, vendored, key, clock)
@@ -91,9 +97,8 @@ def _make(
     code = os.path.realpath(workshop.absolute(function.code))
     try:
         by, found = _production(request, ground, code, declared)
-        _check_locked(request, by, found, declared)
-        near = {folder: distance for distance, folder in enumerate(ground.above(code))}
-        placed = placement.place(code, found.edges, near, declared.path)
+        notes = _check(request, by, found, declared)
+        placed = placement.place(code, found.edges, declared.path)
         packages, linked = _packages(request, ground, found, placed)
         _check_native(ground, request, by, packages, declared)
     except ProjectError as fault:
@@ -102,14 +107,14 @@ def _make(
     inputs = snapshot.union(ground.inputs(), linked)
     listed = packaged.listing(placed, packages)
     if not listed:
-        return Vendored(segment=None, inputs=inputs, diagnostics=found.diagnostics), None
+        return Vendored(segment=None, inputs=inputs, diagnostics=notes), None
     contents = [(name, item.file.executable, item.digest) for name, item in listed]
     key = segments.key("npm", contents)
     segment = segments.find(workshop.store, key)
     if segment is None:
         workshop.say(f"packing {len(packages)} npm packages")
         segment = segments.make(workshop.store, key, packaged.entries(workshop, listed))
-    return Vendored(segment=segment, inputs=inputs, diagnostics=found.diagnostics), key
+    return Vendored(segment=segment, inputs=inputs, diagnostics=notes), key
 
 
 def _production(
@@ -140,21 +145,24 @@ def _read_lock(ground: Ground, path: RelPath, folder: str) -> Lock:
     return lock.parse(path, folder, content)
 
 
-def _check_locked(
+def _check(
     request: BuildRequest, by: Installer, found: Production, declared: Manifest
-) -> None:
-    faults = list(found.diagnostics)
-    if request.locked and by.lock is None and len(found.edges) > 1:
-        faults.append(
-            error(
-                "no-lock",
-                f"no lock pins the dependencies of {declared.path}",
-                Location(declared.path),
-                f"run `{by.command}` and commit the lock it writes, or build without --locked",
-            )
-        )
-    if any(fault.severity is Severity.ERROR for fault in faults):
-        raise ProjectError(*faults)
+) -> tuple[Diagnostic, ...]:
+    """The warnings; an error raises all of them."""
+    notes = list(found.diagnostics)
+    if by.lock is None and len(found.edges) > 1:
+        message = f"no lock pins the dependencies of {declared.path}"
+        where = Location(declared.path)
+        if request.locked:
+            hint = f"run `{by.command}` and commit the lock it writes"
+            notes.append(error("unlocked", message, where, hint))
+        else:
+            hint = "commit the lock that your package manager writes"
+            told = f"{message}: the zip holds what happens to be installed"
+            notes.append(warning("unlocked", told, where, hint))
+    if any(note.severity is Severity.ERROR for note in notes):
+        raise ProjectError(*notes)
+    return tuple(notes)
 
 
 def _packages(
