@@ -6,7 +6,7 @@ Everything here is frozen, compares by value and imports nothing of ours, so any
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -228,12 +228,19 @@ class BuildRequest:
 class Stems:
     """Of a folder only these names count: those equal to a stem, or that go on with "." after it.
 
-    "util" covers util, util.ts and util.test.ts: whatever could shadow the import of ./util.
+    "util" covers util, util.ts and util.test.ts: whatever could shadow the import of ./util. Case
+    does not count, since esbuild takes Util.tsx for ./util, on every file system.
     """
 
     names: frozenset[str]
+    """Case-folded: `of` does it."""
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Stems:
+        return cls(frozenset(name.casefold() for name in names))
 
     def covers(self, name: str) -> bool:
+        name = name.casefold()
         dot = len(name)
         while dot > 0:
             if name[:dot] in self.names:

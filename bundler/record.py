@@ -30,7 +30,7 @@ from bundler.model import (
 from bundler.sealed import seal, unseal
 from bundler.store import write_atomic
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 Json = Any
 

@@ -18,6 +18,7 @@ from bundler.build import Packed
 from bundler.model import (
     BuildRequest,
     BundlerError,
+    Contents,
     Function,
     InputSet,
     Method,
@@ -25,6 +26,7 @@ from bundler.model import (
     Project,
     ProjectError,
     error,
+    warning,
 )
 from bundler.workshop import Workshop
 from tests.conftest import Tree
@@ -153,6 +155,55 @@ def test_a_deploy_may_still_read_the_older_artifact(workshop: Workshop, lay: Lay
     assert Path(workshop.root, first.artifact.immutable_path).read_bytes() == before
 
 
+def test_publishing_the_same_zip_again(workshop: Workshop, lay: Lay) -> None:
+    """A build that gives the bytes that are there already leaves no second link behind."""
+    lay(APP)
+    run(workshop, function())
+    shutil.rmtree(Path(workshop.root, ".lambdad/state"))
+    run(workshop, function())
+    names = sorted(os.listdir(Path(workshop.root, ".lambdad/build")))
+    assert names == ["Sample.zip", "manifest.json"]
+
+
+def test_changed_settings_rebuild(workshop: Workshop, lay: Lay) -> None:
+    """The configuration is in every closure, through what it says of the function."""
+    lay({**APP, "src/notes.md": ""})
+    run(workshop, function())
+    (outcome,) = run(workshop, function(exclude=("*.md",)))
+    assert outcome.reasons == ('exclude changed: [] -> ["*.md"]',)
+    assert "notes.md" not in built(workshop)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_locked_is_insisted_on(
+    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """A build of unlocked dependencies does not answer --locked, nor its refusal a plain build."""
+    lay(APP)
+    real = build.PACKERS[Method.PYTHON]
+
+    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
+        packed = dict(real(requests, workshop))
+        for request in requests:
+            contents = packed[request.function.name]
+            assert isinstance(contents, Contents)
+            packed[request.function.name] = (
+                ProjectError(error("unlocked", "x"), inputs=contents.inputs)
+                if request.locked
+                else replace(contents, diagnostics=(warning("unlocked", "x"),))
+            )
+        return packed
+
+    monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: pack})
+    for locked in (first, not first, not first, first):
+        wait_for_tick(workshop.root)
+        (outcome,) = build.build(
+            project(workshop, function()), [function()], workshop, locked=locked
+        )
+        assert outcome.status == ("failed" if locked else "built")
+    assert not outcome.cached
+
+
 def test_the_manifest_names_what_there_is(workshop: Workshop, lay: Lay) -> None:
     """Programs find each function's zip; a function that left the project leaves it, too."""
     lay(APP)
@@ -257,6 +308,26 @@ def test_a_fault_of_the_machine_is_not_remembered(
     assert (broken.status, broken.machine_fault) == ("failed", True)
     assert well.status == "built"
     assert not run(workshop, node)[0].cached
+
+
+def test_a_failures_closure_never_shrinks(
+    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the last build looked at still counts, however little the failed one got to see."""
+    lay(APP)
+    run(workshop, function())
+    lay({"src/app.py": "def handler(event, context): return 2\n"})
+
+    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Mapping[str, Packed]:
+        seen = InputSet(files=frozenset({"src/app.py"}))
+        return {item.function.name: ProjectError(error("x", "y"), inputs=seen) for item in requests}
+
+    monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: fail})
+    assert run(workshop, function())[0].status == "failed"
+    monkeypatch.undo()
+    assert run(workshop, function())[0].cached
+    lay({"src/words.py": "WORD = 'two'\n"})
+    assert run(workshop, function())[0].reasons == ("src/words.py changed",)
 
 
 def test_a_failure_without_inputs_is_not_remembered(

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from bundler import snapshot
 from bundler.esbuild import plan
 from bundler.esbuild.bundle import pack
 from bundler.esbuild.closure import closure, from_metafile
 from bundler.esbuild.engine import Job
 from bundler.esbuild.prober import Disk
 from bundler.esbuild.resolution import Settings
-from bundler.model import BuildRequest, InputSet, ProjectError, Stems, Walk
+from bundler.model import BuildRequest, Contents, InputSet, ProjectError, Stems, Walk
 from tests.esbuild_cases import (
     binary_path,
     case_files,
@@ -66,7 +67,7 @@ def uncovered(path: str, inputs: InputSet, root: str) -> bool:
         names = listings.get(at)
         noted = here in files
         if isinstance(names, Stems):
-            noted = noted or any(part == s or part.startswith(f"{s}.") for s in names.names)
+            noted = noted or names.covers(part)
         elif isinstance(names, Walk):
             noted = True
         if not noted:
@@ -147,6 +148,25 @@ def test_a_file_that_would_shadow_counts(name: str, tmp_path: Path) -> None:
                 result = pack([request], workshop_of(root), service())[name]
                 for change in SHADOWS[name]:
                     assert _stale(result.inputs, root, change), change
+
+
+def test_case_does_not_count(tmp_path: Path) -> None:
+    """esbuild takes Util.tsx for ./util even where the two are different names: when such a file
+    appears the bundle is stale, and building it tells the other spelling."""
+    root = os.path.realpath(tmp_path)
+    (tmp_path / "app.ts").write_text('export { handler } from "./util"')
+    (tmp_path / "util.ts").write_text("export const handler = () => 1")
+    wanted = requests({"functions": [{"name": "a", "handler": "app.handler"}]})
+    workshop = workshop_of(tmp_path)
+    first = pack(wanted, workshop, service())["a"]
+    assert isinstance(first, Contents)
+    seen = snapshot.observe(root, first.inputs)
+    (tmp_path / "Util.tsx").write_text("export const handler = () => 2")
+    assert list(snapshot.changes(root, seen)) == ["Util.tsx appeared"]
+    again = pack(wanted, workshop, service())["a"]
+    told = again.diagnostics
+    assert "esbuild-different-path-case" in [one.code for one in told]
+    assert any("Util.tsx" in one.message for one in told)
 
 
 def test_unrelated_files_do_not_count(tmp_path: Path) -> None:

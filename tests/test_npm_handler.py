@@ -54,7 +54,7 @@ def test_found_in_a_dependency(workshop: Workshop) -> None:
         "node_modules/wrap/package.json": '{"name": "wrap"}',
         "node_modules/wrap/dist/handler.js": "module.exports = {};",
     }
-    assert told(workshop, files, "node_modules/wrap/dist/handler.handler") == ()
+    assert codes(told(workshop, files, "node_modules/wrap/dist/handler.handler")) == ["unlocked"]
 
 
 MISSING = {
@@ -166,7 +166,7 @@ def test_sdk_v2_where_it_is(workshop: Workshop) -> None:
         "package.json": '{"dependencies": {"aws-sdk": "2"}}',
         "node_modules/aws-sdk/package.json": '{"version": "2.0.0"}',
     }
-    assert told(workshop, installed, "app.handler") == ()
+    assert codes(told(workshop, installed, "app.handler")) == ["unlocked"]
 
 
 def test_sdk_v2_of_another_function(workshop: Workshop) -> None:

@@ -144,6 +144,17 @@ def test_a_write_after_the_clock_is_suspect(workshop: Workshop, lay: Lay) -> Non
         assert list(snapshot.changes(root, seen)) == ["src/a.ts was written while it was read"]
 
 
+def test_a_restored_time_does_not_hide_a_write(workshop: Workshop, lay: Lay) -> None:
+    """A write after the clock is suspect by its ctime, even with an old mtime put back."""
+    lay({"a": "1"})
+    wait_for_tick(workshop.root)
+    clock = snapshot.read_clock(f"{workshop.root}/clock")
+    Path(workshop.root, "a").write_text("2")
+    os.utime(Path(workshop.root, "a"), ns=(1, 1))
+    seen = snapshot.observe(workshop.root, InputSet(files=frozenset({"a"})), since=clock)
+    assert seen.suspects == {"a"}
+
+
 def test_an_old_file_is_not_suspect(workshop: Workshop, lay: Lay) -> None:
     """A file that was at rest before the clock was read is trusted."""
     lay({"a": "1"})
@@ -174,14 +185,16 @@ def test_a_folder_key_taken_before_its_names(workshop: Workshop, lay: Lay) -> No
     assert listing.key != snapshot.observe_listing(root, "src", listing.counted).key
 
 
-name = st.text("abc.", min_size=1, max_size=6)
+name = st.text("aBbé.", min_size=1, max_size=6)
 
 
 @given(stems=st.frozensets(name, min_size=1), other=name)
 def test_stems_cover_what_could_shadow(stems: frozenset[str], other: str) -> None:
-    """A stem covers itself and every name that goes on with a dot, and nothing else."""
-    expected = any(other == stem or other.startswith(f"{stem}.") for stem in stems)
-    assert Stems(stems).covers(other) == expected
+    """A stem covers itself and every name that goes on with a dot, whatever their case, and
+    nothing else."""
+    lower = other.lower()
+    expected = any(f"{lower}.".startswith(f"{stem.lower()}.") for stem in stems)
+    assert Stems.of(stems).covers(other) == expected
 
 
 def test_walked_listing_agrees_with_the_walk(workshop: Workshop, lay: Lay) -> None:
@@ -191,3 +204,14 @@ def test_walked_listing_agrees_with_the_walk(workshop: Workshop, lay: Lay) -> No
     seen = snapshot.observe(workshop.root, walked.inputs)
     assert seen.listings["py"].names == ("b.md/f", "docs/d")
     assert seen.listings["py/docs"].names == ("b.py/f",)
+
+
+def test_two_ways_of_counting_meet(workshop: Workshop, lay: Lay) -> None:
+    """Where two parts of a closure list one folder by different rules, every name counts."""
+    lay({"py/a.py": "", "py/b.md": "", "py/node_modules/x": ""})
+    one = InputSet(listings={"py": Walk("py", ("*.md",))})
+    for other in (Walk("py", ("*.py",)), Walk(".", ()), Stems(frozenset({"node_modules"}))):
+        both = snapshot.union(one, InputSet(listings={"py": other}))
+        seen = snapshot.observe(workshop.root, both)
+        assert seen.listings["py"].names == ("a.py/f", "b.md/f", "node_modules/d")
+    assert snapshot.union(one, one).listings == one.listings

@@ -150,7 +150,7 @@ def relative(path: str, root: str) -> RelPath:
 
 def _relative(prober: Prober, walks: set[str], root: str) -> InputSet:
     listings: dict[RelPath, Names] = {
-        relative(folder, root): Stems(frozenset(names)) for folder, names in prober.stems.items()
+        relative(folder, root): Stems.of(names) for folder, names in prober.stems.items()
     }
     for folder in walks:
         # A walk passes over what is never packaged; resolution does not.

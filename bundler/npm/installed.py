@@ -59,7 +59,7 @@ class Ground:
             files=frozenset(self.files),
             links=frozenset(self.links),
             listings=MappingProxyType(
-                {path: Stems(frozenset(names)) for path, names in self.names.items()}
+                {path: Stems.of(names) for path, names in self.names.items()}
             ),
         )
 

@@ -150,18 +150,17 @@ def _check(
 ) -> tuple[Diagnostic, ...]:
     """The warnings; an error raises all of them."""
     notes = list(found.diagnostics)
+    if any(note.severity is Severity.ERROR for note in notes):
+        raise ProjectError(*notes)
     if by.lock is None and len(found.edges) > 1:
         message = f"no lock pins the dependencies of {declared.path}"
         where = Location(declared.path)
         if request.locked:
             hint = f"run `{by.command}` and commit the lock it writes"
-            notes.append(error("unlocked", message, where, hint))
-        else:
-            hint = "commit the lock that your package manager writes"
-            told = f"{message}: the zip holds what happens to be installed"
-            notes.append(warning("unlocked", told, where, hint))
-    if any(note.severity is Severity.ERROR for note in notes):
-        raise ProjectError(*notes)
+            raise ProjectError(error("unlocked", message, where, hint), *notes)
+        hint = "commit the lock that your package manager writes"
+        told = f"{message}: the zip holds what happens to be installed"
+        notes.append(warning("unlocked", told, where, hint))
     return tuple(notes)
 
 

@@ -12,7 +12,7 @@ from bundler import build
 from bundler.model import Diagnostic, Outcome, Project
 from bundler.render import document, duration_text, is_ok, outcome_line
 from daemon.cli import project as projects
-from daemon.cli.screen import Progress, paint_for, show_diagnostic, show_outcome_diagnostics
+from daemon.cli.screen import Progress, paint_for, show_diagnostic
 
 
 @click.command(
@@ -81,6 +81,7 @@ class _Results:
         self._quiet = quiet
         self._verbose = verbose
         self._outcomes: list[Outcome] = []
+        self._told: set[Diagnostic] = set()
         self._width = max((len(name) for name in projects.names_of(app)), default=0)
 
     def project_diagnostic(self, item: Diagnostic) -> None:
@@ -95,8 +96,10 @@ class _Results:
         print(outcome_line(outcome, self._width, paint_for(sys.stdout)), flush=True)
         for reason in outcome.reasons if self._verbose else ():
             print(f"    because {reason}", file=sys.stderr)
-        if outcome.status != "skipped" or self._verbose:
-            show_outcome_diagnostics(outcome, self._app.root)
+        for item in outcome.diagnostics if outcome.status != "skipped" or self._verbose else ():
+            if item not in self._told:  # functions of one folder share their faults
+                self._told.add(item)
+                show_diagnostic(item, self._app.root, outcome.name)
 
     def end(self, took_s: float) -> int:
         order = {item.name: index for index, item in enumerate(self._app.functions)}

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Self, TextIO
 
-from bundler.model import BundlerError, Diagnostic, Outcome, error
+from bundler.model import BundlerError, Diagnostic, error
 from bundler.render import Paint, ansi, diagnostic_text, plain
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ def show_diagnostic(item: Diagnostic, root: str | None = None, function: str | N
 
 def show_fault(fault: BundlerError) -> None:
     show_diagnostic(error(fault.code, fault.message, hint=fault.hint))
-
-
-def show_outcome_diagnostics(outcome: Outcome, root: str) -> None:
-    for item in outcome.diagnostics:
-        show_diagnostic(item, root, outcome.name)
 
 
 class Progress:
