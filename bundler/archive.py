@@ -27,11 +27,13 @@ from bundler.model import (
     Contents,
     Diagnostic,
     Entry,
+    FileKey,
     ProjectError,
     Record,
     Segment,
     error,
 )
+from bundler.snapshot import file_key, key_of
 from bundler.store import TEMPORARY
 
 ZIP_FORMAT: Final = 1
@@ -84,8 +86,8 @@ class Prefix:
     """What a daemon keeps of a segment, so that none of its bytes pass through Python again."""
 
     segment: Segment
-    inode: tuple[int, int]
-    """Device and inode that were read: the store never changes a file, it only replaces it."""
+    key: FileKey
+    """Of the file that was read: whatever is done to it, to mark it as used included, ends this."""
     state: hashlib._Hash
     """SHA-256 after the segment's last byte; only copies of it are ever updated."""
     directory: bytes
@@ -304,14 +306,15 @@ def read_prefix(segment: Segment) -> Prefix:
         return _read_prefix(source, segment)
 
 
+def holds(prefix: Prefix, segment: Segment) -> bool:
+    """Whether it is this segment's, whose file was not touched since."""
+    return prefix.segment == segment and prefix.key == file_key(segment.path)
+
+
 def _copy_segment(out: BinaryIO, segment: Segment, prefix: Prefix | None) -> Prefix:
     with _opened(segment) as source:
         found = os.fstat(source.fileno())
-        if (
-            prefix is None
-            or prefix.segment != segment
-            or prefix.inode != (found.st_dev, found.st_ino)
-        ):
+        if prefix is None or prefix.segment != segment or prefix.key != key_of(found):
             prefix = _read_prefix(source, segment)
         if found.st_size != segment.size or _copy(source, out, segment.size) != segment.size:
             raise _damaged(segment)
@@ -320,6 +323,8 @@ def _copy_segment(out: BinaryIO, segment: Segment, prefix: Prefix | None) -> Pre
 
 def _read_prefix(source: io.FileIO, segment: Segment) -> Prefix:
     state = hashlib.sha256()
+    # The key first: what is written while we read moves it.
+    key = key_of(os.fstat(source.fileno()))
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
     source.seek(0)
@@ -327,10 +332,9 @@ def _read_prefix(source: io.FileIO, segment: Segment) -> Prefix:
         state.update(view[:count])
     if state.hexdigest() != segment.digest:
         raise _damaged(segment)
-    found = os.fstat(source.fileno())
     return Prefix(
         segment=segment,
-        inode=(found.st_dev, found.st_ino),
+        key=key,
         state=state,
         directory=b"".join(map(directory_record, segment.records)),
         unzipped_size=sum(record.size for record in segment.records),

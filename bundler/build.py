@@ -1,4 +1,4 @@
-"""From declared functions to zips: start reading here.
+"""From declared functions to zips and live trees: start reading here.
 
 `build` looks at each function, answers the fresh ones at once and hands the stale ones to
 `produce`, which packs, writes and publishes them, and remembers what each build looked at.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bundler import archive, freshness, limits, record, snapshot, tools
+from bundler import live as lives
 from bundler.freshness import Fresh
 from bundler.model import (
     Artifact,
@@ -24,18 +25,21 @@ from bundler.model import (
     Contents,
     Diagnostic,
     Function,
+    Live,
     Method,
     NotBuilt,
     Outcome,
     Project,
     ProjectError,
+    Runnable,
     Severity,
     Snapshot,
     Superseded,
+    Want,
     error,
 )
 from bundler.output import Output
-from bundler.record import Record
+from bundler.record import MadeKey, Record
 from bundler.snapshot import Clock
 from bundler.toolchain import current_toolchain
 from bundler.workshop import Workshop
@@ -65,6 +69,7 @@ def build(
     functions: Sequence[Function],
     workshop: Workshop,
     *,
+    want: Want = Want.ZIP,
     locked: bool = False,
     force: bool = False,
     done: Callable[[Outcome], None] = lambda _outcome: None,
@@ -85,18 +90,44 @@ def build(
 
     jobs = []
     for function in functions:
-        request = BuildRequest(function=function, toolchain=current_toolchain(), locked=locked)
-        known = record.load(output.record(function.name))
-        verdict = freshness.check(project.root, request, known)
-        if isinstance(verdict, Fresh) and not force:
-            note(_remembered(function, verdict.record))
+        request = request_of(project, function, want=want, locked=locked)
+        known = record.load(output.record(function.name, want))
+        looked = look(project.root, request, known, force=force)
+        if isinstance(looked, Outcome):
+            note(looked)
         else:
-            reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons
-            jobs.append(Job(request=request, record=known, reasons=reasons))
+            jobs.append(looked)
     produce(jobs, workshop, output, note)
     if jobs:
-        _tidy(project, output, outcomes.values())
+        tidy(project, output, outcomes.values())
     return tuple(outcomes[function.name] for function in functions)
+
+
+def look(
+    root: str, request: BuildRequest, known: Record | None, *, force: bool = False
+) -> Outcome | Job:
+    """The outcome of the last build, if that still holds now, else the job of building it anew.
+
+    `known` is what was recorded under the request's function and want.
+    """
+    verdict = freshness.check(root, request, known)
+    if isinstance(verdict, Fresh) and not force:
+        return _remembered(request.function, verdict.record)
+    reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons
+    return Job(request=request, record=known, reasons=reasons)
+
+
+def request_of(
+    project: Project, function: Function, *, want: Want = Want.ZIP, locked: bool = False
+) -> BuildRequest:
+    """What is asked of a build of one of the project's functions."""
+    return BuildRequest(
+        function=function,
+        toolchain=current_toolchain(),
+        repository=os.path.relpath(project.repository, project.root),
+        want=want,
+        locked=locked,
+    )
 
 
 def not_built(function: NotBuilt) -> Outcome:
@@ -112,7 +143,10 @@ def not_built(function: NotBuilt) -> Outcome:
 def produce(
     jobs: Sequence[Job], workshop: Workshop, output: Output, note: Callable[[Outcome], None]
 ) -> None:
-    """Builds every job; those edited meanwhile are built again, up to ROUNDS times."""
+    """Builds every job; those edited meanwhile are built again, up to ROUNDS times.
+
+    No two jobs are of one function. `note` is called in the caller's thread.
+    """
     for left in range(ROUNDS - 1, -1, -1):
         again: list[Job] = []
         for job, result in _one_round(jobs, workshop, output):
@@ -148,10 +182,15 @@ def _one_round(
 
 
 def _units(jobs: Sequence[Job]) -> list[list[Job]]:
-    """What one worker builds: every bundle together, since they share their parsing."""
-    bundled = [job for job in jobs if job.request.function.method is Method.ESBUILD]
-    single = [[job] for job in jobs if job.request.function.method is not Method.ESBUILD]
-    return [bundled, *single] if bundled else single
+    """What one worker builds: bundles of one kind together, since they share their parsing."""
+    bundled: dict[Want, list[Job]] = {}
+    single = []
+    for job in jobs:
+        if job.request.function.method is Method.ESBUILD:
+            bundled.setdefault(job.request.want, []).append(job)
+        else:
+            single.append([job])
+    return [*bundled.values(), *single]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +206,7 @@ class _Turn:
 def _work(
     unit: Sequence[Job], workshop: Workshop, output: Output
 ) -> list[tuple[Job, Outcome | Superseded]]:
-    """Look before, pack, confirm after. The unit's functions have one method."""
+    """Look before, pack, confirm after. The unit's functions have one method and one want."""
     started_s = time.monotonic()
     with _disk_faults():
         clock = snapshot.read_clock(output.clock)
@@ -175,87 +214,105 @@ def _work(
         _Turn(job=job, clock=clock, before=_observe_known(job, workshop.root), started_s=started_s)
         for job in unit
     ]
-    packed = PACKERS[unit[0].request.function.method]([job.request for job in unit], workshop)
+    packed = _pack([job.request for job in unit], workshop)
     return [(turn.job, _finish(turn, packed[turn.job.name], workshop, output)) for turn in turns]
+
+
+def _pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed | Runnable]:
+    pack = PACKERS[requests[0].function.method]
+    if requests[0].want is Want.LIVE:
+        return lives.make(requests, workshop, pack)
+    return pack(requests, workshop)
 
 
 def _observe_known(job: Job, root: str) -> Snapshot | None:
     if job.record is None:
         return None
-    return snapshot.observe(root, snapshot.inputs_of(job.record.inputs))
+    recorded = job.record.inputs
+    return snapshot.observe(root, snapshot.inputs_of(recorded), known=recorded)
 
 
 def _finish(
-    turn: _Turn, packed: Packed, workshop: Workshop, output: Output
+    turn: _Turn, packed: Packed | Runnable, workshop: Workshop, output: Output
 ) -> Outcome | Superseded:
     """Keeps the result only if its inputs held still; a fault of the machine is never kept."""
     job = turn.job
-    artifact: Artifact | None = None
+    made: Artifact | Live | None = None
     if isinstance(packed, BundlerError):
         return _machine_fault(job, packed)
     inputs, diagnostics = packed.inputs, packed.diagnostics
     if isinstance(packed, Contents):
         diagnostics = (*diagnostics, *limits.check(packed))
-        if not _has_error(diagnostics):
-            try:
-                artifact = _write(job, packed, output)
-            except BundlerError as fault:
-                if fault.code == "store-damaged":  # it is mended by now: what was torn is gone
-                    return Superseded(("the store",))
-                return _machine_fault(job, fault)
-    if artifact is None and job.record is not None:
+    if not isinstance(packed, ProjectError) and not _has_error(diagnostics):
+        try:
+            made = _write(job, packed, workshop, output)
+        except BundlerError as fault:
+            if fault.code == "store-damaged":  # it is mended by now: what was torn is gone
+                return Superseded(("the store",))
+            return _machine_fault(job, fault)
+    if made is None and job.record is not None:
         inputs = snapshot.union(snapshot.inputs_of(job.record.inputs), inputs)
-    after = snapshot.observe(workshop.root, inputs, since=turn.clock)
+    after = snapshot.observe(workshop.root, inputs, since=turn.clock, known=turn.before)
     if turn.before is not None and (moved := snapshot.moved_between(turn.before, after)):
         return Superseded(moved)
     with _disk_faults():
-        return _keep(turn, artifact, after, diagnostics, output)
+        return _keep(turn, made, after, diagnostics, output)
 
 
 def _keep(
     turn: _Turn,
-    artifact: Artifact | None,
+    made: Artifact | Live | None,
     inputs: Snapshot,
     diagnostics: tuple[Diagnostic, ...],
     output: Output,
 ) -> Outcome:
-    """Publishes the zip, then remembers the build: a kill in between costs a build."""
+    """Publishes what was made, then remembers the build: a kill in between costs a build."""
     job = turn.job
-    last_good: Artifact | None = artifact
-    keys: tuple[tuple[int, int, int], ...] = ()
-    if artifact is not None:
-        output.publish(artifact)
-        keys = freshness.artifact_keys(output.root, artifact)
-    elif job.record is not None:
-        last_good, keys = job.record.artifact, job.record.artifact_keys
+    artifact = made if isinstance(made, Artifact) else None
+    live = made if isinstance(made, Live) else None
+    keys: Mapping[str, MadeKey] = {}
+    if made is not None:
+        keys = freshness.made(output.root, _publish(job, made, output))
+    elif job.record is not None:  # the last good one stays
+        artifact, live, keys = job.record.artifact, job.record.live, job.record.made
     duration_s = time.monotonic() - turn.started_s
     if inputs.files or inputs.listings:  # else nothing would ever make it stale
         known = Record(
             request=record.canonical(job.request),
             inputs=inputs,
-            succeeded=artifact is not None,
-            artifact=last_good,
-            artifact_keys=keys,
+            succeeded=made is not None,
+            artifact=artifact,
+            live=live,
+            made=keys,
             diagnostics=diagnostics,
             reasons=job.reasons,
             duration_s=duration_s,
         )
-        record.save(output.record(job.name), known)
+        record.save(output.record(job.name, job.request.want), known)
     return Outcome(
         name=job.name,
         function=job.request.function,
-        status="built" if artifact is not None else "failed",
+        status="built" if made is not None else "failed",
         reasons=job.reasons,
         duration_s=duration_s,
-        artifact=last_good,
+        artifact=artifact,
+        live=live,
         diagnostics=(*job.request.function.notes, *diagnostics),
     )
 
 
-def _write(job: Job, contents: Contents, output: Output) -> Artifact:
-    """The zip under its digest; its name is not there yet. Raises BundlerError."""
+def _write(
+    job: Job, packed: Contents | Runnable, workshop: Workshop, output: Output
+) -> Artifact | Live:
+    """What is wanted, under its digest and not yet published. Raises BundlerError."""
+    if isinstance(packed, Runnable):
+        with _disk_faults():
+            return lives.write(output, job.name, packed)
+    prefix = None
+    if workshop.memory is not None and packed.dependencies is not None:
+        prefix = workshop.memory.prefix(packed.dependencies)
     with _disk_faults():
-        written = archive.write_file(output.folder / "artifacts", contents)
+        written = archive.write_file(output.folder / "artifacts", packed, prefix)
     return Artifact(
         path=output.zip(job.name),
         immutable_path=output.artifact(written.sha256),
@@ -265,6 +322,14 @@ def _write(job: Job, contents: Contents, output: Output) -> Artifact:
     )
 
 
+def _publish(job: Job, made: Artifact | Live, output: Output) -> Iterable[str]:
+    """Makes it what the function's name stands for; the paths that must stay as they are."""
+    if isinstance(made, Live):
+        return lives.publish(output, job.name, made)
+    output.publish(made)
+    return made.immutable_path, made.path
+
+
 def _remembered(function: Function, known: Record) -> Outcome:
     return Outcome(
         name=function.name,
@@ -272,6 +337,7 @@ def _remembered(function: Function, known: Record) -> Outcome:
         status="built" if known.succeeded else "failed",
         cached=True,
         artifact=known.artifact,
+        live=known.live,
         diagnostics=(*function.notes, *known.diagnostics),
     )
 
@@ -283,6 +349,7 @@ def _machine_fault(job: Job, fault: BundlerError) -> Outcome:
         status="failed",
         reasons=job.reasons,
         artifact=job.record.artifact if job.record else None,
+        live=job.record.live if job.record else None,
         diagnostics=(error(fault.code, fault.message, hint=fault.hint),),
         machine_fault=True,
     )
@@ -301,6 +368,7 @@ def _restless(job: Job, result: Superseded) -> Outcome:
         status="failed",
         reasons=job.reasons,
         artifact=job.record.artifact if job.record else None,
+        live=job.record.live if job.record else None,
         diagnostics=(*job.request.function.notes, fault),
     )
 
@@ -309,20 +377,31 @@ def _has_error(diagnostics: Iterable[Diagnostic]) -> bool:
     return any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
 
 
-def _tidy(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
+def tidy(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
+    """The manifest tells of the outcomes; what no function has been for a while is collected.
+
+    Raises BundlerError.
+    """
+    names = [function.name for function in project.functions]
     with _disk_faults():
-        output.write_manifest(outcomes, (function.name for function in project.functions))
-    records = (record.load(output.record(function.name)) for function in project.functions)
+        output.write_manifest(outcomes, names)
+    records = (record.load(output.record(name)) for name in names)
     output.collect(known.artifact for known in records if known and known.artifact)
+    lives.collect(output, names)
 
 
 @contextlib.contextmanager
-def _disk_faults() -> Iterator[None]:
-    """What the file system refuses is the machine's fault, told with the path and a next step."""
+def _disk_faults(elsewhere: str | None = None) -> Iterator[None]:
+    """What the file system refuses is the machine's fault, told with the path and a next step.
+
+    `elsewhere` is that step where it is not the project's folder that is written.
+    """
     try:
         yield
     except OSError as fault:
         code, hint = _DISK_FAULTS.get(fault.errno or 0, ("not-writable", None))
+        if code == "not-writable":
+            hint = elsewhere or hint
         where = f"{fault.filename}: " if fault.filename else ""
         raise BundlerError(code, f"can't write {where}{fault.strerror or fault}", hint) from fault
 
@@ -336,11 +415,15 @@ _DISK_FAULTS: Final = {
 }
 
 
+_ANOTHER_STORE: Final = "the store must be writable: LAMBDAD_CACHE_DIR names another folder for it"
+
+
 def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
     from bundler.esbuild import bundle
 
     try:
-        return bundle.pack(requests, workshop)
+        with _disk_faults(_ANOTHER_STORE):
+            return bundle.pack(requests, workshop)
     except BundlerError as fault:  # no esbuild: the functions of other languages still build
         return {request.function.name: fault for request in requests}
 
@@ -362,7 +445,8 @@ def _each(pack: Callable[[BuildRequest, Workshop], Contents]) -> Pack:
         packed: dict[str, Packed] = {}
         for request in requests:
             try:
-                packed[request.function.name] = pack(request, workshop)
+                with _disk_faults(_ANOTHER_STORE):  # sources are read by tree.py, which tells
+                    packed[request.function.name] = pack(request, workshop)
             except (ProjectError, BundlerError) as fault:
                 packed[request.function.name] = fault
         return packed

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from bundler import snapshot
-from bundler.model import Artifact, BuildRequest, Severity
-from bundler.record import Record, request_changes
+from bundler.model import BuildRequest, Severity
+from bundler.record import MadeKey, Record, request_changes
 
 SHOWN: Final = 20
 """So many reasons are worth finding: a checkout that moved 2,000 files needs not all of them."""
@@ -29,7 +31,7 @@ class Stale:
 
 
 def check(root: str, request: BuildRequest, record: Record | None) -> Fresh | Stale:
-    """Fresh only if the request, every recorded input and the artifact are as they were."""
+    """Fresh only if the request, every recorded input and what was made are as they were."""
     if record is None:
         return Stale(("never built here",))
     if reasons := request_changes(record.request, request):
@@ -38,7 +40,7 @@ def check(root: str, request: BuildRequest, record: Record | None) -> Fresh | St
         return Stale((reason,))
     if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs), SHOWN)):
         return Stale(reasons)
-    if record.succeeded and (reason := _artifact_fault(root, record)):
+    if record.succeeded and (reason := _fault_of_made(root, record)):
         return Stale((reason,))
     return Fresh(record)
 
@@ -51,29 +53,22 @@ def _lock_fault(request: BuildRequest, record: Record) -> str | None:
     return None
 
 
-def artifact_keys(root: str, artifact: Artifact) -> tuple[tuple[int, int, int], ...]:
-    """Of both its paths: what stays the same for an untouched zip whatever links to it.
-
-    Raises OSError.
-    """
-    return tuple(_zip_key(f"{root}/{path}") for path in _paths(artifact))
+def made(root: str, paths: Iterable[str]) -> Mapping[str, MadeKey]:
+    """The keys of what a build wrote; of a folder only its identity counts. Raises OSError."""
+    return {path: _made_key(os.path.join(root, path)) for path in paths}
 
 
-def _paths(artifact: Artifact) -> tuple[str, str]:
-    return artifact.immutable_path, artifact.path
-
-
-def _zip_key(path: str) -> tuple[int, int, int]:
+def _made_key(path: str) -> MadeKey:
     status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        return status.st_ino, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _artifact_fault(root: str, record: Record) -> str | None:
-    if record.artifact is None:
-        return "its zip was never written"
-    for path, key in zip(_paths(record.artifact), record.artifact_keys, strict=True):
+def _fault_of_made(root: str, record: Record) -> str | None:
+    for path, key in record.made.items():
         try:
-            if _zip_key(f"{root}/{path}") != key:
+            if _made_key(os.path.join(root, path)) != key:
                 return f"{path} was changed by another hand"
         except OSError:
             return f"{path} is gone"

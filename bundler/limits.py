@@ -16,6 +16,7 @@ UNZIPPED: Final = 262_144_000
 ZIPPED: Final = 52_428_800
 
 _MIB: Final = 1 << 20
+"""AWS's limits count in these and write MB; we write MiB, since the size of a zip is told in MB."""
 _LISTED: Final = 8
 
 
@@ -24,16 +25,16 @@ def check(contents: Contents) -> tuple[Diagnostic, ...]:
     else the warning `large-zip`."""
     if faults := archive.name_faults(contents):
         return faults
-    packages = _by_package(contents)
-    unzipped = packages.total()
+    unzipped = _unzipped(contents)
     if unzipped > UNZIPPED:
+        packages = _by_package(contents)
         largest = ", ".join(
-            f"{name} {size / _MIB:.1f} MB" for name, size in packages.most_common(_LISTED)
+            f"{name} {size / _MIB:.1f} MiB" for name, size in packages.most_common(_LISTED)
         )
         return (
             error(
                 "too-large",
-                f"unzipped it is {unzipped / _MIB:.1f} MB, and Lambda takes 250 MB; "
+                f"unzipped it is {unzipped / _MIB:.1f} MiB, and Lambda takes 250 MiB; "
                 f"the largest are {largest}",
                 hint="leave out what the runtime or a layer has, exclude files, "
                 "or deploy it as a container image",
@@ -43,7 +44,7 @@ def check(contents: Contents) -> tuple[Diagnostic, ...]:
         return (
             warning(
                 "large-zip",
-                f"the zip is {zipped / _MIB:.1f} MB; above 50 MB it must go through S3",
+                f"the zip is {zipped / _MIB:.1f} MiB; above 50 MiB it must go through S3",
                 hint="upload it to a bucket first, as sam deploy does",
             ),
         )
@@ -57,6 +58,13 @@ def _zipped(contents: Contents) -> int:
     if own + segment > ZIPPED:
         own = sum(len(archive.pack(entry).data) for entry in contents.own)
     return own + segment
+
+
+def _unzipped(contents: Contents) -> int:
+    own = sum(len(entry.content) for entry in contents.own)
+    if contents.dependencies is None:
+        return own
+    return own + sum(record.size for record in contents.dependencies.records)
 
 
 def _by_package(contents: Contents) -> Counter[str]:

@@ -38,6 +38,15 @@ class Method(enum.Enum):
     """The code folder as it is, and its locked dependencies."""
 
 
+class Want(enum.Enum):
+    """What a function is built as."""
+
+    ZIP = "zip"
+    """An artifact for Lambda."""
+    LIVE = "live"
+    """Something that a process on this machine loads."""
+
+
 class Severity(enum.Enum):
     ERROR = "error"
     WARNING = "warning"
@@ -217,6 +226,9 @@ class BuildRequest:
 
     function: Function
     toolchain: Toolchain
+    repository: RelPath = "."
+    """The version control root: what lies outside of it is refused."""
+    want: Want = Want.ZIP
     locked: bool = field(default=False, compare=False)
     """Refuse dependencies that no lock pins. It decides no bytes: freshness.py looks at it."""
 
@@ -228,8 +240,8 @@ class BuildRequest:
 class Stems:
     """Of a folder only these names count: those equal to a stem, or that go on with "." after it.
 
-    "util" covers util, util.ts and util.test.ts: whatever could shadow the import of ./util. Case
-    does not count, since esbuild takes Util.tsx for ./util, on every file system.
+    "util" covers util.ts, util.test.ts and Util.tsx: what could shadow the import of ./util, since
+    esbuild looks for names without regard to case, on every file system.
     """
 
     names: frozenset[str]
@@ -352,6 +364,37 @@ class Contents:
     own: tuple[Entry, ...]
     dependencies: Segment | None
     inputs: InputSet
+    external: tuple[str, ...] = ()
+    """Packages that a bundle loads from elsewhere when it runs, sorted."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Warnings only: an error is a ProjectError."""
+
+
+# --- what is loaded on this machine -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What a worker on this machine loads. A path outside of the project is absolute."""
+
+    entry: RelPath
+    """The handler's file."""
+    path: tuple[str, ...]
+    """Folders for `sys.path`, first to last; empty for JavaScript."""
+    digest: str
+    """Of contents alone, in hex: a worker that loaded another one must reload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runnable:
+    """What a language made of a function for this machine, and what decided it."""
+
+    live: Live
+    own: tuple[Entry, ...] = ()
+    """What is to be written: a bundle. Empty where the user's own files are loaded."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Names beside `own`, each with the absolute path it is to lead to."""
+    inputs: InputSet
     diagnostics: tuple[Diagnostic, ...] = ()
     """Warnings only: an error is a ProjectError."""
 
@@ -396,6 +439,8 @@ class Outcome:
     duration_s: float = 0.0
     artifact: Artifact | None = None
     """Of a failed function: the last good one, if there is one."""
+    live: Live | None = None
+    """Likewise, where that was wanted."""
     diagnostics: tuple[Diagnostic, ...] = ()
     machine_fault: bool = False
     """It failed for want of something on this machine, which says nothing about the project."""

@@ -10,7 +10,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +48,11 @@ _MOST_PARTS: Final = 4096
 
 _GLIBC: Final = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)*")
 _NAMES: Final = re.compile(r"\.(?:so(?:\.\d+)*|node|dylib|pyd|dll)$")
+_EVERYWHERE: Final = re.compile(
+    r"(?:ld-linux[^/]*|lib(?:c|m|dl|rt|util|nsl|anl|pthread|resolv|gcc_s|stdc\+\+|z|expat"
+    r"|python3[.\d]*))\.so(?:\.\d+)*$"
+)
+"""glibc, the compiler's own and what the manylinux standards count on; Python itself."""
 _CPYTHON: Final = re.compile(r"\.cpython-3(\d+)[a-z]*-[^/]*\.so$")
 
 
@@ -59,6 +64,8 @@ class NativeFile:
     glibc: tuple[int, int] | None = None
     """The newest version of a symbol it needs of glibc."""
     musl: bool = False
+    libraries: tuple[str, ...] = field(default=(), compare=False)
+    """What it loads, by soname, beyond what every Lambda runtime has."""
 
 
 def is_native_name(name: str) -> bool:
@@ -121,6 +128,7 @@ def _describe_elf(data: bytes) -> NativeFile | None:
         machines=(_ELF_MACHINES.get(machine, machine.removeprefix("EM_").lower()),),
         glibc=max(needs, default=None),
         musl=any(library.startswith(("libc.musl-", "ld-musl-")) for library in libraries),
+        libraries=tuple(each for each in libraries if not _EVERYWHERE.match(each)),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bundler.model import Artifact, Function, Outcome
+from bundler.model import Artifact, Function, Outcome, Want
 from bundler.store import TEMPORARY, collect_abandoned, write_atomic
 
 FOLDER: Final = ".lambdad"
@@ -40,7 +40,7 @@ class Output:
 
         Raises OSError.
         """
-        for name in ("build", "artifacts", "state"):
+        for name in ("build", "artifacts", "live", "state", "state/live"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             collect_abandoned(self.folder / name)
         ignore = self.folder / ".gitignore"
@@ -52,8 +52,14 @@ class Output:
         """The file that is touched to read the file system's clock."""
         return f"{self.root}/{FOLDER}/clock"
 
-    def record(self, function: str) -> Path:
-        return self.folder / "state" / f"{file_stem(function)}.json"
+    def record(self, function: str, want: Want = Want.ZIP) -> Path:
+        """What is remembered of the function as the one thing says nothing of it as the other."""
+        folder = "state/live" if want is Want.LIVE else "state"
+        return self.folder / folder / f"{file_stem(function)}.json"
+
+    def live(self, function: str) -> str:
+        """Holds a folder for each digest that the function's bundle had lately."""
+        return f"{FOLDER}/live/{file_stem(function)}"
 
     def artifact(self, sha256: str) -> str:
         return f"{FOLDER}/artifacts/{sha256}.zip"

@@ -70,7 +70,7 @@ def prune(
             going.append(entry)
             excess -= entry.size
     for entry in going:
-        _remove(entry.path)
+        _remove(entry.path, store)
     collect_abandoned(store.root, now_s)
     return len(going), sum(entry.size for entry in going)
 
@@ -98,9 +98,13 @@ def _size(path: Path) -> int:
     )
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, store: Store) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        # Under its name it is whole or gone; what a kill leaves of it is collected as abandoned.
+        away = store.root / f"{TEMPORARY}{os.getpid()}-{path.parent.name}-{path.name}"
+        with contextlib.suppress(OSError):
+            os.rename(path, away)
+            shutil.rmtree(away, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
             path.unlink()

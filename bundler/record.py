@@ -20,6 +20,7 @@ from bundler.model import (
     Diagnostic,
     FileKey,
     Listing,
+    Live,
     Location,
     Names,
     Severity,
@@ -30,9 +31,12 @@ from bundler.model import (
 from bundler.sealed import seal, unseal
 from bundler.store import write_atomic
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 Json = Any
+
+MadeKey = tuple[int, int, int]
+"""(inode, size, mtime_ns): what stays the same for an untouched file whatever links to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +45,12 @@ class Record:
     """`canonical` of the BuildRequest."""
     inputs: Snapshot
     succeeded: bool
-    artifact: Artifact | None
+    artifact: Artifact | None = None
     """Of the last build that succeeded: this one, or the one before a failure."""
-    artifact_keys: tuple[tuple[int, int, int], ...]
-    """(inode, size, mtime_ns) of its two paths as they were written."""
+    live: Live | None = None
+    """Likewise, in the record of what is wanted live."""
+    made: Mapping[str, MadeKey]
+    """What that build wrote, as it was written."""
     diagnostics: tuple[Diagnostic, ...]
     reasons: tuple[str, ...]
     """Why that build ran."""
@@ -62,7 +68,7 @@ def load(path: Path) -> Record | None:
 
 def save(path: Path, record: Record) -> None:
     """Raises OSError."""
-    write_atomic(path, seal(_encode(record)))
+    write_atomic(path, seal(_encode(record)), missable=True)
 
 
 def canonical(value: object) -> Json:
@@ -99,6 +105,8 @@ def request_changes(before: Json, request: BuildRequest) -> tuple[str, ...]:
         for name, value in now["toolchain"].items()
         if before["toolchain"].get(name) != value
     ]
+    if (was := before.get("repository")) != now["repository"]:
+        reasons.append(f"the repository is another: {was} -> {now['repository']}")
     return tuple(reasons) or ("the request changed",)
 
 
@@ -143,7 +151,8 @@ def _encode(record: Record) -> Json:
         "request": record.request,
         "succeeded": record.succeeded,
         "artifact": canonical(record.artifact),
-        "artifact_keys": record.artifact_keys,
+        "live": canonical(record.live),
+        "made": record.made,
         "diagnostics": canonical(record.diagnostics),
         "reasons": record.reasons,
         "duration_s": round(record.duration_s, 6),
@@ -152,12 +161,13 @@ def _encode(record: Record) -> Json:
 
 
 def _decode(saved: Json) -> Record:
-    artifact, inputs = saved["artifact"], saved["inputs"]
+    artifact, live, inputs = saved["artifact"], saved["live"], saved["inputs"]
     return Record(
         request=saved["request"],
         succeeded=saved["succeeded"],
         artifact=None if artifact is None else Artifact(**artifact),
-        artifact_keys=tuple(_decode_artifact_key(key) for key in saved["artifact_keys"]),
+        live=None if live is None else Live(**{**live, "path": tuple(live["path"])}),
+        made={path: _decode_made_key(key) for path, key in saved["made"].items()},
         diagnostics=tuple(decode_diagnostic(item) for item in saved["diagnostics"]),
         reasons=tuple(saved["reasons"]),
         duration_s=saved["duration_s"],
@@ -165,7 +175,7 @@ def _decode(saved: Json) -> Record:
     )
 
 
-def _decode_artifact_key(saved: Json) -> tuple[int, int, int]:
+def _decode_made_key(saved: Json) -> MadeKey:
     inode, size, mtime_ns = saved
     return inode, size, mtime_ns
 

@@ -67,6 +67,8 @@ def outcome_json(outcome: Outcome) -> dict[str, object]:
         }
     if outcome.artifact is not None:
         answer["artifact"] = dict(artifact_json(outcome.artifact))
+    if (live := outcome.live) is not None:
+        answer["live"] = {"entry": live.entry, "path": list(live.path), "digest": live.digest}
     answer["diagnostics"] = [diagnostic_json(item) for item in outcome.diagnostics]
     return answer
 
@@ -127,6 +129,9 @@ def outcome_line(outcome: Outcome, width: int, paint: Paint = plain) -> str:
     if outcome.status == "built" and outcome.artifact is not None:
         took = "unchanged" if outcome.cached else duration_text(outcome.duration_s)
         line += f"  {size_text(outcome.artifact.size):>9}  {took:>9}  {outcome.artifact.path}"
+    elif outcome.status == "built" and outcome.live is not None:
+        took = "unchanged" if outcome.cached else duration_text(outcome.duration_s)
+        line += f"  {took:>9}  {outcome.live.entry}"
     elif outcome.artifact is not None:
         line += f"  the last good build stays: {outcome.artifact.path}"
     elif outcome.status == "skipped" and outcome.diagnostics:

@@ -47,11 +47,11 @@ def provided(runtime: Runtime, package: str) -> bool:
     return package.startswith(SCOPE) and package not in LACKING
 
 
-def v2_missing(runtime: Runtime, where: Location) -> Diagnostic:
-    """The one message about code that loads the SDK's v2 where only v3 is."""
+def v2_missing(runtime: Runtime, where: Location, install: str) -> Diagnostic:
+    """The one message about code that loads the SDK's v2 where only v3 is; `install` adds it."""
     return error(
         "aws-sdk-v2-missing",
         f'{where.file} loads "{V2}" (version 2), which {runtime.name} does not bring along',
         where,
-        f"move to the @aws-sdk/client-* packages (version 3), or add it: `npm install {V2}`",
+        f"move to the @aws-sdk/client-* packages (version 3), or add it: {install}",
     )

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +39,7 @@ _CHUNK: Final = 1 << 20
 _BATCH: Final = 1 << 20
 """Bytes of content that one thread compresses at a time."""
 _WORKERS: Final = 4
+_MARK_EVERY_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,23 @@ def find(store: Store, key: str) -> Segment | None:
         size=size,
         records=tuple(_record(fields) for fields in document["records"]),
     )
+
+
+def is_there(segment: Segment) -> bool:
+    """As `find` for one that was found before: marked as used, but not more than once an hour,
+    since whoever keeps its archive.Prefix must read it again after that."""
+    try:
+        status = os.stat(segment.path)
+        if status.st_size != segment.size:
+            return False
+        if time.time() - status.st_mtime > _MARK_EVERY_S:
+            for path in (segment.path, f"{os.path.splitext(segment.path)[0]}.json"):
+                os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a store that may be read but not written still serves
+        pass
+    return True
 
 
 def make(store: Store, key: str, parts: Iterable[Part]) -> Segment:

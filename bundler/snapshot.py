@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from bundler import tree
@@ -20,6 +21,10 @@ EVERYTHING: Final = ("!*",)
 
 FOREIGN_SLACK_NS: Final = 2_000_000_000
 """On a file system whose clock we did not read, this much nearness makes an input suspect."""
+
+
+_FIELDS: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
+"""A FileKey's, in one go: this is most of what a look at an unmoved file costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,20 @@ def read_clock(touched: str) -> Clock:
     return Clock(status.st_dev, status.st_ctime_ns)
 
 
-def observe(root: str, inputs: InputSet, since: Clock | None = None) -> Snapshot:
-    """The inputs' keys now. With `since`, those that changed at or after it are suspects."""
+def observe(
+    root: str, inputs: InputSet, since: Clock | None = None, known: Snapshot | None = None
+) -> Snapshot:
+    """The inputs' keys now. With `since`, those that changed at or after it are suspects.
+
+    `known` is an earlier look: what it found in folders that have not moved is not read again.
+    """
+    listed = known.listings if known is not None else {}
+    doubted = known.suspects if known is not None else frozenset()
     snapshot = Snapshot(
         files={path: file_key(f"{root}/{path}") for path in sorted(inputs.files)},
         links={path: link_key(f"{root}/{path}") for path in sorted(inputs.links)},
         listings={
-            path: observe_listing(root, path, names)
+            path: observe_listing(root, path, names, None if path in doubted else listed.get(path))
             for path, names in sorted(inputs.listings.items())
         },
     )
@@ -75,17 +87,14 @@ def changes(root: str, snapshot: Snapshot) -> Iterator[str]:
     for path in snapshot.suspects:
         yield f"{path} was written while it was read"
     lstat = os.lstat
-    for path, key in snapshot.files.items():
-        now = file_key(f"{root}/{path}")
-        if now != key:
-            yield _reason(path, key, now)
+    yield from _file_changes(root, snapshot.files)
     for path, key in snapshot.links.items():
         try:
             status = lstat(f"{root}/{path}")
         except (OSError, ValueError):
             now = None
         else:
-            now = _key(status)
+            now = key_of(status)
         if now != key:
             yield f"{path} leads elsewhere" if now and key else _reason(path, key, now)
     for path, listing in snapshot.listings.items():
@@ -112,32 +121,30 @@ def file_key(path: str) -> FileKey | None:
         return None
     if stat.S_ISDIR(status.st_mode):
         return FileKey(status.st_dev, status.st_ino, 0, 0, 0, status.st_mode)
-    return _key(status)
+    return key_of(status)
+
+
+def key_of(status: os.stat_result) -> FileKey:
+    """Of what a stat call told, times of folders included."""
+    return FileKey._make(_FIELDS(status))
 
 
 def link_key(path: str) -> FileKey | None:
     """Of the symlink itself."""
     try:
-        return _key(os.lstat(path))
+        return key_of(os.lstat(path))
     except (OSError, ValueError):
         return None
 
 
-def observe_listing(root: str, path: RelPath, counted: Names) -> Listing:
+def observe_listing(
+    root: str, path: RelPath, counted: Names, known: Listing | None = None
+) -> Listing:
     # The key first: what comes into the folder after it moves the key again.
     key = _folder_key(f"{root}/{path}")
+    if known is not None and known.key == key and known.counted == counted:
+        return known
     return Listing(key, counted, _names(root, path, counted) if key else ())
-
-
-def _key(status: os.stat_result) -> FileKey:
-    return FileKey(
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_mode,
-    )
 
 
 def _folder_key(path: str) -> FileKey | None:
@@ -145,7 +152,7 @@ def _folder_key(path: str) -> FileKey | None:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return _key(status) if stat.S_ISDIR(status.st_mode) else None
+    return key_of(status) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
@@ -163,6 +170,20 @@ def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
         below_top = "" if path == counted.top else os.path.relpath(path, counted.top)
         return tree.counted_names(folder, below_top, counted.patterns)
     return ()
+
+
+def _file_changes(root: str, files: Mapping[RelPath, FileKey | None]) -> Iterator[str]:
+    look, fields = os.stat, _FIELDS
+    for path, key in files.items():
+        try:
+            if fields(look(f"{root}/{path}")) == key:
+                continue
+        except (OSError, ValueError):
+            if key is None:
+                continue
+        now = file_key(f"{root}/{path}")  # of a folder less counts
+        if now != key:
+            yield _reason(path, key, now)
 
 
 def _listing_changes(root: str, path: RelPath, listing: Listing) -> Iterator[str]:

@@ -3,6 +3,7 @@
 Everything in the store is a cache: content that can be fetched or made again. Its folders:
 
 wheels/     <sha256>/<file name>.whl     proved on entering, never changed
+trees/      <key>/                       wheels unpacked, for workers on this machine
 segments/   <key>.zipseg, <key>.json     dependency segments and their records
 locks/      <key>.json                   what a resolver answered
 esbuild/    <version>-<platform>/        the pinned binary
@@ -36,9 +37,17 @@ def cache_folder(environ: dict[str, str]) -> Path:
 
 
 def write_atomic(
-    path: Path, content: bytes | Callable[[BinaryIO], None], mode: int = 0o644
+    path: Path,
+    content: bytes | Callable[[BinaryIO], None],
+    mode: int = 0o644,
+    *,
+    missable: bool = False,
 ) -> None:
-    """The file is whole under its name, or as it was before; a kill at any moment included."""
+    """The file is whole under its name, or as it was before; a kill at any moment included.
+
+    With `missable` it may also be gone. That is for what nobody misses and many a build waits for:
+    where ext4 renames over a file it waits for the disk, 10 ms behind a large zip.
+    """
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
     try:
         with open(temporary, "xb") as out:
@@ -47,6 +56,9 @@ def write_atomic(
             else:
                 content(out)
             os.fchmod(out.fileno(), mode)
+        if missable:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -73,7 +85,7 @@ def collect_abandoned(folder: Path, now_s: float | None = None) -> int:
 class Store:
     """Content shared by projects. Names are keys; what is found under one is whole."""
 
-    KINDS: Final = ("wheels", "segments", "locks", "esbuild", "tools")
+    KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools")
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Final
 
+from bundler import version
 from bundler.model import Toolchain
 
-LAMBDAD: Final = "0.1.0"
+LAMBDAD: Final = version.LAMBDAD
 ESBUILD: Final = "0.28.2"
 DEFLATE: Final = "0.9.0"
 UV: Final = "0.13.8"

@@ -259,9 +259,9 @@ def _name_fault(path: str) -> Diagnostic | None:
         path.encode()
     except UnicodeEncodeError:
         shown = path.encode(errors="surrogateescape").decode(errors="replace")
-        return error("bad-name", f"the name of {shown} is not UTF-8", Location(shown), _EXCLUDE_IT)
+        return error("zip-name", f"the name of {shown} is not UTF-8", Location(shown), _EXCLUDE_IT)
     if "\\" in path or "\n" in path:
-        return error("bad-name", f"{path!r} can't be a name in a zip", Location(path), _EXCLUDE_IT)
+        return error("zip-name", f"{path!r} can't be a name in a zip", Location(path), _EXCLUDE_IT)
     return None
 
 

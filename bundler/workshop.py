@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bundler.store import Store
+
+if TYPE_CHECKING:
+    from bundler.memory import Memory
 
 
 def silent(_what: str) -> None:
@@ -25,6 +29,8 @@ class Workshop:
     """Called with a short line before each step that may take long ("fetching 18 wheels")."""
     offline: bool = False
     """Fetch nothing: what is not in the store is an error that says so."""
+    memory: Memory | None = None
+    """What the caller keeps between builds, if it lives that long."""
 
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""

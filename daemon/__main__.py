@@ -1,5 +1,5 @@
 """`python -m daemon` is `lambdad`."""
 
-from daemon.cli.main import main
+from daemon.entry import main
 
 main()

@@ -318,7 +318,7 @@ def test_a_prefix_of_another_segment_is_not_believed(segment: Segment, tmp_path:
     plain = tuple(replace(record, executable=False) for record in segment.records)
     for kept in (
         replace(wrong, segment=replace(segment, records=plain)),
-        replace(wrong, inode=(0, 0)),
+        replace(wrong, key=prefix.key._replace(ctime_ns=prefix.key.ctime_ns - 1)),
     ):
         out = io.BytesIO()
         archive.write(out, contents(TREE, segment), kept)

@@ -28,6 +28,7 @@ from bundler.model import (
     error,
     warning,
 )
+from bundler.store import Store
 from bundler.workshop import Workshop
 from tests.conftest import Tree
 from tests.samples import function
@@ -343,6 +344,19 @@ def test_a_failure_without_inputs_is_not_remembered(
     assert run(workshop, function())[0].status == "failed"
     monkeypatch.undo()
     assert run(workshop, function())[0].status == "built"
+
+
+def test_a_store_that_can_not_be_made(workshop: Workshop, lay: Lay, tmp_path: Path) -> None:
+    """A fault of the machine, told with its next step; what needs no store is built."""
+    lay(APP | {"lib/pyproject.toml": "", "src/requirements.txt": "../lib\n"})
+    lay({"own/app.py": APP["src/app.py"], "own/words.py": APP["src/words.py"]})
+    (tmp_path / "file").touch()
+    closed = replace(workshop, store=Store(tmp_path / "file" / "store"))
+    needy, own = run(closed, function(), function(name="Own", code="own"))
+    assert (needy.status, needy.machine_fault, own.status) == ("failed", True, "built")
+    [fault] = needy.diagnostics
+    assert fault.code == "not-writable"
+    assert "LAMBDAD_CACHE_DIR" in str(fault.hint)
 
 
 @pytest.fixture

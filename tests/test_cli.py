@@ -105,6 +105,13 @@ def test_wrong_usage(app: Path, arguments: list[str], told: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_unknown_for_a_reason(app: Path) -> None:
+    """What kept the functions from being read is told before that one is not known."""
+    done = lambdad(app, "build", "Nope", "--template", "nope.yaml")
+    assert done.returncode == 2
+    assert done.stderr.index("missing-template") < done.stderr.index("unknown-function")
+
+
 def test_no_project(tmp_path: Path) -> None:
     """Where nothing describes a project, the next step is named."""
     (tmp_path / "empty").mkdir()
@@ -152,6 +159,9 @@ def test_why(app: Path) -> None:
     (app / "src/new.py").write_text("")
     answer = json.loads(lambdad(app, "why", "One", "--json").stdout)
     assert answer["stale_because"] == ["src/new.py appeared"]
+    (app / "src/app.py").unlink()
+    lambdad(app, "build")
+    assert "One is unchanged since it failed" in lambdad(app, "why", "One").stdout
 
 
 def test_init_then_build(tmp_path: Path) -> None:
@@ -164,6 +174,25 @@ def test_init_then_build(tmp_path: Path) -> None:
     again = lambdad(app, "init")
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+def test_init_below_a_project(app: Path) -> None:
+    """A second lambdad.toml would hide the first from whoever works in the folder."""
+    done = lambdad(app / "src", "init")
+    assert done.returncode == 2
+    assert "inside-project" in done.stderr
+    assert not (app / "src/lambdad.toml").exists()
+
+
+def test_old_warnings_are_counted(app: Path) -> None:
+    """A warning is told when its function is built, and later only counted, unless asked for."""
+    config = app / "lambdad.toml"
+    config.write_text(config.read_text().replace("python3.12", "python3.8"))
+    assert "deprecated-runtime" in lambdad(app, "build").stderr
+    told = lambdad(app, "build").stderr
+    assert "deprecated-runtime" not in told
+    assert "1 earlier warning" in told
+    assert "deprecated-runtime" in lambdad(app, "build", "--verbose").stderr
 
 
 def test_doctor(app: Path) -> None:

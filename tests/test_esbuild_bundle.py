@@ -11,7 +11,8 @@ import pytest
 from bundler.esbuild import bundle
 from bundler.esbuild.bundle import pack
 from bundler.esbuild.engine import EsbuildGone, Job, Output
-from bundler.model import BundlerError, Contents, ProjectError
+from bundler.model import BundlerError, Contents, Location, ProjectError, Severity
+from bundler.npm.target import install_flags
 from tests.esbuild_cases import (
     call,
     case_files,
@@ -24,6 +25,7 @@ from tests.esbuild_cases import (
     workshop_of,
     write_files,
 )
+from tests.npm_apps import elf
 
 GOOD = [pytest.param(path, id=path.stem) for path in case_files("good")]
 
@@ -152,6 +154,45 @@ def test_failures_have_inputs(tmp_path: Path) -> None:
     assert "god" in getattr(handler.listings["src"], "names", ())
     package = results["undeclared"].inputs
     assert "left-pad" in getattr(package.listings["node_modules"], "names", ())
+
+
+NATIVES = {
+    "one that fits": ({"node_modules/a/x.node": "x64"}, None),
+    "another machine's": ({"node_modules/a/x.node": "arm64"}, "node_modules/a/x.node"),
+    "one of many fits": (
+        {f"node_modules/a/{cpu}.node": cpu for cpu in ("arm64", "x64")},
+        None,
+    ),
+    "another package's fits": (
+        {"node_modules/a/x.node": "arm64", "node_modules/@b/c/x.node": "x64"},
+        "node_modules/a/x.node",
+    ),
+    "in a scope": ({"node_modules/@b/c/x.node": "arm64"}, "node_modules/@b/c/x.node"),
+    "one's own": ({"build/x.node": "arm64"}, "build/x.node"),
+}
+
+
+@pytest.mark.parametrize("name", NATIVES)
+def test_native_modules_that_do_not_load(name: str, tmp_path: Path) -> None:
+    """A copied native module for another machine is an error with the command that mends it,
+    unless its package carries one that fits; mending it is noticed."""
+    modules, culprit = NATIVES[name]
+    write_files({path: elf(cpu) for path, cpu in modules.items()}, tmp_path)
+    needed = "; ".join(f'require("./{path}")' for path in modules)
+    write_files({"app.js": f"{needed}; exports.handler = () => 1".encode()}, tmp_path)
+    wanted = requests({"functions": [{"name": "f", "handler": "app.handler"}]})
+    result = pack(wanted, workshop_of(tmp_path), service())["f"]
+    if culprit is None:
+        assert len(files_of(result)) > len(set(modules.values()))
+        return
+    (told,) = result.diagnostics
+    assert (told.code, told.severity) == ("native-platform", Severity.ERROR)
+    assert told.message == f"{culprit} is built for arm64, not for x86_64"
+    assert told.where == Location(culprit)
+    flags = install_flags(wanted[0].function.architecture)
+    expected = f"run `npm install {flags}` in the project's folder" if "node_" in culprit else ""
+    assert (told.hint or "").startswith(expected or "build it for Linux on x86_64")
+    assert culprit in result.inputs.files
 
 
 class _Dying:

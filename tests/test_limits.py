@@ -60,7 +60,7 @@ def test_the_largest_are_listed() -> None:
     ]
     [fault] = limits.check(contents(segment(*sizes), APP))
     assert (fault.code, fault.severity.value) == ("too-large", "error")
-    assert "the largest are @scope/one 100.0 MB, two 90.0 MB, numpy 80.0 MB, small" in fault.message
+    assert "the largest are @scope/one 100.0 MiB, two 90.0 MiB, numpy 80.0 MiB" in fault.message
     assert fault.message.count("small") == 5
 
 

@@ -41,6 +41,20 @@ def elf(machine: int, bits: int = 64) -> bytes:
     return ident + struct.pack("<HHIIIIIHHHHHH", 3, machine, 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0)
 
 
+def loading(*libraries: str) -> bytes:
+    """An ELF file that loads these: a dynamic segment and its strings, at their own addresses."""
+    strings = b"\0" + b"".join(name.encode() + b"\0" for name in libraries)
+    offsets = [strings.index(name.encode()) for name in libraries]
+    start = 64 + 2 * 56
+    tags = [(1, offset) for offset in offsets] + [(5, start), (10, len(strings)), (0, 0)]
+    dynamic = b"".join(struct.pack("<QQ", *tag) for tag in tags)
+    at, size = start + len(strings), start + len(strings) + len(dynamic)
+    head = struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 4, 0, 0, 0, size, size, 1)
+    told = struct.pack("<IIQQQQQQ", 2, 4, at, at, at, len(dynamic), len(dynamic), 1)
+    return b"\x7fELF" + bytes([2, 1, 1]) + bytes(9) + head + load + told + strings + dynamic
+
+
 CASES = [
     (elf(62), NativeFile(system=LINUX, machines=("x86_64",))),
     (elf(183), NativeFile(system=LINUX, machines=("arm64",))),
@@ -63,6 +77,14 @@ CASES = [
 def test_formats_are_told_by_their_first_bytes(data: bytes, expected: NativeFile | None) -> None:
     """ELF, Mach-O thin and fat, PE; text, Java classes and torn files are none."""
     assert native.describe(data) == expected
+
+
+def test_libraries_that_may_be_missing() -> None:
+    """What every Lambda runtime has is not told: glibc, the compiler's libraries, zlib."""
+    everywhere = ("libc.so.6", "libstdc++.so.6", "ld-linux-x86-64.so.2", "libz.so.1")
+    found = native.describe(loading("libpq.so.5", *everywhere, "libcrypto.so.3"))
+    assert found is not None
+    assert found.libraries == ("libpq.so.5", "libcrypto.so.3")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sample is an ELF file there only")

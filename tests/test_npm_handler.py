@@ -154,6 +154,7 @@ def test_sdk_v2(workshop: Workshop, case: str) -> None:
         assert fault.code == "aws-sdk-v2-missing"
         assert fault.where is not None
         assert fault.where.line == 2
+        assert "`npm install --prefix src aws-sdk` in the project's folder" in (fault.hint or "")
 
 
 def test_sdk_v2_where_it_is(workshop: Workshop) -> None:
@@ -191,9 +192,11 @@ def test_undeclared_package(workshop: Workshop) -> None:
     assert (fault.code, fault.severity) == ("undeclared-package", Severity.WARNING)
     assert '"axios"' in fault.message
     assert "no package.json" in fault.message
+    assert "`npm install --prefix src axios` in the project's folder" in (fault.hint or "")
     files = {"package.json": '{"devDependencies": {"axios": "1"}}'}
     (fault,) = told(workshop, files, "app.handler")
     assert "not have it among its dependencies" in fault.message
+    assert "`npm install --save-prod axios` in src" in (fault.hint or "")
     assert told(workshop, files, "app.handler", layers=True) == ()
 
 

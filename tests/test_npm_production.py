@@ -344,6 +344,18 @@ def test_native_modules(workshop: Workshop, built_for: tuple[str, ...], fails: b
     assert "a: prebuilds/0.node is built for arm64" in told.message
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_modules_that_were_never_compiled(workshop: Workshop, compiled: bool) -> None:
+    """A package installed without its install script has a recipe and no module: a warning."""
+    files: dict[str, str | bytes] = {"src/node_modules/a/binding.gyp": "{}"}
+    if compiled:
+        files["src/node_modules/a/build/Release/a.node"] = elf("x64")
+    declared = spec("x", dependencies={"a": "1"})
+    lay(workshop, {"src/package.json": declared, **installed(spec("a")), **files})
+    told = [item for item in pack(workshop).diagnostics if item.code == "native-uncompiled"]
+    assert [item.message.split()[0] for item in told] == ([] if compiled else ["a"])
+
+
 # --- bad input -------------------------------------------------------------------------------
 
 BAD_FILES = {
@@ -473,6 +485,7 @@ def test_excludes_do_not_touch_packages(workshop: Workshop) -> None:
             "src/node_modules/a/tests/t.js": "1",
             "src/tests/t.js": "1",
             "src/.npmrc": "//index.example/:_authToken=secret",
+            "src/.npmignore": "*.ts",
         },
     )
     for exclude in (("tests/",), ("tests/", "!node_modules/")):

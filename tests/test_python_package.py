@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from bundler.model import (
     InputSet,
     ProjectError,
 )
+from bundler.python import built
+from bundler.python import target as targets
 from bundler.runtimes import RUNTIMES
 from bundler.snapshot import observe
 from tests.python_index import APP, Project, installed, project, source_tree, warnings_of
@@ -43,6 +46,32 @@ def test_nothing_to_install(project: Project, monkeypatch: pytest.MonkeyPatch) -
     assert {"src/requirements.txt", "src/requirements.in", "src/pylock.toml"} <= set(
         contents.inputs.files
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "codes"),
+    [
+        ("pyproject.toml", "[project]\ndependencies = ['alpha']\n", ["unread-dependencies"]),
+        ("pyproject.toml", "[tool.poetry.dependencies]\nalpha = '1'\n", ["unread-dependencies"]),
+        ("pyproject.toml", "[tool.poetry.dependencies]\npython = '^3.12'\n", []),
+        ("pyproject.toml", "[project]\nname = 'x'\n[tool.ruff]\n", []),
+        ("pyproject.toml", "project = [", []),
+        ("Pipfile", "[packages]\nalpha = '*'\n", ["unread-dependencies"]),
+        ("Pipfile", "[dev-packages]\nalpha = '*'\n", []),
+    ],
+)
+def test_dependencies_of_another_tool(
+    project: Project, file: str, text: str, codes: list[str]
+) -> None:
+    """A zip without what the project declares elsewhere is told of; requirements, or layers, are
+    the answer."""
+    project.lay({f"src/{file}": text})
+    contents = project.pack()
+    assert warnings_of(contents) == codes
+    assert f"src/{file}" in contents.inputs.files
+    assert warnings_of(project.pack(layers=True)) == []
+    project.lay({"src/requirements.txt": "# what is needed is in the runtime\n"})
+    assert warnings_of(project.pack()) == []
 
 
 def test_resolved_then_remembered(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,6 +305,90 @@ def test_native_sdist_for_another_machine(project: Project) -> None:
     project.lay({"src/requirements.txt": f"slow==1.0 --hash=sha256:{digest}\n"})
     other = "arm64" if platform.machine() == "x86_64" else "x86_64"
     assert project.faults(architecture=Architecture(other)) == ["no-wheel"]
+
+
+HOST_PYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+HOST = platform.machine()
+
+
+def fast_from_source(project: Project, tags: Sequence[str], *, locked: bool) -> None:
+    """A package that builds here, with wheels of these tags beside its sdist."""
+    native = f"{HOST_PYTHON}-abi3-linux_{HOST}"
+    digests = [project.index.wheel("fast", tag=tag) for tag in tags]
+    digests.append(project.index.sdist("fast", native="" if tags else native))
+    hashes = " ".join(f"--hash=sha256:{digest}" for digest in digests)
+    project.lay({"src/requirements.txt": f"fast==1.0 {hashes if locked else ''}\n"})
+
+
+def here() -> dict[str, Any]:
+    """This machine's kind as a function's settings."""
+    return {
+        "runtime": RUNTIMES[f"python{sys.version_info[0]}.{sys.version_info[1]}"],
+        "architecture": Architecture("arm64" if HOST == "aarch64" else HOST),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a host that could compile for Lambda")
+@pytest.mark.parametrize("locked", [True, False])
+@pytest.mark.parametrize(
+    ("platforms", "reason"),
+    [
+        (["manylinux_2_39", "manylinux_2_38"], "its wheels need glibc 2.38, and python"),
+        (["musllinux_1_2"], "its wheels need musl (Alpine Linux), and python"),
+    ],
+)
+def test_no_build_in_vain(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    platforms: Sequence[str],
+    reason: str,
+    locked: bool,
+) -> None:
+    """Where native wheels need more than the target has, what a newer host builds would, too."""
+    monkeypatch.setattr(targets, "host_glibc", lambda: (2, 99))
+    tags = [f"{HOST_PYTHON}-{HOST_PYTHON}-{name}_{HOST}" for name in platforms]
+    fast_from_source(project, tags, locked=locked)
+    assert project.faults(**here()) == ["no-wheel"]
+    assert reason in project.last.diagnostics[-1].message
+    assert not [text for text in project.said if text.startswith("building")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a host that could compile for Lambda")
+@pytest.mark.parametrize("locked", [True, False])
+@pytest.mark.parametrize(
+    ("tags", "glibc"),
+    [
+        ([], (2, 99)),
+        (["cp39-cp39-win_amd64", "cp39-cp39-manylinux_2_39_x86_64"], (2, 99)),
+        ([f"{HOST_PYTHON}-{HOST_PYTHON}-manylinux_2_39_{HOST}"], (2, 17)),
+    ],
+    ids=["none published", "none of this kind", "built where it fits"],
+)
+def test_a_build_that_may_succeed(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tags: Sequence[str],
+    glibc: tuple[int, int],
+    locked: bool,
+) -> None:
+    """A package without native wheels of the target's kind is built, and so is any on a host that
+    is like the target; progress says that it may take long."""
+    monkeypatch.setattr(targets, "host_glibc", lambda: glibc)
+    fast_from_source(project, tags, locked=locked)
+    assert installed(project.pack(**here())) == ["fast-1.0"]
+    assert "building fast 1.0 from source, which may take minutes" in project.said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a host that could compile for Lambda")
+def test_built_against_a_library_of_this_machine(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a module imports here and not on Lambda, as psycopg2 without libpq: that is told."""
+    fast_from_source(project, [], locked=False)
+    monkeypatch.setattr(built, "foreign_libraries", lambda _wheel: ("libpq.so.5",))
+    contents = project.pack(**here())
+    assert warnings_of(contents) == ["unlocked", "missing-library", "built-from-source"]
+    assert "fast was built against libpq.so.5" in contents.diagnostics[1].message
 
 
 # --- local packages --------------------------------------------------------------------------

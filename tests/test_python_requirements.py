@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,11 @@ def test_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         requirements.read("other.txt", workshop_at(tmp_path))
     assert [fault.code for fault in caught.value.diagnostics] == ["bad-encoding"]
+
+
+def test_the_page_tells_the_options() -> None:
+    """docs/python.md lists each option that a requirements file may hold, and no other."""
+    page = Path(__file__).parent.parent / "docs" / "python.md"
+    rows = re.findall(r"^\| (`-.*?) \|", page.read_text("utf-8"), re.MULTILINE)
+    told = {option for row in rows for option in re.findall(r"`(-[^`]*)`", row)}
+    assert told == {*requirements._SHORT, *requirements._FLAGS, *requirements._VALUED}

@@ -13,6 +13,7 @@ from bundler.model import (
     BuildRequest,
     FileKey,
     Listing,
+    Live,
     Location,
     Snapshot,
     Stems,
@@ -38,7 +39,8 @@ RECORD = Record(
     ),
     succeeded=True,
     artifact=Artifact(path="p", immutable_path="i", sha256="00", size=1, unzipped_size=2),
-    artifact_keys=((1, 2, 3), (4, 5, 6)),
+    live=Live(entry=".lambdad/live/Sample/00/a.js", path=("src", "/store"), digest="00"),
+    made={"i": (1, 2, 3), "p": (4, 5, 6)},
     diagnostics=(warning("code", "message", Location("a.py", 1, 2), "hint"),),
     reasons=("never built here",),
     duration_s=0.25,
@@ -89,6 +91,13 @@ def test_changed_settings_are_named(changed: dict[str, object], reason: str) -> 
     """The reason says which setting, from what to what."""
     request = replace(REQUEST, function=replace(REQUEST.function, **changed))  # type: ignore[arg-type]
     assert record.request_changes(RECORD.request, request) == (reason,)
+
+
+def test_another_repository_is_named() -> None:
+    """What was outside may lie inside now: `git init` above retries what was refused."""
+    request = replace(REQUEST, repository="..")
+    reasons = record.request_changes(RECORD.request, request)
+    assert reasons == ("the repository is another: . -> ..",)
 
 
 def test_a_new_version_of_a_tool_is_named() -> None:

@@ -136,7 +136,7 @@ def test_names_that_no_zip_can_hold(workshop: Workshop) -> None:
         pass
     with pytest.raises(ProjectError) as fault:
         tree.walk(workshop, ".")
-    assert codes(fault) == ["bad-name", "bad-name"]
+    assert codes(fault) == ["zip-name", "zip-name"]
 
 
 def test_order_and_modes(workshop: Workshop, lay: Lay) -> None:

@@ -549,13 +549,13 @@ def test_what_was_added_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_wheel_that_no_lock_promised_stays_out(tmp_path: Path) -> None:
-    """Another digest than the allowed ones: `wheel-hash`, before anything else is looked at."""
+    """Another digest than the allowed ones: `hash-mismatch`, before anything else is looked at."""
     store = Store(tmp_path / "store")
     path = tmp_path / NAME
     path.write_bytes(b"not even a zip")
     with pytest.raises(ProjectError) as caught:
         wheel.add(store, path, ["0" * 64])
-    assert [fault.code for fault in caught.value.diagnostics] == ["wheel-hash"]
+    assert [fault.code for fault in caught.value.diagnostics] == ["hash-mismatch"]
     with pytest.raises(ProjectError):
         wheel.add(store, path)
     assert wheel.load(store, hashlib.sha256(b"not even a zip").hexdigest()) is None

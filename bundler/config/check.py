@@ -144,7 +144,9 @@ def _unsupported(name: str, where: Location) -> Diagnostic:
         ours = [known for known in RUNTIMES.values() if known.name.startswith(family[1])]
         version = tuple(int(part) for part in family[2].split(".") if part != "x")
         older = version < ours[0].version
-        age = "older than any" if older else "newer than any" if version > ours[-1].version else ""
+        # python312 is no version to come, but python3.12 misspelt.
+        newer = version > ours[-1].version and len(version) == len(ours[-1].version)
+        age = "older than any" if older else "newer than any" if newer else ""
         if age:
             message = f"{name} is {age} that lambdad builds"
             hint = f"use {ours[-1].name}" if older else "a newer lambdad may build it"

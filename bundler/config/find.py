@@ -134,6 +134,11 @@ def read_project(
     )
 
 
+def project_folder(start: str) -> str:
+    """The folder of the project that `read_project` would read. Raises as that does."""
+    return _located(os.path.realpath(start), False)[0].root
+
+
 def _located(start: str, has_templates: bool) -> tuple[Look, Own]:
     """The project's folder, as a Look into it, and what its own file says."""
     if not os.path.isdir(start):

@@ -6,10 +6,11 @@ Source: AWS CloudFormation User Guide, "Intrinsic function reference" and "Pseud
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from bundler.config.declared import nearest
 from bundler.config.located import Node, kind, shortened
 from bundler.model import Diagnostic, error
 
@@ -49,6 +50,8 @@ class Scope:
     """The template's `Parameters`: declarations by name."""
     mappings: Mapping[str, Node] = field(default_factory=dict)
     conditions: Mapping[str, Node] = field(default_factory=dict)
+    resources: Collection[str] = ()
+    """Their names: what is said of them is known after a deploy."""
     given: Mapping[str, str] = field(default_factory=dict)
     """Parameters' values from outside; they count before defaults."""
     decided: dict[str, bool | None] = field(default_factory=dict)
@@ -146,7 +149,7 @@ def _value_of(scope: Scope, name: str, node: Node) -> Node | None:
     if given is None and declared is None:
         given = PSEUDO.get(name)
         if given is None:
-            raise _fault(node, f'"{shortened(name)}" is known only after a deploy')
+            raise _unknown(scope, name, node)
     if declared is None:
         return _made(node, given or "")
     form = declared.fields.get("Type")
@@ -166,6 +169,14 @@ def _value_of(scope: Scope, name: str, node: Node) -> Node | None:
         parts = [_made(node, part.strip()) for part in given.split(",")]
         return Node(parts, node.file, node.line, node.column)
     return _made(node, given)
+
+
+def _unknown(scope: Scope, name: str, node: Node) -> UnresolvedError:
+    if name.startswith("AWS::") or name.partition(".")[0] in scope.resources:
+        return _fault(node, f'"{shortened(name)}" is known only after a deploy')
+    guess = nearest(name, scope.parameters)
+    hint = f"did you mean {shortened(guess)}?" if guess else None
+    return _fault(node, f'the template has no parameter "{shortened(name)}"', hint)
 
 
 def _ref(scope: Scope, node: Node) -> Node | None:

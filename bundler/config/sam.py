@@ -15,7 +15,7 @@ from bundler.config.intrinsics import Scope, UnresolvedError, resolve, resolve_a
 from bundler.config.located import Document, Node, broken, decode, kind, shortened
 from bundler.config.look import Look, folder_of, joined
 from bundler.config.sam_function import CODE, REMOTE, Context, read_function
-from bundler.model import Location, ProjectError, RelPath, error
+from bundler.model import Location, ProjectError, RelPath, error, warning
 
 FILES: Final = ("template.yaml", "template.yml", "template.json")
 """In the order in which one is taken."""
@@ -25,6 +25,8 @@ NESTED: Final = {
     "AWS::CloudFormation::Stack": "TemplateURL",
 }
 """The types that are stacks, each with the property that names its template."""
+
+LAYERS: Final = frozenset({"AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"})
 
 MOST: Final = 100
 """Templates that one may lead to; CloudFormation takes far fewer."""
@@ -76,6 +78,7 @@ def _read(reading: _Reading, stack: _Stack) -> None:
         parameters=_section(top, "Parameters"),
         mappings=_section(top, "Mappings"),
         conditions=_section(top, "Conditions"),
+        resources=_section(top, "Resources"),
         given=stack.given,
     )
     function = _section(top, "Globals").get("Function")
@@ -166,6 +169,33 @@ def _resource(
         inner = _nested(reading, stack, context, name, resource)
         if inner is not None:
             _read(reading, inner)
+    elif form.text in LAYERS:
+        _layer(found, stack.prefix + name, resource)
+    elif meant := _function_meant(form.text):
+        message = f"{shortened(form.text)} is no type, so that {shortened(name)} is not built"
+        hint = f"did you mean {meant}?"
+        found.diagnostics.append(warning("unknown-type", message, form.where, hint))
+
+
+def _function_meant(text: str) -> str | None:
+    """The function's type that is misspelt, if one is: else the function would silently be gone."""
+    near = [known for known in CODE if abs(len(known) - len(text)) <= 1]
+    if not near:
+        return None
+    import difflib
+
+    return next(iter(difflib.get_close_matches(text, near, n=1, cutoff=0.9)), None)
+
+
+def _layer(found: Found, name: str, resource: Node) -> None:
+    """A layer that needs a build gets none, which must not surprise at the deploy."""
+    metadata = resource.fields.get("Metadata")
+    method = metadata.fields.get("BuildMethod") if metadata else None
+    if method is None:
+        return
+    message = f"layer {shortened(name)} is not built: lambdad builds functions"
+    hint = "build the layer as before, or name what it holds in the functions' own requirements"
+    found.diagnostics.append(warning("layer-not-built", message, method.where, hint))
 
 
 def _mentions_function(node: Node) -> bool:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bundler import sdk
-from bundler.esbuild import exports
+from bundler import sdk, snapshot
+from bundler.esbuild import exports, natives
 from bundler.esbuild import options as table
 from bundler.esbuild.closure import (
+    Closure,
     Sources,
     closure,
+    decided,
     from_metafile,
     from_trace,
+    imports_of,
     relative,
 )
+from bundler.esbuild.contexts import Contexts
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
 from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
 from bundler.esbuild.plan import SOURCES, Plan, plan
@@ -31,10 +36,13 @@ from bundler.model import (
     InputSet,
     ProjectError,
     Walk,
+    Want,
     error,
     warning,
 )
-from bundler.snapshot import union
+from bundler.npm.imports import package_of
+from bundler.output import Output as OutputFolder
+from bundler.snapshot import Clock, union
 from bundler.workshop import Workshop
 
 _MAX_ROUNDS: Final = 10
@@ -45,13 +53,19 @@ def pack(
 ) -> dict[str, Contents | ProjectError]:
     """The contents of each function's zip, by the function's name, or what is wrong with it.
 
-    With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, one is
-    started for this call, and once more if it dies; raises BundlerError as binary.find does, and
-    `esbuild-gone`.
+    With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, it is the
+    one in the workshop's memory, or one that is started for this call; if it dies, another goes on,
+    once. Raises BundlerError as binary.find does, and `esbuild-gone`.
     """
     if esbuild is not None:
         return _pack(requests, workshop, esbuild)
     last = ""
+    if workshop.memory is not None:
+        try:
+            kept = workshop.memory.esbuild(lambda: Contexts(lambda: start(workshop)))
+            return _pack(requests, workshop, kept)
+        except EsbuildGone as fault:
+            raise _ended_twice(str(fault)) from fault
     for _ in range(2):
         esbuild = start(workshop)
         try:
@@ -60,7 +74,11 @@ def pack(
             last = str(fault)
         finally:
             esbuild.close()
-    raise BundlerError("esbuild-gone", f"esbuild ended twice before it was done: {last}")
+    raise _ended_twice(last)
+
+
+def _ended_twice(last: str) -> BundlerError:
+    return BundlerError("esbuild-gone", f"esbuild ended twice before it was done: {last}")
 
 
 def _pack(
@@ -71,7 +89,8 @@ def _pack(
     plans = []
     for request in requests:
         try:
-            plans.append(plan(request.function, workshop))
+            live = request.want is Want.LIVE
+            plans.append(plan(request.function, workshop, live=live))
         except ProjectError as fault:
             results[request.function.name] = fault
     for group in _groups(plans):
@@ -89,9 +108,12 @@ class _Made:
     """Of those the one with the handler's export."""
     record: Mapping[str, Any]
     """The metafile's record of that file."""
-    sources: Sources
+    roots: frozenset[str]
+    """The names of the metafile's inputs that all the others were reached from."""
     has_assets: bool
     """It refers to other outputs, such as images and native modules."""
+    external: tuple[str, ...]
+    """Packages it refers to that are not in it, sorted."""
 
 
 class _Packer:
@@ -99,6 +121,11 @@ class _Packer:
         self._workshop = workshop
         self._esbuild = esbuild
         self._disk = Disk()
+        self._clock: Clock | None = None
+        if workshop.memory is not None:
+            # The clock first: what is read after it and changes meanwhile is suspect.
+            with contextlib.suppress(OSError):
+                self._clock = snapshot.read_clock(OutputFolder(workshop.root).clock)
 
     def pack_group(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
         if len(group) == 1:
@@ -111,24 +138,29 @@ class _Packer:
         job = _job(group[0], entries, "/")
         output = self._esbuild.build(job)
         if not output.errors:
-            return {one.function.name: self._from_group(one, job, output) for one in group}
+            built = _Built.of(job, output)
+            return {one.function.name: self._from_group(one, built) for one in group}
         # Halved, so that a few faults among many functions cost a few builds.
         middle = len(group) // 2
         return self.pack_group(group[:middle]) | self.pack_group(group[middle:])
 
-    def _from_group(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
-        made = _made(one, job, output, self._disk)
+    def _from_group(self, one: Plan, built: _Built) -> Contents | ProjectError:
+        made = _made(one, built)
         if made.has_assets:
             # An asset lies in the output folder itself: not where the bundle looks in its zip.
             return self._pack_alone(one)
-        return self._contents(one, output, made)
+        return self._contents(one, built, made)
 
     def _pack_alone(self, one: Plan) -> Contents | ProjectError:
         for _ in range(_MAX_ROUNDS):
             job = _job(one, dict(one.entries), one.code)
             output = self._esbuild.build(job)
             if not output.errors:
-                return self._contents(one, output, _made(one, job, output, self._disk))
+                built = _Built.of(job, output)
+                found = self._contents(one, built, _made(one, built))
+                root = self._workshop.root
+                self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
+                return found
             provided = self._provided(one, output.errors)
             if not provided:
                 break
@@ -153,8 +185,9 @@ class _Packer:
             and f"--external:{name}" not in one.flags
         )
 
-    def _contents(self, one: Plan, output: Output, made: _Made) -> Contents | ProjectError:
-        inputs = self._closure(one, made.sources)
+    def _contents(self, one: Plan, built: _Built, made: _Made) -> Contents | ProjectError:
+        output = built.output
+        inputs = self._inputs(one, built, made)
         root = self._workshop.root
         # In a build of many, a warning is for those that have its place among their inputs.
         found = tuple(
@@ -163,16 +196,44 @@ class _Packer:
             if warned.where in (None, one.function.where) or warned.where.file in inputs.files
         )
         found += _sdk_v2(one, made) + _requires(one, made)
+        natively = made.has_assets and not one.live
+        faults = natives.faults(output, one.code, self._scene(one)) if natively else ()
         if fault := _missing_export(one, output, made, root):
-            return ProjectError(fault, *found, inputs=inputs)
+            faults = (fault, *faults)
+        if faults:
+            return ProjectError(*faults, *found, inputs=inputs)
         own = [Entry(name=name, content=content) for name, content in made.files.items()]
         own += one.extra
         return Contents(
             own=tuple(sorted(own, key=lambda entry: entry.name)),
             dependencies=None,
             inputs=inputs,
+            external=made.external,
             diagnostics=found,
         )
+
+    def _inputs(self, one: Plan, built: _Built, made: _Made) -> InputSet:
+        """The closure of a build that went well: as it was, where the same imports meet the same
+        files, folders and settings."""
+        workshop = self._workshop
+        asked = (made.roots, one.folder, one.settings, one.left_out, _probes(one, workshop))
+        known = workshop.memory.closures.get(one.function) if workshop.memory is not None else None
+        if (
+            known is not None
+            and known.asked == asked
+            and known.imports == built.imports
+            and next(snapshot.changes(workshop.root, known.decided), None) is None
+        ):
+            return known.inputs
+        sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
+        inputs = self._closure(one, sources)
+        if workshop.memory is not None and self._clock is not None:
+            held = decided(inputs, sources, workshop.root)
+            seen = snapshot.observe(workshop.root, held, since=self._clock)
+            if not seen.suspects:
+                made_of = Closure(asked=asked, imports=built.imports, inputs=inputs, decided=seen)
+                workshop.memory.closures.put(one.function, made_of)
+        return inputs
 
     def _closure(self, one: Plan, sources: Sources) -> InputSet:
         workshop = self._workshop
@@ -254,21 +315,40 @@ def _job(one: Plan, entries: Mapping[str, str], out_folder: str) -> Job:
     )
 
 
-def _made(one: Plan, job: Job, output: Output, disk: Disk) -> _Made:
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A build that went well, of one function or of many."""
+
+    job: Job
+    output: Output
+    records: Mapping[str, Mapping[str, Any]]
+    """The metafile's records of the outputs, by absolute path."""
+    imports: Mapping[str, Any]
+    """Of each input its imports."""
+
+    @classmethod
+    def of(cls, job: Job, output: Output) -> _Built:
+        records = {
+            os.path.normpath(os.path.join(job.folder, path)): record
+            for path, record in output.metafile["outputs"].items()
+        }
+        return cls(job, output, records, imports_of(output.metafile))
+
+
+def _made(one: Plan, built: _Built) -> _Made:
     """What of a build's output is this function's."""
+    job, output, records = built.job, built.output, built.records
     extension = table.extension(one.function.esbuild)
-    records = {
-        os.path.normpath(os.path.join(job.folder, path)): record
-        for path, record in output.metafile["outputs"].items()
-    }
     base = job.out_folder.rstrip("/") + "/"
     files: dict[str, bytes] = {}
     roots: set[str] = set()
     has_assets = False
+    external: set[str | None] = set()
     for out, _path in one.entries:
         absolute = f"{one.code}/{out}{extension}"
         record = records[absolute]
         has_assets = has_assets or any(not item.get("external") for item in record["imports"])
+        external |= {package_of(item["path"]) for item in record["imports"] if item.get("external")}
         roots |= {record["entryPoint"], *record["inputs"]}
         mine = [absolute]
         if "cssBundle" in record:
@@ -286,12 +366,13 @@ def _made(one: Plan, job: Job, output: Output, disk: Disk) -> _Made:
         files=files,
         handler=first,
         record=records[f"{one.code}/{first}"],
-        sources=from_metafile(output.metafile, roots, job.folder, disk),
+        roots=frozenset(roots),
         has_assets=has_assets,
+        external=tuple(sorted(name for name in external if name is not None)),
     )
 
 
-def _probes(one: Plan, workshop: Workshop) -> list[str]:
+def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
     """Where the function's own settings led us, there or not."""
     code = os.path.normpath(workshop.absolute(one.function.code))
     wrappers = [f"{one.code}/{entry.name}" for entry in one.extra]
@@ -299,7 +380,7 @@ def _probes(one: Plan, workshop: Workshop) -> list[str]:
     if not one.function.entry_points and os.path.isdir(code):
         stem, extension = os.path.splitext(one.entries[0][1])
         rivals = [f"{stem}{other}" for other in SOURCES[: SOURCES.index(extension)]]
-    return [code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries)]
+    return (code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries))
 
 
 def _missing_export(one: Plan, output: Output, made: _Made, root: str) -> Diagnostic | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,7 +84,17 @@ class Context(Protocol):
 class Esbuild(Protocol):
     """Ways to run esbuild. Each method may raise EsbuildGone."""
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that outlives a build, if there is one."""
+        ...
+
     def build(self, job: Job) -> Output: ...
+
+    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+        """Tells all that the job's output depended on, as absolute paths: whoever keeps something
+        for the next build of the job keeps it only then."""
+        ...
 
     def trace(self, job: Job) -> Trace | None:
         """Builds once more to learn what is looked for; None where this way can't tell."""

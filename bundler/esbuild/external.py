@@ -86,6 +86,16 @@ def externals(runtime: Runtime, brought: Declared, folder: str) -> tuple[str, ..
     return tuple(found)
 
 
+def absent(runtime: Runtime, brought: Declared, folder: str) -> tuple[str, ...]:
+    """The same for a bundle that runs on this machine, where no runtime provides anything: what is
+    installed is bundled. One package that is not, among others that are, is left out by its name
+    once it fails to resolve.
+    """
+    v2 = sdk.provided(runtime, sdk.V2)
+    installed = _installed(sdk.V2, folder) if v2 else _installed_above(folder)
+    return () if installed else externals(runtime, brought, folder)
+
+
 def _covers(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 

@@ -144,20 +144,21 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
     name, _below = split_package(specifier)
     runtime = scene.function.runtime
     manifest, field = _declaration(name, where, scene)
+    folder = os.path.dirname(manifest) or "."
+    at = "" if folder == "." else f" in {folder}"
+    install = f"`npm install {name}`{at}"
     if name == sdk.V2 and field is None and not sdk.provided(runtime, name):
-        return sdk.v2_missing(runtime, where)
+        return sdk.v2_missing(runtime, where, install)
     if field is not None:
         installed = _installed(name, where, scene)
         if installed is not None:
             hint = _note(message) or f"look into {installed}"
             return error("unresolved-import", f'package {name} has no "{specifier}"', where, hint)
-        folder = os.path.dirname(manifest) or "."
-        at = "" if folder == "." else f" in {folder}"
         return error(
             "unresolved-import",
             f'package "{name}" is not installed; {manifest} declares it in {field}',
             where,
-            f"run `{_installer(folder, scene)} install`{at}",
+            f"run `{installer(folder, scene)} install`{at}",
         )
     declared = f"{manifest} does not declare it" if manifest else "there is no package.json"
     lacks = ""
@@ -167,7 +168,7 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
         "unresolved-import",
         f'package "{name}" is not installed, {declared}{lacks}',
         where,
-        f"run `npm install {name}`, or name it in `external` if a layer brings it",
+        f"run {install}, or name it in `external` if a layer brings it",
     )
 
 
@@ -217,7 +218,8 @@ _LOCKS: Final = (
 )  # fmt: skip
 
 
-def _installer(folder: str, scene: Scene) -> str:
+def installer(folder: str, scene: Scene) -> str:
+    """Whose lock lies in the folder, relative to the project, or nearest above it."""
     path = os.path.normpath(os.path.join(scene.root, folder))
     while True:
         for lock, tool in _LOCKS:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bundler import tools
@@ -59,6 +59,13 @@ class OneShot:
             with open(f"{folder}/metafile.json", "rb") as file:
                 metafile = _moved_metafile(json.load(file), job, out)
             return Output(files=_read_outputs(job, out), metafile=metafile, warnings=warnings)
+
+    @property
+    def pid(self) -> int | None:
+        return None
+
+    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+        """Nothing is kept."""
 
     def trace(self, job: Job) -> Trace | None:
         return None

@@ -47,20 +47,27 @@ class Plan:
     """Its outputs depend on what else is in a build."""
     inputs: tuple[str, ...]
     """Absolute paths that decided this plan, beside what the build itself reads."""
+    live: bool
+    """The bundle is to run on this machine."""
     injected: tuple[str, ...] = ()
     extra: tuple[Entry, ...] = field(default=())
     """Files for the zip that are no bundles: an executable wrapper."""
 
 
-def plan(function: Function, workshop: Workshop) -> Plan:
+def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
     """Raises ProjectError, inputs included: `missing-handler-file`, `missing-entry-point`,
     `missing-option-file`."""
     code, single = _code_folder(function, workshop)
     choose = _Choice(function, workshop, code)
     chosen = choose.settle()
+    if live:
+        # Where a debugger finds it; what it maps to is at hand, so it need not hold that.
+        chosen["sourcemap"] = "linked"
+        chosen.setdefault("sourcesContent", False)
     entries, extra = _entries(function, workshop, code, single)
     brought = external.declared(code, workshop.repository)
-    left_out = external.externals(function.runtime, brought, code)
+    leave_out = external.absent if live else external.externals
+    left_out = leave_out(function.runtime, brought, code)
     folder = code if _needs_code_folder(chosen) else workshop.root
     settled = tuple(sorted(chosen.items()))
     platform = str(chosen.get("platform", "node"))
@@ -87,6 +94,7 @@ def plan(function: Function, workshop: Workshop) -> Plan:
         alone="mangleProps" in chosen,
         inputs=(*choose.looked, *sorted(brought.manifests)),
         injected=texts(chosen.get("inject")),
+        live=live,
         extra=extra,
     )
 

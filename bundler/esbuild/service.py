@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any, Final
 
 from bundler.esbuild.engine import (
@@ -88,6 +88,9 @@ class Service:
 
     def build(self, job: Job) -> Output:
         return _output(self._ask(_build_request(job, next(self._keys))), job)
+
+    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+        """Nothing is kept but in contexts, whose owner looks after their inputs."""
 
     def trace(self, job: Job) -> Trace:
         trace = Trace()

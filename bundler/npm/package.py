@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from bundler import sdk, snapshot, tree
+from bundler import sdk, segments, snapshot, tree
+from bundler.memory import recall
 from bundler.model import (
     BuildRequest,
     Contents,
@@ -25,6 +27,7 @@ from bundler.model import (
     InputSet,
     Location,
     ProjectError,
+    RelPath,
     Segment,
     Severity,
     warning,
@@ -38,7 +41,7 @@ from bundler.tree import Tree, TreeFile
 from bundler.workshop import Workshop
 
 INSTALLERS_OWN: Final = (
-    *(".npmrc", ".yarnrc", ".yarnrc.yml", "npm-debug.log*", "yarn-error.log*"),
+    *(".npmrc", ".npmignore", ".yarnrc", ".yarnrc.yml", "npm-debug.log*", "yarn-error.log*"),
     *(f"/{name}" for name, _ in installer.LOCKS),
 )
 """Left out as by `npm pack`, which SAM runs: .npmrc may hold a token, and a lock changes with tools
@@ -68,14 +71,14 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
         try:
             declared = manifest.read(workshop, path, own=True)
             if declared is not None:
-                vendored = vendor(request, workshop, path)
+                vendored = _vendored(request, workshop, path)
         except ProjectError as fault:
             faults += fault.diagnostics
             inputs = snapshot.union(inputs, fault.inputs)
     try:
         bare = declared is None and not faults
-        walked = _single(workshop, function) if single else _walk(workshop, function, bare=bare)
-        own = tuple(_read(workshop, walked))
+        walked = own_tree(workshop, function, bare=bare)
+        own = tuple(read(workshop, walked))
     except ProjectError as fault:
         inputs = snapshot.union(inputs, fault.inputs)
         raise ProjectError(*faults, *fault.diagnostics, inputs=inputs) from fault
@@ -93,8 +96,29 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     return Contents(own=own, dependencies=segment, inputs=inputs, diagnostics=tuple(faults))
 
 
-def _walk(workshop: Workshop, function: Function, *, bare: bool) -> Tree:
-    """Own code; where a manifest is, node_modules comes from the production set alone."""
+def _vendored(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendored:
+    """`vendor`, or what it gave as long as nothing that depends on has moved."""
+    memory = workshop.memory
+    if memory is None:
+        return vendor(request, workshop, path)
+
+    def make() -> tuple[Vendored, InputSet]:
+        found = vendor(request, workshop, path)
+        return found, found.inputs
+
+    key = (request, request.locked, request.function.where)
+    found = recall(memory.vendored, key, workshop.root, make)
+    if found.segment is not None and not segments.is_there(found.segment):
+        memory.vendored.drop(key)
+        found = recall(memory.vendored, key, workshop.root, make)
+    return found
+
+
+def own_tree(workshop: Workshop, function: Function, *, bare: bool = False) -> Tree:
+    """The code folder's walk without node_modules, unless it is `bare` of any package.json; or the
+    one file that is all of the code."""
+    if os.path.isfile(workshop.absolute(function.code)):
+        return _single(workshop, function)
     if bare:
         patterns = (*INSTALLERS_OWN, *AS_IT_IS, *function.exclude)
         return tree.walk(workshop, function.code, exclude=patterns, allow=function.allow)
@@ -116,7 +140,7 @@ def _single(workshop: Workshop, function: Function) -> Tree:
     return Tree(files=(file,), inputs=InputSet(files=frozenset((function.code,))), diagnostics=())
 
 
-def _read(workshop: Workshop, walked: Tree) -> Iterator[Entry]:
+def read(workshop: Workshop, walked: Tree) -> Iterator[Entry]:
     for file in walked.files:
         content = tree.read(workshop, file)
         yield Entry(name=file.name, content=content, executable=file.executable)
@@ -188,7 +212,8 @@ def _lacking(
         file = posixpath.normpath(posixpath.join(function.code, use.file))
         where = syntax.location(file, read(use.file), use.imported.offset)
         if use.package == sdk.V2:
-            fault = sdk.v2_missing(function.runtime, where)
+            install = _install(function, declared, use.package)
+            fault = sdk.v2_missing(function.runtime, where, install)
             if not use.imported.loading:
                 # It may stand where no request comes by.
                 fault = replace(fault, severity=Severity.WARNING)
@@ -205,7 +230,6 @@ def _lacking(
 def _undeclared(
     function: Function, declared: Manifest | None, package: str, where: Location
 ) -> Diagnostic:
-    folder = "the project's folder" if function.code == "." else function.code
     if declared is None:
         reason = f"{function.code} has no package.json that declares it"
     else:
@@ -214,5 +238,16 @@ def _undeclared(
         "undeclared-package",
         f'{where.file} loads "{package}", which will not be in the zip: {reason}',
         where,
-        f"run `npm install --save-prod {package}` in {folder}, or have the function bundled",
+        f"run {_install(function, declared, package)}, or have the function bundled",
     )
+
+
+def _install(function: Function, declared: Manifest | None, package: str) -> str:
+    """The command that adds a package. Without --prefix npm goes up to a package.json that is there
+    already, whose packages stay out of the zip."""
+    if declared is None:
+        place, folder = f"--prefix {shlex.quote(function.code)}", "."
+    else:
+        place, folder = "--save-prod", function.code
+    at = "the project's folder" if folder == "." else folder
+    return f"`npm install {place} {package}` in {at}"

@@ -22,6 +22,7 @@ LINKED: Final = (f"/{MODULES}",)
 """Of the user's own folders the built-in excludes are left out too."""
 
 NATIVE_MODULE: Final = ".node"
+RECIPE: Final = "binding.gyp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Package:
     files: tuple[PackagedFile, ...]
     native_fault: str | None
     """Why none of its native modules loads on the target; None if one does, or there are none."""
+    uncompiled: bool
+    """It has a recipe for a native module (node-gyp's binding.gyp), and no such module."""
 
 
 def examine(
@@ -64,7 +67,13 @@ def examine(
                 found = native.faults(file.name, described, runtime, architecture)
                 faults += [f"{name}: {file.name} {fault}" for fault in found]
                 fits = not found
-    return Package(name, tuple(packaged), faults[0] if faults and not fits else None)
+    return Package(
+        name,
+        tuple(packaged),
+        native_fault=faults[0] if faults and not fits else None,
+        uncompiled=any(file.name == RECIPE for file in files)
+        and not any(file.name.endswith(NATIVE_MODULE) for file in files),
+    )
 
 
 def listing(

@@ -34,7 +34,7 @@ from bundler.npm.installed import Ground
 from bundler.npm.installer import Installer
 from bundler.npm.lock import Lock
 from bundler.npm.manifest import Manifest
-from bundler.npm.packaged import Package
+from bundler.npm.packaged import RECIPE, Package
 from bundler.npm.placement import Position
 from bundler.npm.production import Production
 from bundler.output import Output
@@ -47,7 +47,7 @@ MEMO: Final = "locks"
 LINKED_STORE: Final = "node_modules/.store"
 """Of npm's `install-strategy=linked`."""
 
-_SCHEMA: Final = 1
+_SCHEMA: Final = 3
 
 _one_at_a_time = threading.Lock()
 """Functions share code folders: the second finds what the first remembered. Compressing uses all
@@ -101,6 +101,7 @@ def _make(
         placed = placement.place(code, found.edges, declared.path)
         packages, linked = _packages(request, ground, found, placed)
         _check_native(ground, request, by, packages, declared)
+        notes += _uncompiled(ground, by, packages, declared)
     except ProjectError as fault:
         inputs = snapshot.union(ground.inputs(), fault.inputs)
         raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
@@ -112,7 +113,8 @@ def _make(
     key = segments.key("npm", contents)
     segment = segments.find(workshop.store, key)
     if segment is None:
-        workshop.say(f"packing {len(packages)} npm packages")
+        plural = "" if len(packages) == 1 else "s"
+        workshop.say(f"packing {len(packages)} npm package{plural}")
         segment = segments.make(workshop.store, key, packaged.entries(workshop, listed))
     return Vendored(segment=segment, inputs=inputs, diagnostics=notes), key
 
@@ -204,6 +206,26 @@ def _check_native(
         )
         where = Location(declared.path)
         raise ProjectError(*(error("native-platform", fault, where, hint) for fault in faults))
+
+
+def _uncompiled(
+    ground: Ground, by: Installer, packages: dict[str, Package], declared: Manifest
+) -> tuple[Diagnostic, ...]:
+    """Installed without its install script, a native package has only its sources."""
+    names = sorted(package.name for package in packages.values() if package.uncompiled)
+    hint = (
+        f"if it needs it, let npm run install scripts in {ground.shown(by.folder)}, "
+        "on a machine like Lambda's: `npm rebuild`"
+    )
+    return tuple(
+        warning(
+            "native-uncompiled",
+            f"{name} has a native module to compile ({RECIPE}), and none was compiled",
+            Location(declared.path),
+            hint,
+        )
+        for name in names
+    )
 
 
 # --- what is remembered ----------------------------------------------------------------------

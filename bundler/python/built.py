@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import posixpath
 import re
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from bundler import tools
 from bundler.model import BundlerError
-from bundler.native import NativeFile, describe
+from bundler.native import NativeFile, describe, is_native_name
 from bundler.python import interpreters, splice, wheel
 from bundler.python import target as targets
 from bundler.python.target import Target
@@ -113,6 +114,14 @@ def _natives(path: Path) -> Iterator[NativeFile]:
         for name in archive.namelist():
             if native := describe(archive.read(name)):
                 yield native
+
+
+def foreign_libraries(one: Wheel) -> tuple[str, ...]:
+    """What its native code loads that neither it nor a Lambda runtime brings, by soname."""
+    names = {posixpath.basename(file.name) for file in one.files}
+    natives = (describe(wheel.read(one, file)) for file in one.files if is_native_name(file.name))
+    wanted = {library for native in natives if native for library in native.libraries}
+    return tuple(sorted(wanted - names))
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -7,10 +7,20 @@ its .txt where that has hashes, are locks; without one its .txt, else its .in, i
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from bundler.model import Diagnostic, Function, InputSet, Location, ProjectError, RelPath, error
+from bundler.model import (
+    Diagnostic,
+    Function,
+    InputSet,
+    Location,
+    ProjectError,
+    RelPath,
+    error,
+    warning,
+)
 from bundler.python import lock as locks
 from bundler.python import requirements
 from bundler.python.indexes import Indexes, merged
@@ -190,6 +200,56 @@ def _check_fit(
 def outdated(path: RelPath, reason: str, where: Location) -> Diagnostic:
     message = f"{path} no longer fits {where.file}: {reason}"
     return error("lock-outdated", message, where, LOCK_HINT)
+
+
+def elsewhere(function: Function, workshop: Workshop) -> tuple[Diagnostic | None, InputSet]:
+    """That a code folder without requirements declares its dependencies to another tool."""
+    looked_for = []
+    for name, asks, hint in _OTHERS:
+        path = os.path.normpath(f"{function.code}/{name}")
+        looked_for.append(path)
+        try:
+            with open(workshop.absolute(path), "rb") as file:
+                said = tomllib.load(file)
+        except (OSError, ValueError):  # absent, or the tool's to complain of
+            continue
+        if asks(said):
+            message = f"the dependencies in {path} are not installed: lambdad does not read them"
+            note = warning("unread-dependencies", message, Location(path), f"in its folder, {hint}")
+            return note, InputSet(files=frozenset(looked_for))
+    return None, InputSet(files=frozenset(looked_for))
+
+
+def _asks_as_project(said: dict[str, Any]) -> bool:
+    project = said.get("project")
+    return isinstance(project, dict) and bool(project.get("dependencies"))
+
+
+def _asks_poetry(said: dict[str, Any]) -> bool:
+    tool = said.get("tool")
+    poetry = tool.get("poetry") if isinstance(tool, dict) else None
+    asked = poetry.get("dependencies") if isinstance(poetry, dict) else None
+    return isinstance(asked, dict) and bool(asked.keys() - {"python"})
+
+
+def _asks_pipenv(said: dict[str, Any]) -> bool:
+    return bool(said.get("packages"))
+
+
+_OTHERS: Final = (
+    (
+        "pyproject.toml",
+        _asks_as_project,
+        "`uv export --no-dev --no-emit-project --format pylock.toml -o pylock.toml` writes a lock "
+        "that it reads",
+    ),
+    (
+        "pyproject.toml",
+        _asks_poetry,
+        "`poetry export -o requirements.txt` writes what it reads",
+    ),
+    ("Pipfile", _asks_pipenv, "`pipenv requirements > requirements.txt` writes what it reads"),
+)
 
 
 def _loose_pins(txt: Requirements) -> Lock | None:

@@ -5,6 +5,7 @@ credentials work as the user set them. What was picked once is remembered, and n
 
 from __future__ import annotations
 
+import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,7 +69,12 @@ class _Errand:
 
 
 def _is_sdist(pin: Pinned, sources: Indexes) -> bool:
-    return bool(pin.sdist) or pin.name in sources.no_binary or ":all:" in sources.no_binary
+    return bool(pin.sdist) or _is_unwanted(pin, sources)
+
+
+def _is_unwanted(pin: Pinned, sources: Indexes) -> bool:
+    """The user asked for its source, whatever wheels there are."""
+    return pin.name in sources.no_binary or ":all:" in sources.no_binary
 
 
 def _key(errand: _Errand, pin: Pinned) -> str:
@@ -151,7 +157,7 @@ def _download(errand: _Errand, pins: Sequence[Pinned]) -> list[Pinned]:
     if pins:
         count = "1 wheel" if len(pins) == 1 else f"{len(pins)} wheels"
         errand.workshop.say(f"fetching {count} for {errand.target}")
-    unmatched = _download_as(errand, pins, lambda pin: pin.direct)
+    unmatched = _download_as(errand, pins, lambda pin: pin.direct and pin.url is not None)
     by_url = [pin for pin in unmatched if pin.url and not pin.direct]
     if by_url:
         # The index the lock was made from is not one of those that are configured here.
@@ -247,15 +253,11 @@ def _take_files(errand: _Errand, pins: Mapping[str, Pinned], folder: Path) -> No
 
 def _build(errand: _Errand, pin: Pinned) -> None:
     """A wheel of the pin's sdist, whose hash pip checks before it runs anything of it."""
-    find = interpreters.find
-    if pin.native and not (
-        targets.is_host(errand.target) and find(errand.target.version, errand.workshop.environ)
-    ):
-        # To compile it for minutes only to find that it is for this machine helps no one.
-        reason = "its source is native code, and this machine is of another kind"
+    if reason := _in_vain(errand, pin):
         errand.faults.append(no_wheel(pin, errand.target, reason))
         return
-    errand.workshop.say(f"building {pin.name} {pin.version or ''} from source")
+    asked = f"{pin.name} {pin.version}" if pin.version else pin.name
+    errand.workshop.say(f"building {asked} from source, which may take minutes")
     try:
         found = _built_at(errand, pin, at_url=pin.direct or pin.path is not None)
         if isinstance(found, Miss) and found.kind == "absent" and pin.url and not pin.direct:
@@ -280,6 +282,31 @@ def _build(errand: _Errand, pin: Pinned) -> None:
         errand.faults.append(_not_found(pin, f"no index has a package {pin.name}"))
     else:
         errand.faults.append(_not_found(pin, f"no index has {pin.name} {pin.version or ''}"))
+
+
+def _in_vain(errand: _Errand, pin: Pinned) -> str | None:
+    """Why a build here would take minutes and give a wheel for this machine only."""
+    target = errand.target
+    alike = targets.is_host(target) and interpreters.find(target.version, errand.workshop.environ)
+    here = targets.host_glibc()
+    if alike and here is not None and here <= target.glibc:
+        return None
+    if reason := targets.lacking(target, _misfits(errand, pin)):
+        return reason
+    if not alike and any("none-any" not in filename for filename in pin.misfits):
+        return "its source is native code, and this machine is of another kind"
+    return None
+
+
+def _misfits(errand: _Errand, pin: Pinned) -> Sequence[str]:
+    """The wheels of that version that don't fit: by the lock, else by pip's log of a search."""
+    if pin.misfits or pin.direct or _is_unwanted(pin, errand.sources):
+        return pin.misfits
+    if pin.name not in errand.logs:  # the lock has its sdist only: no wheel was looked for yet
+        with errand.workshop.store.workspace() as folder:
+            miss = _run_pip(errand, [_line(pin, False)], folder)
+        errand.logs[pin.name] = miss.log if miss else ""
+    return misses.passed_over(errand.logs[pin.name], pin.name, pin.version)
 
 
 def _built_at(errand: _Errand, pin: Pinned, *, at_url: bool) -> Wheel | Miss:
@@ -312,7 +339,21 @@ def _notes(errand: _Errand) -> tuple[Diagnostic, ...]:
     made = sorted(name for name, (_, is_built) in errand.found.items() if is_built)
     if not made:
         return ()
+    loaded = {name: built.foreign_libraries(errand.found[name][0]) for name in made}
+    if errand.target.host is not None:
+        loaded = {}
     return (
+        *(
+            warning(
+                "missing-library",
+                f"{name} was built against {_some(libraries)} of this machine, "
+                "which Lambda's runtimes lack",
+                hint="take a package whose wheels bring it, as psycopg2-binary does for psycopg2, "
+                "or put it into a layer",
+            )
+            for name, libraries in loaded.items()
+            if libraries
+        ),
         warning(
             "built-from-source",
             f"{_some(made)} came as source and was built on this machine",
@@ -328,6 +369,14 @@ def _notes(errand: _Errand) -> tuple[Diagnostic, ...]:
 def no_wheel(pin: Pinned, target: Target, reason: str, output: str = "") -> Diagnostic:
     """The package, the target, and three ways out."""
     asked = f"{pin.name} {pin.version}" if pin.version else pin.name
+    if target.host is not None:
+        return error(
+            "no-wheel",
+            f"no wheel of {asked} fits {target} ({platform.machine()}): "
+            f"{reason}{built.essence(output)}",
+            pin.where,
+            hint=f"ask for a version of {pin.name} that has one, or install what its build needs",
+        )
     other = "x86_64" if target.machine == "aarch64" else "arm64"
     return error(
         "no-wheel",

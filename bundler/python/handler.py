@@ -26,9 +26,9 @@ def check(
     handler = function.handler
     if handler.export is None:
         return _check_wrapper(function, files)
-    found = _module_file(handler.module, files)
+    found = module_file(handler.module, files)
     if found is None:
-        if function.layers or any(name in dependencies for name in _candidates(handler.module)):
+        if function.layers or any(name in dependencies for name in candidates(handler.module)):
             return []
         return [_missing_file(function, files)]
     diagnostics = _check_syntax(found, function, files, workshop)
@@ -38,13 +38,13 @@ def check(
     return diagnostics
 
 
-def _candidates(module: str) -> tuple[str, str]:
+def candidates(module: str) -> tuple[str, str]:
     """Import's order: a package goes before a module of the same name."""
     return f"{module}/__init__.py", f"{module}.py"
 
 
-def _module_file(module: str, files: Collection[str]) -> str | None:
-    return next((name for name in _candidates(module) if name in files), None)
+def module_file(module: str, files: Collection[str]) -> str | None:
+    return next((name for name in candidates(module) if name in files), None)
 
 
 def _check_wrapper(function: Function, files: Mapping[str, TreeFile]) -> list[Diagnostic]:
@@ -54,7 +54,7 @@ def _check_wrapper(function: Function, files: Mapping[str, TreeFile]) -> list[Di
     if not files[name].executable:
         return [
             warning(
-                "not-executable",
+                "handler-not-executable",
                 f"{files[name].path} is the handler, and Lambda can't execute it",
                 function.handler_where,
                 f"chmod +x {files[name].path}",
@@ -130,7 +130,7 @@ def _imported(name: str, module: Module, files: Collection[str]) -> Iterator[str
         parts = base[: len(base) - level + 1] if level else []
         parts += dotted.split(".") if dotted else []
         for end in range(1, len(parts) + 1):
-            if found := _module_file("/".join(parts[:end]), files):
+            if found := module_file("/".join(parts[:end]), files):
                 yield found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from bundler import tree
 from bundler.model import InputSet, ProjectError, RelPath, error
-from bundler.python import built, wheel
+from bundler.python import built, splice, wheel
 from bundler.python.built import NotBuiltError
 from bundler.python.requirements import Wanted
 from bundler.python.target import Target
@@ -29,6 +29,11 @@ class LocalPackage:
     wheel: Wheel
     inputs: InputSet
     """Every file of its source."""
+    digest: str
+    """Of its source's contents."""
+    source: RelPath | None = None
+    """For this machine only: the folder that holds just what the wheel would install, so that it
+    can be imported from there, edits included."""
 
 
 def build(
@@ -55,13 +60,71 @@ def build(
             inputs=walked.inputs,
         )
     contents = [tree.read(workshop, file) for file in walked.files]
+    digest = _digest(walked, contents)
+    in_place = f"local-{built.key_of('in place', top, _describing(walked, contents), target.key)}"
+    known = built.recall(workshop, in_place) if target.host is not None else None
+    found = wheel.load(workshop.store, known["wheel"]) if known else None
+    if known and found:
+        source = known["source"]
+    else:
+        found = _wheel(wanted, top, walked, contents, target=target, workshop=workshop)
+        source = _source(found, top, walked, contents) if target.host is not None else None
+        if source is not None:
+            built.remember(workshop, in_place, {"wheel": found.sha256, "source": source})
+    return LocalPackage(
+        wanted=wanted, wheel=found, inputs=walked.inputs, digest=digest, source=source
+    )
+
+
+def _wheel(
+    wanted: Wanted,
+    top: RelPath,
+    walked: Tree,
+    contents: Sequence[bytes],
+    *,
+    target: Target,
+    workshop: Workshop,
+) -> Wheel:
     key = f"local-{built.key_of('local', _digest(walked, contents), target.key)}"
     known = built.recall(workshop, key)
     found = wheel.load(workshop.store, known["wheel"]) if known else None
     if found is None:
         found = _build(wanted, top, walked, contents, target=target, workshop=workshop)
         built.remember(workshop, key, {"wheel": found.sha256})
-    return LocalPackage(wanted=wanted, wheel=found, inputs=walked.inputs)
+    return found
+
+
+def _describing(walked: Tree, contents: Sequence[bytes]) -> list[tuple[str, str]]:
+    """The files that decide a package's name, needs and layout, each with its digest.
+
+    They lie at its top. Modules there count only if the package is built by one of them.
+    """
+    by_name = dict(zip((file.name for file in walked.files), contents, strict=True))
+    builds_itself = b"backend-path" in by_name.get("pyproject.toml", b"")
+    return [
+        (name, hashlib.sha256(content).hexdigest())
+        for name, content in by_name.items()
+        if "/" not in name and (name == "setup.py" or not name.endswith(".py") or builds_itself)
+    ]
+
+
+def _source(found: Wheel, top: RelPath, walked: Tree, contents: Sequence[bytes]) -> RelPath | None:
+    """Where in the source all that the wheel installs lies as it is; None if nowhere."""
+    digests = {
+        file.name: hashlib.sha256(content).hexdigest()
+        for file, content in zip(walked.files, contents, strict=True)
+    }
+    wanted = {
+        name: file.sha256
+        for name, file in splice.installed(found)
+        if not name.startswith(f"{found.dist_info}/")
+    }
+    for first in sorted(wanted)[:1]:
+        heads = [name[: -len(first)] for name in digests if f"/{name}".endswith(f"/{first}")]
+        for head in sorted(heads, key=len):
+            if all(digests.get(head + name) == one for name, one in wanted.items()):
+                return os.path.normpath(os.path.join(top, head))
+    return None
 
 
 def _check_place(
@@ -77,7 +140,7 @@ def _check_place(
             "outside-repository",
             f"{wanted.text} lies outside of the repository",
             wanted.where,
-            'if that is meant, name its folder in lambdad.toml: allow = ["..."]',
+            f'if that is meant, say so in lambdad.toml: allow = ["{top}"]',
         ),
         inputs=InputSet(files=frozenset((top,))),
     )

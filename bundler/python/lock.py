@@ -37,13 +37,13 @@ class Pinned:
     url: str | None = None
     """Where the file was when it was locked, or the direct URL that was asked for."""
     direct: bool = False
-    """`url` was asked for, so no index is."""
+    """`url` or `path` was asked for, so no index is."""
     path: str | None = None
     """Absolute: a local file."""
     sdist: bool | None = None
     """Whether the hashes are of an sdist; None: of whatever files there are."""
-    native: bool = False
-    """An sdist whose project publishes wheels for other platforms: it is native code."""
+    misfits: tuple[str, ...] = ()
+    """Of an sdist the file names of its project's wheels, as far as the lock lists them."""
     fits: bool = True
     """False: the lock knows no file that the target could use."""
     extras: frozenset[str] = frozenset()
@@ -173,7 +173,7 @@ def _pin(package: Package, folder: str, target: Target, where: Location) -> Pinn
             version=version,
             hashes=_hashes(archive.hashes),
             url=url,
-            direct=url is not None,
+            direct=True,
             path=path,
             sdist=not (url or path or "").endswith(".whl"),
             where=where,
@@ -193,7 +193,7 @@ def _pin(package: Package, folder: str, target: Target, where: Location) -> Pinn
         url=url,
         path=path,
         sdist=is_sdist,
-        native=is_sdist and any("none-any" not in one.filename for one in package.wheels or ()),
+        misfits=tuple(one.filename for one in package.wheels or () if is_sdist),
         where=where,
     )
 
@@ -275,7 +275,7 @@ def pin_of(wanted: Wanted) -> Pinned | None:
             version=version,
             hashes=wanted.hashes,
             url=wanted.url,
-            direct=wanted.url is not None,
+            direct=True,
             path=wanted.path,
             sdist=not (wanted.url or wanted.path or "").partition("#")[0].endswith(".whl"),
             extras=wanted.extras,

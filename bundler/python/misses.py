@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
 from bundler.model import BundlerError
 
@@ -48,6 +50,9 @@ _UNFETCHED: Final = re.compile(
 )
 """In pip's log only: it goes on with the other indexes."""
 _CORRUPT: Final = re.compile(r"Wheel '(?P<what>[^']+)' located at .* is invalid")
+_PASSED_OVER: Final = re.compile(
+    r"Skipping link: none of the wheel's tags .*?: \S*?(?P<file>[^/\s#?]+\.whl)(?=[\s#?]|$)", re.M
+)
 _DENIED: Final = re.compile(r"\b(?:401|403)(?: Client)? Error|HTTP error 40[13]")
 
 
@@ -75,6 +80,27 @@ def diagnose(stderr: str, log: str = "") -> Miss:
         if found := pattern.search(stderr):
             return Miss(canonicalize_name(found["what"]), "absent", stderr, log)
     return Miss("", "other", stderr)
+
+
+def passed_over(log: str, name: str, version: str | None) -> list[str]:
+    """File names of that version's wheels that pip's log says do not fit what it was asked for."""
+    found = []
+    for match in _PASSED_OVER.finditer(log):
+        filename = unquote(match["file"])
+        try:
+            its_name, its_version, _build, _tags = parse_wheel_filename(filename)
+        except InvalidWheelFilename:
+            continue
+        if its_name == name and version is not None and its_version == _version(version):
+            found.append(filename)
+    return sorted(set(found))
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
 def _denied(detail: str) -> BundlerError:

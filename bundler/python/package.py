@@ -6,13 +6,15 @@ segment (declared, local, resolve, fetch, graph, splice).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bundler import tree
+from bundler.memory import recall
 from bundler.model import (
     BuildRequest,
     Contents,
@@ -29,6 +31,7 @@ from bundler.model import (
 from bundler.python import declared, fetch, graph, handler, local, resolve, splice
 from bundler.python import lock as locks
 from bundler.python import target as targets
+from bundler.python import wheel as wheels_
 from bundler.python.declared import Declared
 from bundler.python.local import LocalPackage
 from bundler.python.lock import Lock
@@ -45,8 +48,20 @@ class Dependencies:
 
     wheels: tuple[Wheel, ...]
     """Sorted by name."""
+    local: tuple[LocalPackage, ...] = ()
+    """Those of the wheels that were built of the user's own folders."""
     inputs: InputSet
     diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Own code and dependencies, as far as they could be had."""
+
+    own: Tree
+    known: Dependencies | None
+    faults: tuple[Diagnostic, ...]
+    inputs: InputSet
 
 
 def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None = None) -> Contents:
@@ -55,6 +70,21 @@ def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None =
     `known` are its dependencies where the caller has seen that their inputs have not moved. Raises
     ProjectError with every fault that could be found; its inputs, too, are all that was looked at.
     """
+    found = gather(request, workshop, known)
+    try:
+        return _assemble(
+            request.function, found.own, found.known, found.faults, workshop, inputs=found.inputs
+        )
+    except ProjectError as fault:
+        if fault.inputs is found.inputs:
+            raise
+        raise ProjectError(*fault.diagnostics, inputs=union(found.inputs, fault.inputs)) from fault
+
+
+def gather(
+    request: BuildRequest, workshop: Workshop, known: Dependencies | None = None
+) -> Gathered:
+    """Both halves of a function, with the faults of both. Raises ProjectError without own code."""
     faults: list[Diagnostic] = []
     inputs = InputSet()
     walked: Tree | None = None
@@ -65,19 +95,14 @@ def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None =
         faults += fault.diagnostics
         inputs = fault.inputs
     try:
-        known = known or dependencies(request, workshop)
+        known = known or _known(request, workshop)
         inputs = union(inputs, known.inputs)
     except ProjectError as fault:
         faults += fault.diagnostics
         inputs = union(inputs, fault.inputs)
     if walked is None:
         raise ProjectError(*faults, inputs=inputs)
-    try:
-        return _assemble(request.function, walked, known, faults, workshop, inputs=inputs)
-    except ProjectError as fault:
-        if fault.inputs is inputs:
-            raise
-        raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
+    return Gathered(own=walked, known=known, faults=tuple(faults), inputs=inputs)
 
 
 def _assemble(
@@ -95,7 +120,9 @@ def _assemble(
     if known is not None:
         found += known.diagnostics
         if known.wheels:
-            segment, notes = splice.segment(workshop.store, known.wheels, files.keys())
+            segment, notes = splice.segment(
+                workshop.store, known.wheels, files.keys(), workshop.memory
+            )
             found += notes
     installed = {record.name for record in segment.records} if segment else set()
     checked = handler.check(function, files, installed, workshop)
@@ -143,17 +170,41 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 """Functions often share requirements: the second finds what the first resolved and fetched."""
 
 
+def _known(request: BuildRequest, workshop: Workshop) -> Dependencies:
+    """`dependencies`, or what they were as long as nothing they depend on has moved."""
+    memory = workshop.memory
+    if memory is None:
+        return dependencies(request, workshop)
+
+    def make() -> tuple[Dependencies, InputSet]:
+        found = dependencies(request, workshop)
+        if found.wheels:  # one copy for all functions that have the same
+            found = replace(found, wheels=splice.splice(found.wheels, memory).wheels)
+        return found, found.inputs
+
+    key = (request, request.locked, request.function.where)
+    found = recall(memory.dependencies, key, workshop.root, make)
+    if not all(wheels_.is_there(wheel) for wheel in found.wheels):
+        memory.dependencies.drop(key)
+        found = recall(memory.dependencies, key, workshop.root, make)
+    return found
+
+
 def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
     """The wheels that the function's requirement files lead to; none where there are no such files.
 
     Raises ProjectError, whose inputs are all that was looked at until then.
     """
     function = request.function
-    target = targets.of(function)
+    target = targets.wanted(request)
     what = declared.read(function, target, workshop)
     if what is None:
         return Dependencies(wheels=(), inputs=InputSet(), diagnostics=())
     inputs = what.inputs
+    if what.lock is None and what.open is None and not function.layers:
+        unread, looked_for = declared.elsewhere(function, workshop)
+        inputs = union(inputs, looked_for)
+        return Dependencies(wheels=(), inputs=inputs, diagnostics=(unread,) if unread else ())
     try:
         with _ONE_AT_A_TIME:
             locals_ = build_locals(what, target, workshop, function)
@@ -164,8 +215,13 @@ def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
     except ProjectError as fault:
         raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
     wheels = {**fetched, **{one.wheel.name: one.wheel for one in locals_}}
-    kept, missing = _keep(function, wheels, what, lock, locals_)
-    return Dependencies(wheels=kept, inputs=inputs, diagnostics=(*notes, *more, *missing))
+    kept, missing = _keep(function, target, wheels, what, lock, locals_=locals_)
+    return Dependencies(
+        wheels=kept,
+        local=tuple(one for one in locals_ if one.wheel in kept),
+        inputs=inputs,
+        diagnostics=(*notes, *more, *missing),
+    )
 
 
 def build_locals(
@@ -213,10 +269,23 @@ def _lock(
     question = resolve.ask(
         what.open, what.open_path, locals_, target, workshop, pip_tools=what.pip_tools
     )
-    lock = resolve.resolve(question, locals_, request.toolchain, workshop)
+    near = None
+    if target.host is not None:
+        # The versions that Lambda gets, as far as they are to be had for this machine.
+        like = resolve.ask(
+            what.open,
+            what.open_path,
+            locals_,
+            targets.of(request.function),
+            workshop,
+            pip_tools=what.pip_tools,
+        )
+        with contextlib.suppress(ProjectError):
+            near = resolve.answer(like, locals_, request.toolchain, workshop)
+    lock = resolve.resolve(question, locals_, request.toolchain, workshop, near)
     note = warning(
         "unlocked",
-        f"{message}: the zip can change when new versions appear",
+        f"{message}: what a build takes can change when new versions appear",
         where,
         "run `lambdad lock` and commit what it writes",
     )
@@ -252,13 +321,16 @@ def _check_locals(
 
 def _keep(
     function: Function,
+    target: Target,
     wheels: Mapping[str, Wheel],
     what: Declared,
     lock: Lock,
+    *,
     locals_: Sequence[LocalPackage],
 ) -> tuple[tuple[Wheel, ...], tuple[Diagnostic, ...]]:
     """The wheels less those left out, and what they need but no one installs."""
-    target = targets.of(function)
+    # What the runtime has is not on this machine.
+    without = () if target.host is not None else function.without
     asked: dict[str, frozenset[str]] = {pin.name: pin.extras for pin in lock.pins}
     roots = set()
     for wanted in what.direct:
@@ -270,14 +342,14 @@ def _keep(
         roots.add(one.wheel.name)
         asked[one.wheel.name] = one.wanted.extras
     needs = graph.needs(wheels, asked, target)
-    gone = graph.left_out(function.without, needs, roots)
+    gone = graph.left_out(without, needs, roots)
     kept = tuple(wheels[name] for name in sorted(wheels) if name not in gone)
     missing = sorted(
         (name, other)
         for name, others in needs.items()
         if name not in gone
         for other in others
-        if other not in wheels and other not in function.without
+        if other not in wheels and other not in without
     )
     if not missing or function.layers:
         return kept, ()

@@ -76,25 +76,48 @@ def _lines(
 
 
 def resolve(
-    question: Question, locals_: Sequence[LocalPackage], tools_: Toolchain, workshop: Workshop
+    question: Question,
+    locals_: Sequence[LocalPackage],
+    tools_: Toolchain,
+    workshop: Workshop,
+    near: str | None = None,
 ) -> Lock:
     """The lock that answers the question, without the local packages' own wheels.
+
+    Raises as `answer`.
+    """
+    text = answer(question, locals_, tools_, workshop, near)
+    lock = resolvers.parse(text, question, workshop)
+    own = {local.wheel.name for local in locals_}
+    return Lock(pins=tuple(pin for pin in lock.pins if pin.name not in own))
+
+
+def answer(
+    question: Question,
+    locals_: Sequence[LocalPackage],
+    tools_: Toolchain,
+    workshop: Workshop,
+    near: str | None = None,
+) -> str:
+    """The resolver's own words. `near` is the answer to a like question, for another target: its
+    versions are taken where they fit.
 
     Raises ProjectError: `dependency-conflict`, `package-not-found`, `no-interpreter`,
     `resolve-failed`. Raises BundlerError: `offline`, `no-network`.
     """
-    key = f"resolved-{built.key_of('resolved', *_identity(question, locals_, tools_))}"
+    identity = _identity(question, locals_, tools_)
+    if near is not None:
+        identity += (near,)
+    key = f"resolved-{built.key_of('resolved', *identity)}"
     known = built.recall(workshop, key)
     text = known["text"] if known else None
     if text is None:
         if workshop.offline:
             raise built.offline(f"{question.file} must be resolved")
         workshop.say(f"resolving {question.file} for {question.target}")
-        text = resolvers.run(question, tools_, workshop)
+        text = resolvers.run(question, tools_, workshop, known=near)
         built.remember(workshop, key, {"text": text})
-    lock = resolvers.parse(text, question, workshop)
-    own = {local.wheel.name for local in locals_}
-    return Lock(pins=tuple(pin for pin in lock.pins if pin.name not in own))
+    return str(text)
 
 
 def _identity(

@@ -16,9 +16,9 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bundler import archive, names, segments
 from bundler.model import Contents, Diagnostic, Entry, InputSet, Segment, warning
@@ -28,11 +28,26 @@ from bundler.python.wheel import Wheel, WheelFile
 from bundler.segments import Spliced
 from bundler.store import Store, write_atomic
 
+if TYPE_CHECKING:
+    from bundler.memory import Memory
+
 INSTALLED: Final = frozenset({*recording.SIGNATURES, "INSTALLER", "REQUESTED", "direct_url.json"})
 """Files of `.dist-info` that describe an installation, not the distribution."""
 
 _SHOWN: Final = 3
 """Names that a warning spells out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """What was made of a set of wheels, for the next build with the same."""
+
+    wheels: tuple[Wheel, ...]
+    plan: Plan
+    names: tuple[str, ...]
+    """Of the plan's parts."""
+    segments: dict[tuple[str, ...], Segment] = field(default_factory=dict)
+    """By the names left out. Threads may add to it at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,7 @@ def install_plan(wheels: Iterable[Wheel]) -> Plan:
     inside: dict[str, Wheel] = {}  # each folder, and the first wheel that has files in it
     lost: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for wheel in sorted(wheels, key=lambda wheel: (wheel.name, wheel.version, wheel.sha256)):
-        for target, file in _installed(wheel):
+        for target, file in installed(wheel):
             if target in taken:
                 winner, theirs = taken[target]
                 if theirs.sha256 != file.sha256:
@@ -82,7 +97,10 @@ def install_plan(wheels: Iterable[Wheel]) -> Plan:
 
 
 def segment(
-    store: Store, wheels: Sequence[Wheel], own: Collection[str] = ()
+    store: Store,
+    wheels: Sequence[Wheel],
+    own: Collection[str] = (),
+    memory: Memory | None = None,
 ) -> tuple[Segment, tuple[Diagnostic, ...]]:
     """The dependency segment of these wheels, from the store or made now, and the plan's warnings.
 
@@ -90,19 +108,39 @@ def segment(
     out, with the warning `own-over-dependency`; other own paths change nothing, the segment's key
     included. Raises BundlerError: `store-damaged` if a wheel is not what was proved.
     """
-    plan = install_plan(wheels)
-    dropped = names.shadowed(own, [part.name for part in plan.parts])
+    known = splice(wheels, memory)
+    plan = known.plan
+    dropped = names.shadowed(own, known.names)
     diagnostics = plan.diagnostics
     if dropped:
         diagnostics += (_hidden(plan, dropped),)
-    key = segments.key("wheels", sorted(wheel.sha256 for wheel in wheels), dropped)
+    found = known.segments.get(tuple(dropped))
+    if found is None or not segments.is_there(found):
+        found = known.segments[tuple(dropped)] = _segment(store, known, dropped)
+    return found, diagnostics
+
+
+def splice(wheels: Sequence[Wheel], memory: Memory | None = None) -> Splice:
+    """What the wheels come to; the same object as before, where `memory` has met the set."""
+    key = tuple((wheel.sha256, wheel.path) for wheel in wheels)
+    known = memory.splices.get(key) if memory is not None else None
+    if known is None:
+        plan = install_plan(wheels)
+        known = Splice(tuple(wheels), plan, tuple(part.name for part in plan.parts))
+        if memory is not None:
+            memory.splices.put(key, known)
+    return known
+
+
+def _segment(store: Store, known: Splice, dropped: Sequence[str]) -> Segment:
+    key = segments.key("wheels", sorted(wheel.sha256 for wheel in known.wheels), dropped)
     if found := segments.find(store, key):
-        return found, diagnostics
-    for wheel in wheels:
+        return found
+    for wheel in known.wheels:
         wheels_.check(wheel)
     left_out = frozenset(dropped)
-    parts = (part for part in plan.parts if part.name not in left_out)
-    return segments.make(store, key, parts), diagnostics
+    parts = (part for part in known.plan.parts if part.name not in left_out)
+    return segments.make(store, key, parts)
 
 
 def normalise(built: Path, out: Path) -> Wheel:
@@ -136,7 +174,7 @@ def normalise(built: Path, out: Path) -> Wheel:
     return wheels_.prove(out)
 
 
-def _installed(wheel: Wheel) -> Iterator[tuple[str, WheelFile]]:
+def installed(wheel: Wheel) -> Iterator[tuple[str, WheelFile]]:
     """The wheel's files that are wanted, and where in the zip each belongs."""
     for file in wheel.files:
         top, _, rest = file.name.partition("/")

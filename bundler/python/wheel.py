@@ -88,7 +88,7 @@ def add(store: Store, path: str | Path, expected_sha256: Sequence[str] | None = 
     """Copies a wheel into the store, unless it is there, and proves the copy.
 
     `expected_sha256` are the digests a lock allows, in hex; None: nothing was promised.
-    Raises ProjectError as `prove`, and `wheel-hash` if the wheel has none of these digests.
+    Raises ProjectError as `prove`, and `hash-mismatch` if the wheel has none of these digests.
     """
     with store.workspace() as folder:
         home = folder / "wheel"
@@ -128,6 +128,14 @@ def load(store: Store, sha256: str) -> Wheel | None:
     return wheel if whole else None
 
 
+def is_there(wheel: Wheel) -> bool:
+    """Whether its file is where it was found, whole as far as its size tells."""
+    try:
+        return os.stat(wheel.path).st_size == wheel.size
+    except OSError:
+        return False
+
+
 def read(wheel: Wheel, file: WheelFile) -> bytes:
     """The file's bytes. Raises BundlerError: `store-damaged`."""
     try:
@@ -140,13 +148,13 @@ def read(wheel: Wheel, file: WheelFile) -> bytes:
 def native_faults(
     wheel: Wheel, runtime: Runtime, architecture: Architecture
 ) -> tuple[Diagnostic, ...]:
-    """An error `native-mismatch` for each native file of the wheel that the runtime can't load.
+    """An error `native-platform` for each native file of the wheel that the runtime can't load.
 
     For wheels built here: those of an index say in their names what they are built for.
     """
     return tuple(
         error(
-            "native-mismatch",
+            "native-platform",
             f"{file.name} of {wheel.name} {wheel.version} {fault}",
             hint="build it where machine and Python are the target's, or pin a version that has "
             "a wheel for it",
@@ -185,7 +193,7 @@ def _damaged(path: str) -> BundlerError:
 
 def _wrong_hash(file_name: str, sha256: str, expected: Sequence[str]) -> Diagnostic:
     return error(
-        "wheel-hash",
+        "hash-mismatch",
         f"{file_name} has the SHA-256 {sha256}; the lock allows {', '.join(sorted(expected))}",
         hint="the index serves another file than the one that was locked: if that is meant, "
         "run lambdad lock; else don't use it",

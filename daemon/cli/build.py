@@ -9,7 +9,7 @@ import time
 import click
 
 from bundler import build
-from bundler.model import Diagnostic, Outcome, Project
+from bundler.model import Diagnostic, Outcome, Project, Severity
 from bundler.render import document, duration_text, is_ok, outcome_line
 from daemon.cli import project as projects
 from daemon.cli.screen import Progress, paint_for, show_diagnostic
@@ -82,6 +82,7 @@ class _Results:
         self._verbose = verbose
         self._outcomes: list[Outcome] = []
         self._told: set[Diagnostic] = set()
+        self._held_back = 0
         self._width = max((len(name) for name in projects.names_of(app)), default=0)
 
     def project_diagnostic(self, item: Diagnostic) -> None:
@@ -96,9 +97,18 @@ class _Results:
         print(outcome_line(outcome, self._width, paint_for(sys.stdout)), flush=True)
         for reason in outcome.reasons if self._verbose else ():
             print(f"    because {reason}", file=sys.stderr)
-        for item in outcome.diagnostics if outcome.status != "skipped" or self._verbose else ():
-            if item not in self._told:  # functions of one folder share their faults
-                self._told.add(item)
+        self._diagnostics(outcome)
+
+    def _diagnostics(self, outcome: Outcome) -> None:
+        if outcome.status == "skipped" and not self._verbose:
+            return  # its line says why
+        for item in outcome.diagnostics:
+            if item in self._told:  # functions of one folder share their faults
+                continue
+            self._told.add(item)
+            if outcome.cached and item.severity is not Severity.ERROR and not self._verbose:
+                self._held_back += 1  # it was told when that was built
+            else:
                 show_diagnostic(item, self._app.root, outcome.name)
 
     def end(self, took_s: float) -> int:
@@ -106,8 +116,15 @@ class _Results:
         outcomes = sorted(self._outcomes, key=lambda item: order.get(item.name, len(order)))
         if self._quiet:
             print(json.dumps(document(outcomes, self._app.diagnostics), indent=2))
-        elif self._verbose or len(outcomes) > 1:
+            return self._code(outcomes)
+        if self._held_back:
+            told = f"{self._held_back} earlier warning{'s' if self._held_back > 1 else ''}"
+            print(f"{told} of unchanged functions: --verbose shows them", file=sys.stderr)
+        if self._verbose or len(outcomes) > 1:
             print(_summary(outcomes, took_s), file=sys.stderr)
+        return self._code(outcomes)
+
+    def _code(self, outcomes: list[Outcome]) -> int:
         if any(outcome.machine_fault for outcome in outcomes):
             return 2
         return 0 if is_ok(outcomes, self._app.diagnostics) else 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bundler.config.find import project_folder
 from bundler.config.init import propose
 from bundler.model import BundlerError
 from bundler.store import write_atomic
@@ -22,6 +23,8 @@ def command(only_print: bool, force: bool) -> int:
     Without one it declares each handler that is found in the sources.
     """
     text = propose(os.getcwd())
+    if not only_print and not force:
+        _check_alone()
     if only_print:
         click.echo(text, nl=False)
         return 0
@@ -35,3 +38,18 @@ def command(only_print: bool, force: bool) -> int:
     write_atomic(path, text.encode())
     click.echo(f"wrote {path}; next: lambdad build")
     return 0
+
+
+def _check_alone() -> None:
+    """A lambdad.toml below a project's folder would hide that project from whoever works there."""
+    here = os.path.realpath(os.getcwd())
+    try:
+        above = project_folder(here)
+    except BundlerError:
+        return
+    if above != here:
+        raise BundlerError(
+            "inside-project",
+            f"this folder lies in a project that is described in {above}",
+            "run lambdad init there; --force makes this folder a project of its own",
+        )

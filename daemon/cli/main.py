@@ -18,6 +18,8 @@ from bundler.toolchain import LAMBDAD
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "build": ("daemon.cli.build", "Build functions into zips that Lambda takes."),
+    "fresh": ("daemon.cli.fresh", "Have functions fresh: the daemon builds what is stale."),
+    "daemon": ("daemon.cli.daemon", "Start, stop or look at this project's daemon."),
     "why": ("daemon.cli.why", "Tell what a function's last build took in, and what it waits for."),
     "lock": ("daemon.cli.lock", "Pin Python dependencies, with hashes, for Lambda's platform."),
     "init": ("daemon.cli.init", "Write a lambdad.toml from what is found here."),

@@ -11,9 +11,10 @@ from typing import TypeVar
 import click
 
 from bundler.config.find import read_project
-from bundler.model import BundlerError, Function, NotBuilt, Project
+from bundler.model import BundlerError, Function, NotBuilt, Project, Severity
 from bundler.store import Store, cache_folder
 from bundler.workshop import Workshop, silent
+from daemon.cli.screen import show_diagnostic
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -90,9 +91,13 @@ def names_of(project: Project) -> list[str]:
 
 
 def select(project: Project, names: Sequence[str]) -> tuple[list[Function], list[NotBuilt]]:
-    """The functions named, or all. Raises BundlerError `unknown-function`; it lists the known."""
+    """The functions named, or all. Raises BundlerError `unknown-function`; it lists the known, once
+    the faults are told for which others may be missing."""
     known = set(names_of(project))
     if unknown := [name for name in names if name not in known]:
+        for item in project.diagnostics:
+            if item.severity is Severity.ERROR:
+                show_diagnostic(item, project.root)
         raise BundlerError(
             "unknown-function",
             f"no function is called {', '.join(unknown)}",

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 import click
 
-from bundler import freshness, record
-from bundler.freshness import Fresh
-from bundler.model import BuildRequest, Function, Names, Project, Snapshot, Stems
+from bundler import record
+from bundler.explain import counted_text, document, stale_because
+from bundler.model import Function, Project, Snapshot
 from bundler.output import Output
 from bundler.record import Record
 from bundler.render import duration_text
-from bundler.toolchain import current_toolchain
 from daemon.cli import project as projects
 
 SHOWN = 12
@@ -44,39 +43,13 @@ def command(
         click.echo(f"{function} is {not_built[0].status}: {reasons}")
         return 0 if not_built[0].status == "skipped" else 1
     known = record.load(Output(app.root).record(function))
-    request = BuildRequest(function=wanted[0], toolchain=current_toolchain())
-    verdict = freshness.check(app.root, request, known)
-    stale = () if isinstance(verdict, Fresh) else verdict.reasons
+    stale = stale_because(app, wanted[0], known)
     if flags["as_json"]:
-        click.echo(json.dumps(_document(function, stale, known), indent=2))
+        click.echo(json.dumps(document(function, stale, known), indent=2))
     else:
         for line in _lines(app, wanted[0], stale, known, show_all=flags["show_all"]):
             click.echo(line)
     return 0
-
-
-def _document(function: str, stale: tuple[str, ...], known: Record | None) -> dict[str, object]:
-    answer: dict[str, object] = {
-        "schema": 1,
-        "name": function,
-        "fresh": not stale,
-        "stale_because": list(stale),
-    }
-    if known is not None:
-        answer["last_build"] = {
-            "succeeded": known.succeeded,
-            "reasons": list(known.reasons),
-            "duration_ms": round(known.duration_s * 1000, 1),
-            "sha256": known.artifact.sha256 if known.artifact else None,
-            "request": known.request,
-            "files": sorted(path for path, key in known.inputs.files.items() if key),
-            "absent": sorted(path for path, key in known.inputs.files.items() if not key),
-            "symlinks": sorted(known.inputs.links),
-            "folders": {
-                path: _counted(listing.counted) for path, listing in known.inputs.listings.items()
-            },
-        }
-    return answer
 
 
 def _lines(
@@ -87,7 +60,9 @@ def _lines(
     *,
     show_all: bool,
 ) -> Iterator[str]:
-    yield f"{function.name} is {'stale' if stale else 'fresh'}"
+    failed = known is not None and not known.succeeded
+    fresh = "unchanged since it failed" if failed else "fresh"
+    yield f"{function.name} is {'stale' if stale else fresh}"
     for reason in stale:
         yield f"  because {reason}"
     yield f"  declared at {function.where.file}:{function.where.line or 1}"
@@ -107,7 +82,7 @@ def _lines(
 def _input_lines(inputs: Snapshot, most: int) -> Iterator[str]:
     present = [path for path, key in inputs.files.items() if key is not None]
     absent = [path for path, key in inputs.files.items() if key is None]
-    folders = [f"{path}/ ({_counted(item.counted)})" for path, item in inputs.listings.items()]
+    folders = [f"{path}/ ({counted_text(item.counted)})" for path, item in inputs.listings.items()]
     for title, items in (
         ("would be stale if one of these files changed", present),
         ("... or one of these appeared", absent),
@@ -119,10 +94,3 @@ def _input_lines(inputs: Snapshot, most: int) -> Iterator[str]:
             yield from (f"  {item}" for item in sorted(items)[:most])
             if len(items) > most:
                 yield f"  and {len(items) - most} more (--all lists them)"
-
-
-def _counted(names: Names) -> str:
-    if isinstance(names, Stems):
-        return ", ".join(sorted(names.names))
-    left_out = f", less {', '.join(names.patterns)}" if names.patterns else ""
-    return f"any name{left_out}"

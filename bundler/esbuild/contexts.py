@@ -1,0 +1,315 @@
+"""esbuild for a process that lives long: what is built again and again is not parsed again.
+
+A job with one entry that comes a second time gets a context, which keeps its parsed sources: the
+most lately used ones stay, as far as the memory cap allows. Go gives little memory back, so it is
+the process that goes, contexts and all, and another is started for the next build.
+
+A context answers as a fresh process would, but for one trap: esbuild takes a file for unchanged if
+inode, size, mtime and mode are. So the states in which each input was seen are kept, and one that
+comes again with another ctime ends the context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final, TypeVar
+
+from bundler.esbuild.engine import Context, Esbuild, EsbuildGone, Job, Output, Trace
+
+MOST: Final = 64
+"""Contexts. One of a small function costs 1 MB."""
+MEMORY_CAP: Final = 300 << 20
+"""Bytes that are resident between builds. One context with an AWS SDK client costs 40 MB."""
+REMEMBERED: Final = 2000
+"""Jobs whose second coming is noticed."""
+
+_LOOK_EVERY: Final = 8
+"""Builds between two looks at the memory: rebuilds grow slowly."""
+_YOUNG_NS: Final = 2_000_000_000
+"""esbuild keeps nothing of a file whose mtime is less than 3 s ago (internal/fs/modkey_unix.go)."""
+_SLACK_NS: Final = 2_000_000_000
+"""So far may the file system's clock lie behind ours."""
+_MOST_STATES: Final = 2
+"""Times the number of inputs, and a thousand: a context whose inputs had more is made anew."""
+
+State = tuple[int, ...]
+"""What esbuild goes by, and the ctime at last."""
+_FIELDS: Final = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_mode", "st_ctime_ns")
+_MTIME: Final = 2
+_CTIME: Final = 4
+
+T = TypeVar("T")
+
+
+class Contexts:
+    """An Esbuild over any other. Any thread may call any method.
+
+    A death of the process costs its contexts; the build goes on in another, once.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Esbuild],
+        *,
+        most: int = MOST,
+        memory_cap: int = MEMORY_CAP,
+        resident: Callable[[int], int | None] | None = None,
+    ) -> None:
+        self._start = start
+        self._most = most
+        self._memory_cap = memory_cap
+        self._resident = resident or resident_bytes
+        self._starting = threading.Lock()
+        self._lock = threading.Lock()  # guards all below, and what is in a _Process
+        self._process: _Process | None = None
+        self._met: OrderedDict[Job, None] = OrderedDict()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, if one runs."""
+        with self._lock:
+            return self._process.esbuild.pid if self._process is not None else None
+
+    @property
+    def count(self) -> int:
+        """How many contexts there are."""
+        with self._lock:
+            return len(self._process.kept) if self._process is not None else 0
+
+    def build(self, job: Job) -> Output:
+        return self._try_twice(lambda process: self._build_in(process, job))
+
+    def trace(self, job: Job) -> Trace | None:
+        return self._try_twice(lambda process: process.esbuild.trace(job))
+
+    def context(self, job: Job) -> Context:
+        """One of the caller's own, beside those that are kept here; it dies with the process."""
+        return self._try_twice(lambda process: process.esbuild.context(job))
+
+    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+        with self._lock:
+            process = self._process
+            kept = process.kept.get(job) if process is not None else None
+            # Another thread may have built the job again: its answer is not this one.
+            if process is None or kept is None or kept.unread is not output.metafile:
+                return
+            del process.kept[job]
+            process.users += 1
+        holds = kept.reads(files)
+        if holds:
+            self._put_back(process, job, kept)
+        else:
+            kept.context.dispose()
+        self._leave(process)
+
+    def close(self) -> None:
+        """Ends the process once the builds that run in it are done. Safe to call again."""
+        with self._starting, self._lock:
+            self._closed = True
+            process = self._process
+        if process is not None:
+            self._retire(process)
+
+    # --- builds ---
+
+    def _build_in(self, process: _Process, job: Job) -> Output:
+        # A job of several functions is another one each time: a context would never be met again.
+        if len(job.entries) != 1 or not self._meets_again(job):
+            return process.esbuild.build(job)
+        kept = self._take(process, job)
+        if kept is not None and not kept.look():
+            kept.context.dispose()
+            kept = None
+        is_new = kept is None
+        if kept is None:
+            kept = _Kept(context=process.esbuild.context(job), since_ns=time.time_ns())
+        output = kept.context.rebuild()
+        if not output.errors:
+            kept.unread = output.metafile
+        self._put_back(process, job, kept)
+        if self._is_large(process, is_new):
+            self._retire(process)
+        return output
+
+    def _meets_again(self, job: Job) -> bool:
+        with self._lock:
+            known = job in self._met
+            self._met[job] = None
+            self._met.move_to_end(job)
+            if len(self._met) > REMEMBERED:
+                self._met.popitem(last=False)
+        return known
+
+    def _take(self, process: _Process, job: Job) -> _Kept | None:
+        """The job's context, which no other thread sees until it is put back."""
+        with self._lock:
+            kept = process.kept.pop(job, None)
+        # The answer that nobody said the inputs of: what it read is not known.
+        if kept is not None and kept.unread is not None:
+            kept.context.dispose()
+            return None
+        return kept
+
+    def _put_back(self, process: _Process, job: Job, kept: _Kept) -> None:
+        gone = [kept]
+        with self._lock:
+            if not process.retired and job not in process.kept:
+                gone = []
+                process.kept[job] = kept
+                while len(process.kept) > self._most:
+                    gone.append(process.kept.popitem(last=False)[1])
+        for one in gone:
+            one.context.dispose()
+
+    def _is_large(self, process: _Process, is_new: bool) -> bool:
+        with self._lock:
+            process.builds += 1
+            if not is_new and process.builds % _LOOK_EVERY:
+                return False
+        pid = process.esbuild.pid
+        resident = self._resident(pid) if pid is not None else None
+        return resident is not None and resident > self._memory_cap
+
+    # --- the process ---
+
+    def _try_twice(self, ask: Callable[[_Process], T]) -> T:
+        try:
+            return self._in_process(ask)
+        except EsbuildGone:
+            return self._in_process(ask)
+
+    def _in_process(self, ask: Callable[[_Process], T]) -> T:
+        process = self._enter()
+        try:
+            return ask(process)
+        except EsbuildGone:
+            self._retire(process)
+            raise
+        finally:
+            self._leave(process)
+
+    def _enter(self) -> _Process:
+        with self._starting:  # one start at a time, and those who wait take what it gave
+            with self._lock:
+                if self._closed:
+                    raise EsbuildGone("esbuild was closed")
+                if self._process is not None:
+                    self._process.users += 1
+                    return self._process
+            started = _Process(esbuild=self._start(), users=1)
+            with self._lock:
+                self._process = started
+            return started
+
+    def _leave(self, process: _Process) -> None:
+        with self._lock:
+            process.users -= 1
+            last = process.retired and process.users == 0
+        if last:
+            process.esbuild.close()
+
+    def _retire(self, process: _Process) -> None:
+        """Nothing more is asked of it; it ends with the last build that runs in it."""
+        with self._lock:
+            if self._process is process:
+                self._process = None
+            idle = process.users == 0 and not process.retired
+            process.retired = True
+            process.kept.clear()
+        if idle:
+            process.esbuild.close()
+
+
+@dataclass(slots=True)
+class _Process:
+    esbuild: Esbuild
+    users: int = 0
+    """Threads that are asking it something."""
+    builds: int = 0
+    retired: bool = False
+    kept: OrderedDict[Job, _Kept] = field(default_factory=OrderedDict)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """A context, and in which states its inputs were seen. In the hands of one thread at a time."""
+
+    context: Context
+    since_ns: int | None
+    """When the first build began whose inputs `reads` has not told yet: failures tell none."""
+    unread: Mapping[str, Any] | None = None
+    """The metafile of the last answer, until its inputs are told."""
+    _last: dict[str, State | None] = field(default_factory=dict)
+    """Of each input the state that it had before the last build; None: no file."""
+    _ctimes: dict[tuple[object, ...], int] = field(default_factory=dict)
+    """By path and what esbuild goes by: the one ctime it was seen with."""
+
+    def look(self) -> bool:
+        """Before a build: whether esbuild will notice every input that changed."""
+        if self.since_ns is None:
+            self.since_ns = time.time_ns()
+        if len(self._ctimes) > _MOST_STATES * len(self._last) + 1000:
+            return False
+        moved = []
+        for path, known in self._last.items():
+            state = _state(path)
+            if state != known:
+                moved.append((path, state))
+        return all([self._admits(path, state) for path, state in moved])
+
+    def reads(self, files: Iterable[str]) -> bool:
+        """What the last answer depended on; False if esbuild may know one of them as it was."""
+        since_ns, self.since_ns, self.unread = self.since_ns or 0, None, None
+        met = [(path, _state(path)) for path in files if path not in self._last]
+        good = [
+            self._admits(path, state) or state is None or state[_CTIME] < since_ns - _SLACK_NS
+            for path, state in met
+        ]
+        return all(good)
+
+    def _admits(self, path: str, state: State | None) -> bool:
+        """Notes a state. It is bad where esbuild may have kept the contents of another that it
+        takes for this one: seen by us with another ctime, or unseen.
+
+        Unseen, it had this mtime already when esbuild read it, and its ctime came later; but then
+        its mtime was too young for esbuild to keep it, or lies well before that ctime.
+        """
+        self._last[path] = state
+        if state is None:
+            return True
+        ctime_ns = state[_CTIME]
+        known = self._ctimes.setdefault((path, *state[:_CTIME]), ctime_ns)
+        if known != ctime_ns:
+            return False
+        return ctime_ns - state[_MTIME] < _YOUNG_NS
+
+
+def _state(path: str) -> State | None:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return _FIELDS(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def resident_bytes(pid: int) -> int | None:
+    """The memory that a process has in RAM; None if nobody can tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        if os.path.isdir("/proc/self"):
+            with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        # macOS has no /proc.
+        asked = ["/bin/ps", "-o", "rss=", "-p", str(pid)]
+        said = subprocess.run(asked, capture_output=True, timeout=2.0, check=False)
+        return int(said.stdout) * 1024
+    return None

@@ -1,0 +1,140 @@
+"""What a process that lives long keeps between builds, each thing with the proof that it holds.
+
+Nothing here is believed for its age: what came from files is kept with a snapshot of them and
+holds while stat shows it unmoved; the rest is kept under the digest of what it came from. It is
+bounded, and losing any of it costs time alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from bundler import archive, snapshot
+from bundler.archive import Prefix
+from bundler.model import InputSet, Segment, Snapshot
+from bundler.output import Output
+
+if TYPE_CHECKING:
+    from bundler.esbuild.closure import Closure
+    from bundler.esbuild.engine import Esbuild
+    from bundler.npm.vendored import Vendored
+    from bundler.python.package import Dependencies
+    from bundler.python.splice import Splice
+
+FUNCTIONS: Final = 256
+"""So many functions are known of; the large things they have in common are kept once."""
+SETS: Final = 16
+"""Sets of dependencies, each with a few megabytes of names."""
+
+T = TypeVar("T")
+
+
+class Shelf(Generic[T]):
+    """Values by key; of too many the least lately used goes. Any thread may call any method."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable) -> T | None:
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+        return value
+
+    def put(self, key: Hashable, value: T) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            self._values.pop(key, None)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._values)
+
+
+class Memory:
+    """One project's. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self.closures: Shelf[Closure] = Shelf(FUNCTIONS)
+        """By function: how its bundle's imports were resolved, with what decided it."""
+        self.dependencies: Shelf[tuple[Dependencies, Snapshot]] = Shelf(FUNCTIONS)
+        self.vendored: Shelf[tuple[Vendored, Snapshot]] = Shelf(FUNCTIONS)
+        self.splices: Shelf[Splice] = Shelf(SETS)
+        """By the wheels' digests."""
+        self._prefixes: Shelf[Prefix] = Shelf(SETS)
+        self._lock = threading.Lock()  # guards the one below
+        self._esbuild: Esbuild | None = None
+
+    def esbuild(self, make: Callable[[], Esbuild]) -> Esbuild:
+        """The one for all builds, made by the first of them."""
+        with self._lock:
+            if self._esbuild is None:
+                self._esbuild = make()
+            return self._esbuild
+
+    def engine(self) -> tuple[int, int | None]:
+        """How many contexts esbuild holds, and its process, if one runs."""
+        from bundler.esbuild.contexts import Contexts
+
+        with self._lock:
+            esbuild = self._esbuild
+        return (esbuild.count, esbuild.pid) if isinstance(esbuild, Contexts) else (0, None)
+
+    def prefix(self, segment: Segment) -> Prefix:
+        """What spares reading the segment: read once, and again whenever its file was touched.
+
+        Raises BundlerError: `store-damaged`.
+        """
+        known = self._prefixes.get(segment.digest)
+        if known is None or not archive.holds(known, segment):
+            known = archive.read_prefix(segment)
+            self._prefixes.put(segment.digest, known)
+        return known
+
+    def close(self) -> None:
+        """Ends the tools that outlive a build. Safe to call again."""
+        with self._lock:
+            esbuild, self._esbuild = self._esbuild, None
+        if esbuild is not None:
+            esbuild.close()
+
+
+def recall(
+    shelf: Shelf[tuple[T, Snapshot]],
+    key: Hashable,
+    root: str,
+    make: Callable[[], tuple[T, InputSet]],
+) -> T:
+    """The value that was made of inputs which have not moved since, or is made now.
+
+    What changed while it was made, or in the same tick, is not kept. `make` may raise anything.
+    """
+    known = shelf.get(key)
+    if known is not None:
+        value, seen = known
+        if next(snapshot.changes(root, seen), None) is None:
+            return value
+        shelf.drop(key)
+    # The clock first: what is read after it and changes meanwhile is suspect.
+    clock = None
+    with contextlib.suppress(OSError):
+        clock = snapshot.read_clock(Output(root).clock)
+    value, inputs = make()
+    if clock is not None and (inputs.files or inputs.listings):  # else nothing would ever end it
+        seen = snapshot.observe(root, inputs, since=clock)
+        if not seen.suspects:
+            shelf.put(key, (value, seen))
+    return value

@@ -1,0 +1,58 @@
+/** The `lambdad` command: it alone knows where a project's daemon is, and how to start one. */
+
+import { execFile } from "node:child_process";
+
+import { DaemonError } from "./faults.js";
+
+const START_MS = 60_000;
+const MOST_BYTES = 1 << 28;
+
+/** The command as a list: a name, and arguments that go before ours. */
+export function commandOf(given) {
+  const command = given ?? process.env.LAMBDAD ?? "lambdad";
+  return typeof command === "string" ? [command] : [...command];
+}
+
+/** What it printed and its exit code. Throws DaemonError if it can't be run, or is ended. */
+export function run([program, ...first], args, { signal, timeout = START_MS } = {}) {
+  const options = { signal, timeout, maxBuffer: MOST_BYTES, encoding: "utf8" };
+  return new Promise((resolve, reject) => {
+    execFile(program, [...first, ...args], options, (fault, stdout, stderr) => {
+      if (!fault) resolve({ code: 0, stdout, stderr });
+      else if (signal?.aborted) reject(signal.reason);
+      else if (typeof fault.code === "number") resolve({ code: fault.code, stdout, stderr });
+      else reject(new DaemonError(...explain(program, args, fault), { cause: fault }));
+    });
+  });
+}
+
+/** The socket of the project's daemon, or undefined if none runs. */
+export async function locate(command, project) {
+  const { code, stdout, stderr } = await run(command, ["daemon", "address", "--project", project]);
+  if (code === 0) return stdout.trim();
+  if (code === 1) return undefined;
+  throw new DaemonError("no-daemon", stderr.trim());
+}
+
+/**
+ * The socket of the project's daemon, which is started unless one runs. One of another version is
+ * replaced: that is why a daemon that runs is not taken as it is.
+ */
+export async function start(command, project) {
+  const { code, stderr } = await run(command, ["daemon", "start", "--project", project]);
+  const socket = code === 0 ? await locate(command, project) : undefined;
+  if (socket === undefined) {
+    throw new DaemonError("no-daemon", stderr.trim() || "the daemon left as soon as it was there");
+  }
+  return socket;
+}
+
+function explain(program, args, fault) {
+  if (fault.code === "ENOENT" || fault.code === "EACCES") {
+    return [
+      "no-command",
+      `${program} can't be run (${fault.code}): install lambdad, or name its command in LAMBDAD`,
+    ];
+  }
+  return ["no-daemon", `${program} ${args.join(" ")} was ended: ${fault.message}`];
+}

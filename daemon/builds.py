@@ -1,0 +1,228 @@
+"""The daemon's use of the bundler: the project as it is now, checks and builds.
+
+Called from worker threads; what outlives a call is guarded here and handed out frozen.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bundler import build, explain, record, snapshot
+from bundler.build import Job
+from bundler.config.find import read_project
+from bundler.memory import Memory
+from bundler.model import (
+    BundlerError,
+    Outcome,
+    Project,
+    RelPath,
+    Snapshot,
+    Want,
+    error,
+)
+from bundler.output import Output
+from bundler.record import Record
+from bundler.render import diagnostic_json
+from bundler.store import Store, cache_folder
+from bundler.workshop import Workshop
+from daemon import process
+from daemon.schedule import Key
+
+
+class Builds:
+    """One project's functions, checked and built for as long as the daemon lives."""
+
+    def __init__(self, root: str, environ: Mapping[str, str]) -> None:
+        self._root = root
+        self._environ = dict(environ)
+        self._store = Store(Path(cache_folder(self._environ)))
+        self._project_lock = threading.Lock()
+        self._project: tuple[Project, Snapshot] | None = None
+        self._records_lock = threading.Lock()
+        self._records: dict[Path, tuple[tuple[int, int, int], Record | None]] = {}
+        self._output = Output(root)
+        self._memory = Memory()
+
+    def close(self) -> None:
+        """Ends the tools that outlive a build."""
+        self._memory.close()
+
+    # --- the project ---------------------------------------------------------------------------
+
+    def project(self) -> Project:
+        """The configuration as it is: every file of it was looked at after this call began.
+
+        Raises BundlerError, as reading it does.
+        """
+        with self._project_lock:
+            if self._project is not None:
+                known, seen = self._project
+                if next(snapshot.changes(self._root, seen), None) is None:
+                    return known
+            clock = snapshot.read_clock(self._clock())
+            project = read_project(self._root, self._environ)
+            self._project = project, snapshot.observe(self._root, project.inputs, since=clock)
+            return project
+
+    def _clock(self) -> str:
+        self._output.prepare()
+        return self._output.clock
+
+    def _known(self) -> Project:
+        return self._project[0] if self._project is not None else self.project()
+
+    def workshop(self, project: Project) -> Workshop:
+        return Workshop(
+            root=project.root,
+            repository=project.repository,
+            store=self._store,
+            environ=self._environ,
+            memory=self._memory,
+        )
+
+    # --- checks and builds ---------------------------------------------------------------------
+
+    def check(self, keys: Iterable[Key]) -> dict[Key, Outcome | None]:
+        """Of each key its outcome if that still holds, None if it must be built.
+
+        The configuration is not looked at again: who asks has called `project` before.
+        """
+        project = self._known()
+        found: dict[Key, Outcome | None] = {}
+        for key in keys:
+            looked = self._look(project, key)
+            found[key] = looked if isinstance(looked, Outcome) else None
+        return found
+
+    def build(self, keys: Sequence[Key], note: Callable[[Key, Outcome], None]) -> None:
+        """Builds what is stale of the keys, those that are wanted alike together.
+
+        `note` hears of each key exactly once, whatever happens.
+        """
+        left = set(keys)
+
+        def tell(key: Key, outcome: Outcome) -> None:
+            if key in left:
+                left.discard(key)
+                note(key, outcome)
+
+        try:
+            project = self._known()
+            for want, locked in sorted({(key.want, key.locked) for key in keys}):
+                alike = [key for key in keys if (key.want, key.locked) == (want, locked)]
+                self._build_alike(project, alike, tell)
+        except BundlerError as fault:
+            for key in tuple(left):
+                tell(key, _failed(key, fault.code, fault.message, fault.hint))
+        finally:
+            for key in tuple(left):  # our bug, which the caller logs: nobody must wait for ever
+                tell(key, _failed(key, "internal-error", "lambdad failed; its log tells more"))
+
+    def _build_alike(
+        self, project: Project, keys: Sequence[Key], tell: Callable[[Key, Outcome], None]
+    ) -> None:
+        jobs: list[Job] = []
+        for key in keys:
+            looked = self._look(project, key)
+            if isinstance(looked, Outcome):
+                tell(key, looked)
+            else:
+                jobs.append(looked)
+        if not jobs:
+            return
+        by_name = {key.function: key for key in keys}
+        outcomes: list[Outcome] = []
+
+        def note(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            tell(by_name[outcome.name], outcome)
+
+        self._output.prepare()
+        build.produce(jobs, self.workshop(project), self._output, note)
+        build.tidy(project, self._output, outcomes)
+
+    def _look(self, project: Project, key: Key) -> Outcome | Job:
+        for function in project.functions:
+            if function.name == key.function:
+                want = Want(key.want)
+                request = build.request_of(project, function, want=want, locked=key.locked)
+                return build.look(project.root, request, self._record(function.name, want))
+        for other in project.not_built:
+            if other.name == key.function:
+                return build.not_built(other)
+        # It was declared when it was asked for, and is no longer.
+        return _failed(key, "function-gone", f"{key.function} is no longer declared")
+
+    # --- what is recorded ------------------------------------------------------------------------
+
+    def _record(self, function: str, want: Want) -> Record | None:
+        """The record on disk, parsed once as long as nobody replaces it."""
+        path = self._output.record(function, want)
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        key = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        with self._records_lock:
+            known = self._records.get(path)
+        if known is None or known[0] != key:
+            known = (key, record.load(path))
+            with self._records_lock:
+                self._records[path] = known
+        return known[1]
+
+    def why(self, project: Project, name: str) -> dict[str, object]:
+        """What `lambdad why --json` prints, of the zip, or of the live tree if there is no zip."""
+        for function in project.functions:
+            if function.name == name:
+                zipped = self._record(name, Want.ZIP)
+                live = self._record(name, Want.LIVE) if zipped is None else None
+                want = Want.LIVE if live is not None else Want.ZIP
+                known = live if live is not None else zipped
+                stale = explain.stale_because(project, function, known, want)
+                return explain.document(name, stale, known)
+        (refused,) = (item for item in project.not_built if item.name == name)
+        return {
+            "schema": 1,
+            "name": name,
+            "status": refused.status,
+            "diagnostics": [diagnostic_json(item) for item in refused.diagnostics],
+        }
+
+    def status(self) -> dict[str, object]:
+        """Memory in bytes of this process and of esbuild, and how many contexts it holds."""
+        contexts, pid = self._memory.engine()
+        return {
+            "memory": {
+                "daemon": process.memory(os.getpid()),
+                "esbuild": process.memory(pid) if pid is not None else 0,
+            },
+            "contexts": contexts,
+        }
+
+    def touched(self, keys: Iterable[Key], paths: frozenset[RelPath]) -> frozenset[Key]:
+        """Those keys whose last build looked at one of the paths, or listed its folder."""
+        folders = {os.path.dirname(path) or "." for path in paths}
+
+        def is_touched(key: Key) -> bool:
+            known = self._record(key.function, Want(key.want))
+            return known is not None and not (
+                paths.isdisjoint(known.inputs.files)
+                and paths.isdisjoint(known.inputs.links)
+                and folders.isdisjoint(known.inputs.listings)
+            )
+
+        return frozenset(key for key in keys if is_touched(key))
+
+
+def _failed(key: Key, code: str, message: str, hint: str | None = None) -> Outcome:
+    return Outcome(
+        name=key.function,
+        function=None,
+        status="failed",
+        diagnostics=(error(code, message, hint=hint),),
+        machine_fault=True,
+    )

@@ -1,0 +1,349 @@
+"""Asks a project's daemon, and starts one if none answers. Standard library alone, and little.
+
+`lambdad fresh` is on the way of every request to a function: what is imported here is paid each
+time. Parsing of options that are not the plain ones, rendering of diagnostics and starting of
+daemons are imported where they are needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+
+from daemon.address import NoDaemon, address, identity, read_note, unsafe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+LEAVING = 503
+SILENCE_S = 10.0
+"""After so long without an answer we ask whether the daemon's loop still turns."""
+ALIVE_S = 5.0
+CONNECT_S = 5.0
+LATE_S = 5.0
+"""How much later than asked an answer may come."""
+MOST_HEAD = 65536
+
+OWN = "lambdad.toml"
+PYPROJECT = "pyproject.toml"
+TEMPLATES = ("template.yaml", "template.yml", "template.json")
+SAMCONFIG = ("samconfig.toml", "samconfig.yaml", "samconfig.yml")
+REPOSITORY = (".git", ".hg", ".jj", ".svn")
+
+
+class Gone(NoDaemon):
+    """It was not there, died on the way, or does not answer."""
+
+
+class Refused(Gone):
+    """Nobody listens."""
+
+
+# --- the project -------------------------------------------------------------------------------
+
+
+def find_project(start: str) -> str | None:
+    """The folder that bundler/config/find.py would find; None if there is none.
+
+    Stat tells, but for files that must be parsed to know what they say: then the readers do.
+    """
+    folder = os.path.realpath(start)
+    if not os.path.isdir(folder):
+        return None
+    while True:
+        described = _is_described(folder)
+        if described is None:
+            return _ask_readers(start)
+        if described:
+            return folder
+        above = os.path.dirname(folder)
+        if above == folder or any(os.path.exists(f"{folder}/{name}") for name in REPOSITORY):
+            return None
+        folder = above
+
+
+def _is_described(folder: str) -> bool | None:
+    """Whether something there describes a project; None: that takes reading."""
+    if os.path.isfile(f"{folder}/{OWN}"):
+        return True
+    if os.path.lexists(f"{folder}/{OWN}"):
+        return None
+    if any(os.path.isfile(f"{folder}/{name}") for name in TEMPLATES):
+        return True
+    for name, word in ((PYPROJECT, b"lambdad"), *((name, b"template") for name in SAMCONFIG)):
+        try:
+            with open(f"{folder}/{name}", "rb", opener=_at_once) as file:
+                if word in file.read():
+                    return None
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return False
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
+
+
+def _ask_readers(start: str) -> str | None:
+    from bundler.config.find import project_folder
+    from bundler.model import BundlerError
+
+    try:
+        return project_folder(start)
+    except BundlerError:
+        return None
+
+
+# --- the daemon --------------------------------------------------------------------------------
+
+
+def request(
+    root: str,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+    *,
+    start: bool = True,
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[int, dict[str, Any]]:
+    """The daemon's answer: its status, and the JSON.
+
+    One is started if none runs, or if it is of another version or configuration; if it dies on
+    the way, the request is made once more. Without `start`, whichever runs is asked, once. Raises
+    NoDaemon.
+    """
+    where = address(root, environ)
+    if os.path.lexists(where.folder) and (reason := unsafe(where)):
+        raise NoDaemon(reason)
+    if not start:
+        return exchange(where.socket, method, path, body, timeout_s)
+    note = read_note(where)
+    believed = note is not None and note.get("identity") == identity(environ)
+    left = 2
+    while True:
+        if not believed:
+            from daemon import control
+
+            control.start(root, environ)
+        try:
+            return exchange(where.socket, method, path, body, timeout_s)
+        except Gone as fault:
+            if not (believed and isinstance(fault, Refused)):  # else the note was of a dead one
+                left -= 1
+            if not left:
+                raise
+            believed = False
+
+
+def is_alive(path: str) -> bool:
+    """Whether its loop turns and it is not about to leave. What it answers does not matter."""
+    try:
+        _talk(path, "GET", "/v1/alive", None, ALIVE_S)
+    except Gone:
+        return False
+    return True
+
+
+def exchange(
+    path: str,
+    method: str,
+    target: str,
+    body: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """One request to the socket. Raises Gone."""
+    status, content = _talk(path, method, target, body, timeout_s)
+    try:
+        answer = json.loads(content)
+    except ValueError as fault:
+        raise Gone(f"its answer is not JSON: {fault}") from fault
+    if not isinstance(answer, dict):
+        raise Gone("its answer is no document")
+    return status, answer
+
+
+def _talk(
+    path: str, method: str, target: str, body: Mapping[str, Any] | None, timeout_s: float | None
+) -> tuple[int, bytes]:
+    payload = b"" if body is None else json.dumps(body).encode()
+    head = (
+        f"{method} {target} HTTP/1.1\r\nHost: lambdad\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+    )
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            _connect(peer, path)
+        except OSError as fault:
+            raise Refused(fault.strerror or str(fault)) from fault
+        peer.sendall(head.encode() + payload)
+        status, content = _receive(peer, path, deadline)
+    except OSError as fault:
+        raise Gone(fault.strerror or str(fault) or type(fault).__name__) from fault
+    finally:
+        peer.close()
+    if status == LEAVING:
+        raise Gone("it is about to leave")
+    return status, content
+
+
+def _connect(peer: socket.socket, path: str) -> None:
+    peer.settimeout(CONNECT_S)
+    limit = time.monotonic() + CONNECT_S
+    while True:
+        try:
+            return peer.connect(path)
+        except BlockingIOError:  # so many wait to be accepted that there is no room for one more
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.01)
+
+
+def _receive(peer: socket.socket, path: str, deadline: float | None) -> tuple[int, bytes]:
+    """The status and the body. Waits for as long as the daemon is alive, at most until then."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(peer, path, deadline)
+        if len(data) > MOST_HEAD:
+            raise Gone("its answer is not HTTP")
+    head, _, content = data.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    fields = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        fields[name.strip().lower()] = value.strip()
+    words = lines[0].split()
+    length = fields.get("content-length", "")
+    if len(words) < 2 or not (words[1].isdigit() and length.isdigit()):
+        raise Gone("its answer is not HTTP with a length")
+    parts, missing = [content], int(length) - len(content)
+    while missing > 0:
+        parts.append(_more(peer, path, deadline))
+        missing -= len(parts[-1])
+    return int(words[1]), b"".join(parts)
+
+
+def _more(peer: socket.socket, path: str, deadline: float | None) -> bytes:
+    while True:
+        left_s = SILENCE_S if deadline is None else deadline - time.monotonic()
+        if left_s <= 0:
+            raise Gone("it gave no answer in time")
+        peer.settimeout(min(left_s, SILENCE_S))
+        try:
+            data = peer.recv(1 << 16)
+        except TimeoutError:
+            if (deadline is None or deadline > time.monotonic()) and not is_alive(path):
+                raise Gone("it does not answer any more") from None
+            continue
+        if not data:
+            raise Gone("it went away before it answered")
+        return data
+
+
+# --- lambdad fresh -----------------------------------------------------------------------------
+
+
+class Wanted:
+    """What a `lambdad fresh` asks for, as its options say it."""
+
+    def __init__(self) -> None:
+        self.functions: list[str] = []
+        self.project: str | None = None
+        self.want = "live"
+        self.timeout_s: float | None = None
+        self.locked = False
+        self.as_json = False
+        self.verbose = False
+        self.daemon = True
+
+
+FLAGS = {"--json": "as_json", "--verbose": "verbose", "-v": "verbose", "--locked": "locked"}
+VALUES = {"--project": "project", "--want": "want", "--timeout": "timeout_s"}
+
+
+def main(arguments: Sequence[str]) -> int | list[str]:
+    """`lambdad fresh`: its exit code, or the command line that daemon/cli is to run instead."""
+    wanted = parse(arguments)
+    if wanted is None:
+        return ["fresh", *arguments]
+    try:
+        code = fresh(wanted)
+        return ["fresh", "--no-daemon", *arguments] if code is None else code
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted: what the daemon builds goes on\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def parse(arguments: Sequence[str]) -> Wanted | None:
+    """The options where they are plain; None where click must help, or say what is wrong."""
+    wanted = Wanted()
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if not argument.startswith("-"):
+            wanted.functions.append(argument)
+        elif argument in FLAGS:
+            setattr(wanted, FLAGS[argument], True)
+        elif name in VALUES:
+            given = value if equals else next(rest, "")
+            if not given or given.startswith("-"):
+                return None
+            setattr(wanted, VALUES[name], given)
+        else:
+            return None
+    if wanted.want not in ("live", "zip"):
+        return None
+    if wanted.timeout_s is not None:
+        try:
+            wanted.timeout_s = float(wanted.timeout_s)
+        except ValueError:
+            return None
+        if not 0 <= wanted.timeout_s < float("inf"):
+            return None
+    return wanted
+
+
+def fresh(wanted: Wanted) -> int | None:
+    """Asks the daemon, shows its answer, and returns the exit code.
+
+    None: this process must build, or tell what is wrong. Why is said, if the daemon is to blame.
+    """
+    start = wanted.project or os.getcwd()
+    root = find_project(start)
+    if root is None:
+        return None
+    body: dict[str, Any] = {
+        "functions": wanted.functions or "all",
+        "want": wanted.want,
+        "locked": wanted.locked,
+    }
+    limit_s = None
+    if wanted.timeout_s is not None:
+        body["timeout_s"] = wanted.timeout_s
+        limit_s = wanted.timeout_s + LATE_S
+    try:
+        status, answer = request(root, "POST", "/v1/fresh", body, limit_s)
+    except NoDaemon as fault:
+        sys.stderr.write(f"no daemon ({fault}): building without one\n")
+        return None
+    if status >= 500:
+        reason = f"{answer.get('detail')} ({answer.get('code')})"
+        sys.stderr.write(f"the daemon can't: {reason}; building without it\n")
+    if status != 200:
+        # Whatever it has against the request, the readers and the build say better.
+        return None
+    from daemon.cli.answer import show
+
+    return show(answer, root, as_json=wanted.as_json, verbose=wanted.verbose)

@@ -1,0 +1,434 @@
+"""The daemon's interface: HTTP over its Unix socket, and the loop that owns the schedule's state.
+
+Only the loop's thread touches `_state`: sockets, the watcher and worker threads send it events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import socket
+import struct
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from bundler.model import BundlerError, Outcome, Project
+from bundler.render import document, is_ok
+from bundler.toolchain import LAMBDAD
+from daemon import protocol, schedule
+from daemon.builds import Builds
+from daemon.leave import Leave
+from daemon.protocol import FreshRequest, RequestError, SaveRequest
+from daemon.schedule import Action, Asked, Built, Checked, Event, Key, Left, Moved, State
+from daemon.watch import Changes, Watcher
+
+LONGEST_S: Final = 3600.0
+"""A request without a time-out waits no longer."""
+LATELY_S: Final = 600.0
+LATELY: Final = 20
+"""So many keys, asked for within so long, are built ahead of requests."""
+SAVED: Final = 8
+"""Of the functions that a saved file touches so many are rebuilt, the lately wanted first."""
+WIND_UP_S: Final = 3.0
+_BACKLOG: Final = 256
+
+log = logging.getLogger("lambdad")
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def serve(
+    listener: socket.socket, root: str, environ: Mapping[str, str], leave: Leave
+) -> None:
+    """Answers on the listening socket until `leave` is set, then for at most 3 s more.
+
+    When it returns, every child process is gone.
+    """
+    server = Server(root, environ, leave)
+    if isinstance(leave, Leave):
+        leave.idle_s = server.idle_s
+    runner = web.AppRunner(
+        server.application(), access_log=None, handle_signals=False, shutdown_timeout=WIND_UP_S
+    )
+    await runner.setup()
+    site = web.SockSite(runner, listener, backlog=_BACKLOG)
+    server.start()
+    await site.start()
+    try:
+        await leave.wait()
+        await server.wind_up()
+    finally:
+        await runner.cleanup()
+        server.close()
+
+
+class Server:
+    """One project's requests, watcher and builds."""
+
+    def __init__(self, root: str, environ: Mapping[str, str], leave: Leave) -> None:
+        self._root = root
+        self._leave = leave
+        leave.idle_s = self.idle_s
+        self._builds = Builds(root, environ)
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="lambdad")
+        self._loop = asyncio.get_running_loop()
+        self._state = State()
+        self._numbers = itertools.count(1)
+        self._replies: dict[int, asyncio.Future[Mapping[Key, Outcome]]] = {}
+        self._lately: OrderedDict[Key, float] = OrderedDict()
+        self._outcomes: dict[Key, Outcome] = {}
+        self._listeners: set[asyncio.Queue[tuple[str, dict[str, Any]]]] = set()
+        self._watcher = Watcher([root], self._heard)
+        self._started_s = time.time()
+        self._asked_s = time.monotonic()
+        self._requests = 0
+
+    def application(self) -> web.Application:
+        app = web.Application(
+            middlewares=[self._guard], client_max_size=protocol.MOST_BYTES, logger=log
+        )
+        app.router.add_post("/v1/fresh", self._fresh)
+        app.router.add_post("/v1/save", self._save)
+        app.router.add_get("/v1/status", self._status, allow_head=False)
+        app.router.add_get("/v1/why", self._why, allow_head=False)
+        app.router.add_get("/v1/events", self._events, allow_head=False)
+        app.router.add_post("/v1/stop", self._stop)
+        app.router.add_get("/openapi.json", self._openapi, allow_head=False)
+        return app
+
+    def start(self) -> None:
+        self._watcher.start()
+
+    def idle_s(self) -> float:
+        """How long nobody has asked for anything; 0 while somebody waits."""
+        return 0.0 if self._requests else time.monotonic() - self._asked_s
+
+    async def wind_up(self) -> None:
+        """Gives those who wait a moment more; whoever is left is told to ask the next daemon."""
+        waiting = [future for future in self._replies.values() if not future.done()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=WIND_UP_S)
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(_leaving())
+
+    def close(self) -> None:
+        self._watcher.stop()
+        self._builds.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- the schedule ----------------------------------------------------------------------------
+
+    def _apply(self, event: Event) -> None:
+        self._state, actions = schedule.step(self._state, event)
+        for action in actions:
+            self._perform(action)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case schedule.Check(keys):
+                self._in_thread(self._check, keys)
+            case schedule.Build(keys):
+                self._publish("building", {"functions": [key.function for key in keys]})
+                self._in_thread(self._build, keys)
+            case schedule.Reply(request, outcomes):
+                future = self._replies.pop(request, None)
+                if future is not None and not future.done():
+                    future.set_result(outcomes)
+
+    def _in_thread(self, work: Callable[[tuple[Key, ...]], None], keys: tuple[Key, ...]) -> None:
+        self._pool.submit(work, keys)
+
+    def _tell(self, event: Event) -> None:
+        """From any thread. A loop that is closed has nobody left who waits."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._apply, event)
+
+    def _check(self, keys: tuple[Key, ...]) -> None:
+        found: Mapping[Key, Outcome | None] = dict.fromkeys(keys)
+        try:
+            found = self._builds.check(keys)
+        except Exception:
+            log.exception("a check failed")  # all count as stale: the build tells what is wrong
+        self._tell(Checked(MappingProxyType(dict(found))))
+
+    def _build(self, keys: tuple[Key, ...]) -> None:
+        try:
+            self._builds.build(keys, self._note)
+        except Exception:
+            log.exception("a build failed")
+
+    def _note(self, key: Key, outcome: Outcome) -> None:
+        self._loop.call_soon_threadsafe(self._built, key, outcome)
+
+    def _built(self, key: Key, outcome: Outcome) -> None:
+        self._outcomes[key] = outcome
+        self._apply(Built(key, outcome))
+        self._publish(
+            "built",
+            {
+                "function": key.function,
+                "want": key.want,
+                "status": outcome.status,
+                "reasons": list(outcome.reasons),
+                "duration_ms": round(outcome.duration_s * 1000, 1),
+            },
+        )
+
+    # --- the watcher -----------------------------------------------------------------------------
+
+    def _heard(self, changes: Changes) -> None:
+        """In the watcher's thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._changed, changes)
+
+    def _changed(self, changes: Changes) -> None:
+        limit = time.monotonic() - LATELY_S
+        lately = [key for key, asked_s in self._lately.items() if asked_s >= limit]
+        if lately:
+            self._pool.submit(self._look_ahead, lately, changes)
+
+    def _look_ahead(self, lately: list[Key], changes: Changes) -> None:
+        paths = frozenset(os.path.relpath(path, self._root) for path in changes.paths)
+        moved = frozenset(lately) if changes.everything else self._builds.touched(lately, paths)
+        if moved:
+            self._tell(Moved(moved))
+
+    # --- requests --------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Only the same user is answered; whatever goes wrong is a problem document."""
+        if not _is_same_user(request):
+            return _problem(RequestError(403, "other-user", "this daemon is another user's"))
+        self._requests += 1
+        try:
+            if self._leave.is_set():
+                raise _leaving()
+            if (request.content_length or 0) > protocol.MOST_BYTES:
+                raise RequestError(413, "too-large", "a body may have 1 MB")
+            return await handler(request)
+        except RequestError as fault:
+            return _problem(fault)
+        except web.HTTPException as fault:
+            return _problem_of(fault)
+        except BundlerError as fault:
+            hint = f"; {fault.hint}" if fault.hint else ""
+            return _problem(RequestError(500, fault.code, f"{fault.message}{hint}"))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return _problem(RequestError(500, "internal-error", "lambdad failed; see its log"))
+        finally:
+            self._requests -= 1
+            self._asked_s = time.monotonic()
+
+    async def _fresh(self, request: web.Request) -> web.StreamResponse:
+        message = protocol.decode(FreshRequest, await request.read())
+        project = await self._project()
+        known = _names(project)
+        names = known if message.functions == "all" else list(dict.fromkeys(message.functions))
+        unknown = sorted(set(names) - set(known))
+        if unknown and is_ok((), project.diagnostics):
+            detail = f"no function is called {', '.join(unknown)}"
+            raise RequestError(404, "unknown-function", detail, unknown=unknown, known=known)
+        keys = [Key(name, message.want, message.locked) for name in names if name in set(known)]
+        self._remember(keys)
+        return await self._answer(project, keys, message.timeout_s)
+
+    async def _save(self, request: web.Request) -> web.StreamResponse:
+        message = protocol.decode(SaveRequest, await request.read())
+        project = await self._project()
+        paths = frozenset(
+            os.path.relpath(os.path.join(self._root, path), self._root) for path in message.files
+        )
+        keys = await self._in_pool(self._saved, project, paths)
+        return await self._answer(project, keys, message.timeout_s)
+
+    def _saved(self, project: Project, paths: frozenset[str]) -> list[Key]:
+        """The functions that hold the files, those wanted lately first, up to a bound."""
+        order = {key: index for index, key in enumerate(reversed(self._lately))}
+        keys = [Key(function.name, "live") for function in project.functions]
+        touched = self._builds.touched(keys, paths)
+        return sorted(touched, key=lambda key: (order.get(key, len(order)), key))[:SAVED]
+
+    async def _answer(
+        self, project: Project, keys: list[Key], timeout_s: float | None
+    ) -> web.StreamResponse:
+        number = next(self._numbers)
+        reply: asyncio.Future[Mapping[Key, Outcome]] = self._loop.create_future()
+        self._replies[number] = reply
+        self._apply(Asked(number, frozenset(keys)))
+        building: list[str] = []
+        try:
+            async with asyncio.timeout(LONGEST_S if timeout_s is None else timeout_s):
+                outcomes = await reply
+        except TimeoutError:
+            wait = self._state.waits.get(number)
+            outcomes = wait.outcomes if wait else {}
+            building = sorted({key.function for key in wait.pending}) if wait else []
+        finally:
+            self._replies.pop(number, None)
+            self._apply(Left(number))
+        found = [outcomes[key] for key in keys if key in outcomes]
+        answer = document(found, project.diagnostics)
+        if building:
+            answer |= {"ok": False, "building": building}
+        return web.json_response(answer)
+
+    async def _status(self, _request: web.Request) -> web.StreamResponse:
+        health = self._watcher.health()
+        project = await self._project()
+        building = {key.function: task.stage.value for key, task in self._state.tasks.items()}
+        functions = {
+            name: {
+                "state": building.get(name, "idle"),
+                "last": {
+                    key.want: outcome.status
+                    for key, outcome in self._outcomes.items()
+                    if key.function == name
+                },
+            }
+            for name in _names(project)
+        }
+        return web.json_response(
+            {
+                "schema": 1,
+                "running": True,
+                "pid": os.getpid(),
+                "version": LAMBDAD,
+                "project": self._root,
+                "uptime_s": round(time.time() - self._started_s, 1),
+                "idle_s": round(self.idle_s(), 1),
+                "python": sys.version.split()[0],
+                **self._builds.status(),
+                "watcher": {name: getattr(health, name) for name in health.__slots__},
+                "functions": functions,
+            }
+        )
+
+    async def _why(self, request: web.Request) -> web.StreamResponse:
+        name = request.query.get("function")
+        if not name:
+            raise RequestError(422, "bad-request", "say ?function=NAME")
+        project = await self._project()
+        known = _names(project)
+        if name not in known:
+            detail = f"no function is called {name}"
+            raise RequestError(404, "unknown-function", detail, unknown=[name], known=known)
+        return web.json_response(await self._in_pool(self._builds.why, project, name))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(maxsize=_BACKLOG)
+        self._listeners.add(queue)
+        leaving = asyncio.ensure_future(self._leave.wait())
+        try:
+            while not self._leave.is_set():
+                getting = asyncio.ensure_future(queue.get())
+                await asyncio.wait({getting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    break
+                kind, data = getting.result()
+                await response.write(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+        finally:
+            leaving.cancel()
+            self._listeners.discard(queue)
+        return response
+
+    async def _stop(self, _request: web.Request) -> web.StreamResponse:
+        self._loop.call_soon(self._leave.because, "it was asked to")
+        return web.json_response({"schema": 1, "stopping": True, "pid": os.getpid()})
+
+    async def _openapi(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(protocol.openapi())
+
+    # --- helpers ---------------------------------------------------------------------------------
+
+    async def _project(self) -> Project:
+        return await self._in_pool(self._builds.project)
+
+    async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await self._loop.run_in_executor(self._pool, work, *arguments)
+
+    def _remember(self, keys: Iterable[Key]) -> None:
+        now_s = time.monotonic()
+        for key in list(keys)[-LATELY:]:
+            self._lately[key] = now_s
+            self._lately.move_to_end(key)
+        while len(self._lately) > LATELY:
+            self._lately.popitem(last=False)
+
+    def _publish(self, kind: str, data: dict[str, Any]) -> None:
+        for queue in self._listeners:
+            with contextlib.suppress(asyncio.QueueFull):  # who does not read misses events
+                queue.put_nowait((kind, data))
+
+
+def _names(project: Project) -> list[str]:
+    declared = [function.name for function in project.functions]
+    return sorted(declared + [function.name for function in project.not_built])
+
+
+def _leaving() -> RequestError:
+    return RequestError(503, "leaving", "this daemon is leaving; ask again for the next one")
+
+
+def _problem(fault: RequestError, headers: Mapping[str, str] | None = None) -> web.Response:
+    response = web.Response(
+        status=fault.problem.status,
+        body=msgspec.json.encode(fault.problem),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+    if fault.problem.status in {403, 413}:
+        response.force_close()
+    return response
+
+
+def _problem_of(fault: web.HTTPException) -> web.Response:
+    codes = {404: "no-such-path", 405: "no-such-method", 413: "too-large"}
+    code = codes.get(fault.status, "bad-request")
+    headers = {"Allow": fault.headers["Allow"]} if "Allow" in fault.headers else None
+    return _problem(RequestError(fault.status, code, fault.reason), headers)
+
+
+def _is_same_user(request: web.Request) -> bool:
+    """By what the kernel says of the peer (Linux: SO_PEERCRED; macOS: LOCAL_PEERCRED)."""
+    peer = request.get_extra_info("socket")
+    if peer is None:
+        return False
+    try:
+        return peer_uid(peer) == os.getuid()
+    except OSError:
+        return False
+
+
+def peer_uid(peer: socket.socket) -> int:
+    """The user at the other end. Raises OSError."""
+    if sys.platform == "darwin":
+        # struct xucred of <sys/ucred.h>: version, uid, ...; SOL_LOCAL is 0, LOCAL_PEERCRED 1.
+        _version, uid = struct.unpack_from("II", peer.getsockopt(0, 1, 76))
+        return int(uid)
+    _pid, uid, _gid = struct.unpack(
+        "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    )
+    return int(uid)

@@ -1,0 +1,74 @@
+"""A daemon whose life is real and whose answers are not: `python -m tests.fake_daemon ROOT`.
+
+FAKE chooses how it behaves, by words: `deaf` never answers, `stubborn` never leaves, `mortal` dies
+of every fresh request, `once` dies of the first, `child` starts a process that outlives its stdin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+
+from daemon.leave import Leave
+from daemon.lifecycle import main
+
+
+async def serve(
+    listener: socket.socket, root: str, environ: Mapping[str, str], leave: Leave
+) -> None:
+    moods = environ.get("FAKE", "").split()
+    asked_s = time.monotonic()
+    leave.idle_s = lambda: time.monotonic() - asked_s
+    if "child" in moods:
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        with open(os.path.join(root, "child"), "w", encoding="ascii") as file:
+            file.write(str(child.pid))
+    if "stubborn" in moods:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked_s
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if "deaf" in moods:
+            await asyncio.sleep(600)
+        asked_s = time.monotonic()
+        method, path, _ = head.split(None, 2)
+        if path == "/v1/fresh":
+            _die(moods, root)
+        if (method, path) == ("POST", "/v1/stop") and "stubborn" not in moods:
+            asyncio.get_running_loop().call_soon(leave.set)
+        body = json.dumps({"pid": os.getpid(), **answer_of(path, environ)}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, sock=listener)
+    await leave.wait()
+    if "stubborn" in moods:
+        while True:
+            time.sleep(1)
+    server.close()
+
+
+def answer_of(path: str, environ: Mapping[str, str]) -> dict[str, object]:
+    if path != "/v1/fresh":
+        return {"path": path, "pythonpath": environ.get("PYTHONPATH")}
+    return {"schema": 1, "ok": True, "diagnostics": [], "functions": []}
+
+
+def _die(moods: list[str], root: str) -> None:
+    marker = os.path.join(root, "died")
+    if "mortal" in moods or ("once" in moods and not os.path.exists(marker)):
+        with open(marker, "w", encoding="ascii"):
+            pass
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(serve=serve)
