@@ -40,7 +40,7 @@ from bundler.model import (
 )
 from bundler.output import Output
 from bundler.record import MadeKey, Record
-from bundler.snapshot import Clock
+from bundler.snapshot import Clock, Look
 from bundler.toolchain import current_toolchain
 from bundler.workshop import Workshop
 
@@ -210,8 +210,9 @@ def _work(
     started_s = time.monotonic()
     with _disk_faults():
         clock = snapshot.read_clock(output.clock)
+    workshop = replace(workshop, look=Look())
     turns = [
-        _Turn(job=job, clock=clock, before=_observe_known(job, workshop.root), started_s=started_s)
+        _Turn(job=job, clock=clock, before=_observe_known(job, workshop), started_s=started_s)
         for job in unit
     ]
     packed = _pack([job.request for job in unit], workshop)
@@ -225,11 +226,11 @@ def _pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, 
     return pack(requests, workshop)
 
 
-def _observe_known(job: Job, root: str) -> Snapshot | None:
+def _observe_known(job: Job, workshop: Workshop) -> Snapshot | None:
     if job.record is None:
         return None
-    recorded = job.record.inputs
-    return snapshot.observe(root, snapshot.inputs_of(recorded), known=recorded)
+    known, look = job.record.inputs, workshop.look
+    return snapshot.observe(workshop.root, snapshot.inputs_of(known), known=known, look=look)
 
 
 def _finish(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
@@ -22,6 +22,8 @@ EVERYTHING: Final = ("!*",)
 FOREIGN_SLACK_NS: Final = 2_000_000_000
 """On a file system whose clock we did not read, this much nearness makes an input suspect."""
 
+Stat = Callable[[str], FileKey | None]
+"""What lies at an absolute path, symlinks followed, a folder's times included."""
 
 _FIELDS: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
 """A FileKey's, in one go: this is most of what a look at an unmoved file costs."""
@@ -43,20 +45,52 @@ def read_clock(touched: str) -> Clock:
     return Clock(status.st_dev, status.st_ctime_ns)
 
 
+def stat_key(path: str) -> FileKey | None:
+    """A `Stat` that looks each time."""
+    try:
+        return key_of(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+class Look:
+    """A `Stat` that looks once: the view that one build begins with, however many parts of it ask.
+
+    What comes after a build has begun is the business of its clock and of the look after it.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, FileKey | None] = {}
+
+    def __call__(self, path: str) -> FileKey | None:
+        try:
+            return self._keys[path]
+        except KeyError:
+            key = self._keys[path] = stat_key(path)
+            return key
+
+
 def observe(
-    root: str, inputs: InputSet, since: Clock | None = None, known: Snapshot | None = None
+    root: str,
+    inputs: InputSet,
+    since: Clock | None = None,
+    *,
+    known: Snapshot | None = None,
+    look: Stat = stat_key,
 ) -> Snapshot:
     """The inputs' keys now. With `since`, those that changed at or after it are suspects.
 
-    `known` is an earlier look: what it found in folders that have not moved is not read again.
+    `known` was observed earlier: what was in folders that have not moved is not read again.
     """
     listed = known.listings if known is not None else {}
     doubted = known.suspects if known is not None else frozenset()
     snapshot = Snapshot(
-        files={path: file_key(f"{root}/{path}") for path in sorted(inputs.files)},
+        files={path: _without_times(look(f"{root}/{path}")) for path in sorted(inputs.files)},
         links={path: link_key(f"{root}/{path}") for path in sorted(inputs.links)},
         listings={
-            path: observe_listing(root, path, names, None if path in doubted else listed.get(path))
+            path: observe_listing(
+                root, path, names, known=None if path in doubted else listed.get(path), look=look
+            )
             for path, names in sorted(inputs.listings.items())
         },
     )
@@ -79,7 +113,7 @@ def union(one: InputSet, other: InputSet) -> InputSet:
     return InputSet(files=one.files | other.files, links=one.links | other.links, listings=listings)
 
 
-def changes(root: str, snapshot: Snapshot) -> Iterator[str]:
+def changes(root: str, snapshot: Snapshot, look: Stat = stat_key) -> Iterator[str]:
     """Why the snapshot no longer holds, a reason for each input that moved; nothing if it holds.
 
     This is the request path: for an unmoved input it costs one stat call and a comparison.
@@ -87,7 +121,10 @@ def changes(root: str, snapshot: Snapshot) -> Iterator[str]:
     for path in snapshot.suspects:
         yield f"{path} was written while it was read"
     lstat = os.lstat
-    yield from _file_changes(root, snapshot.files)
+    for path, key in snapshot.files.items():
+        now = look(f"{root}/{path}")
+        if now != key and (now := _without_times(now)) != key:
+            yield _reason(path, key, now)
     for path, key in snapshot.links.items():
         try:
             status = lstat(f"{root}/{path}")
@@ -98,7 +135,7 @@ def changes(root: str, snapshot: Snapshot) -> Iterator[str]:
         if now != key:
             yield f"{path} leads elsewhere" if now and key else _reason(path, key, now)
     for path, listing in snapshot.listings.items():
-        if _folder_key(f"{root}/{path}") != listing.key:
+        if look(f"{root}/{path}") != listing.key:
             yield from _listing_changes(root, path, listing)
 
 
@@ -115,13 +152,13 @@ def moved_between(before: Snapshot, after: Snapshot) -> tuple[RelPath, ...]:
 
 def file_key(path: str) -> FileKey | None:
     """Of the file that the path leads to; None if there is none. A folder's times do not count."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    if stat.S_ISDIR(status.st_mode):
-        return FileKey(status.st_dev, status.st_ino, 0, 0, 0, status.st_mode)
-    return key_of(status)
+    return _without_times(stat_key(path))
+
+
+def _without_times(key: FileKey | None) -> FileKey | None:
+    if key is None or not stat.S_ISDIR(key.mode):
+        return key
+    return key._replace(size=0, mtime_ns=0, ctime_ns=0)
 
 
 def key_of(status: os.stat_result) -> FileKey:
@@ -138,21 +175,20 @@ def link_key(path: str) -> FileKey | None:
 
 
 def observe_listing(
-    root: str, path: RelPath, counted: Names, known: Listing | None = None
+    root: str,
+    path: RelPath,
+    counted: Names,
+    *,
+    known: Listing | None = None,
+    look: Stat = stat_key,
 ) -> Listing:
     # The key first: what comes into the folder after it moves the key again.
-    key = _folder_key(f"{root}/{path}")
+    key = look(f"{root}/{path}")
+    if key is not None and not stat.S_ISDIR(key.mode):
+        key = None
     if known is not None and known.key == key and known.counted == counted:
         return known
     return Listing(key, counted, _names(root, path, counted) if key else ())
-
-
-def _folder_key(path: str) -> FileKey | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return key_of(status) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
@@ -170,20 +206,6 @@ def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
         below_top = "" if path == counted.top else os.path.relpath(path, counted.top)
         return tree.counted_names(folder, below_top, counted.patterns)
     return ()
-
-
-def _file_changes(root: str, files: Mapping[RelPath, FileKey | None]) -> Iterator[str]:
-    look, fields = os.stat, _FIELDS
-    for path, key in files.items():
-        try:
-            if fields(look(f"{root}/{path}")) == key:
-                continue
-        except (OSError, ValueError):
-            if key is None:
-                continue
-        now = file_key(f"{root}/{path}")  # of a folder less counts
-        if now != key:
-            yield _reason(path, key, now)
 
 
 def _listing_changes(root: str, path: RelPath, listing: Listing) -> Iterator[str]:
@@ -208,15 +230,17 @@ def _reason(path: RelPath, before: FileKey | None, now: FileKey | None) -> str:
 
 
 def _suspects(snapshot: Snapshot, since: Clock) -> frozenset[RelPath]:
-    def near(key: FileKey | None) -> bool:
-        if key is None:
-            return False
-        start = since.now_ns if key.device == since.device else since.now_ns - FOREIGN_SLACK_NS
+    def near(key: FileKey) -> bool:
+        start = since.now_ns if key.device == since.device else earliest
         return key.ctime_ns >= start or key.mtime_ns >= start
 
+    earliest = since.now_ns - FOREIGN_SLACK_NS
     keys = [*snapshot.files.items(), *snapshot.links.items()]
     keys += [(path, listing.key) for path, listing in snapshot.listings.items()]
-    return frozenset(path for path, key in keys if near(key))
+    young = [
+        (path, key) for path, key in keys if key and (key[3] >= earliest or key[4] >= earliest)
+    ]
+    return frozenset(path for path, key in young if near(key))
 
 
 def _more(one: Names, other: Names) -> Names:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bundler.snapshot import Stat, stat_key
 from bundler.store import Store
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Workshop:
     """Fetch nothing: what is not in the store is an error that says so."""
     memory: Memory | None = None
     """What the caller keeps between builds, if it lives that long."""
+    look: Stat = stat_key
+    """How what is kept is looked at before a build; a build that has begun passes its Look."""
 
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""

@@ -87,7 +87,7 @@ def _end(where: Address) -> bool:
 
 
 def _spawn(root: str, environ: Mapping[str, str], where: Address) -> None:
-    """Starts the process and waits until a client may connect to it."""
+    """Starts the process and waits until it answers."""
     if not sys.executable:
         raise NoDaemon("this Python does not know where its interpreter lies")
     paths = [code_folder(), *filter(None, [environ.get("PYTHONPATH")])]
@@ -105,6 +105,8 @@ def _spawn(root: str, environ: Mapping[str, str], where: Address) -> None:
         said = _first_line(process.stdout)
     if said != READY:
         raise NoDaemon(f"it did not start: {said.decode(errors='replace').strip() or _last(where)}")
+    if not client.is_alive(where.socket):
+        raise NoDaemon(f"it started, and does not answer: {_last(where)}")
 
 
 def _first_line(pipe: IO[bytes] | None) -> bytes:

@@ -121,7 +121,11 @@ async def _beat(home: Home, leave: Leave, last: threading.Timer) -> None:
     """Looks every few seconds whether there is a reason to leave, and sees to it that we do."""
     beats = 0
     beat_s = min(BEAT_S, home.idle_s)
-    while not leave.is_set():
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(leave.wait(), beat_s)
+        if leave.is_set():
+            break
         try:
             reason = reason_to_leave(home, leave.idle_s(), look_at_memory=beats % MEMORY_BEATS == 0)
         except Exception:
@@ -131,8 +135,6 @@ async def _beat(home: Home, leave: Leave, last: threading.Timer) -> None:
         if reason:
             leave.because(reason)
         beats += 1
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(leave.wait(), beat_s)
     last.start()
 
 
@@ -264,10 +266,10 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
     if spawned:
         given = given[1:]
         _part_from_starter()
-    if len(given) != 1 or not os.path.isdir(given[0]):
-        print("usage: python -m daemon.lifecycle PROJECT", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-    root = os.path.realpath(given[0])
+    root = os.path.realpath(given[0]) if len(given) == 1 else ""
+    if not os.path.isdir(root):
+        _tell(f"there is no folder {root}\n".encode(), spawned=spawned)
+        sys.exit("usage: python -m daemon.lifecycle PROJECT")
     where = address(root, os.environ)
     _keep_log(where, bounded=spawned)
     _inherit_nothing()

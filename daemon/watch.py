@@ -175,8 +175,8 @@ class Watcher:
         with self._lock:
             if self._source is not None:
                 self._source.mend()
-            elif self._teller is not None:
-                self._listen(self._teller)
+            elif self._teller is not None and self._listen(self._teller):
+                self._teller.lost("the watcher was started at last")
 
     def health(self) -> Health:
         teller, source = self._teller, self._source
@@ -195,7 +195,7 @@ class Watcher:
             alive=source is not None and source.is_alive(),
         )
 
-    def _listen(self, teller: Teller) -> None:
+    def _listen(self, teller: Teller) -> bool:
         fault = ""
         source: Source | None = None
         self._mount = _worst_mount(self._roots)
@@ -208,12 +208,13 @@ class Watcher:
             fault = getattr(refused, "strerror", None) or str(refused)
         if not fault:
             self._source = source
-            return
+            return True
         if source is not None:
             source.stop()
         if fault != self._fault:  # told once, not at each try
             self._fault = fault
             teller.lost(f"nothing is watched: {fault}")
+        return False
 
 
 class Teller(threading.Thread):

@@ -11,6 +11,8 @@ import pytest
 from bundler.store import Store
 from bundler.workshop import Workshop
 
+pytest_plugins = ["tests.watching"]
+
 Tree = Mapping[str, str | bytes]
 
 

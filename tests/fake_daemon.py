@@ -1,7 +1,8 @@
 """A daemon whose life is real and whose answers are not: `python -m tests.fake_daemon ROOT`.
 
-FAKE chooses how it behaves, by words: `deaf` never answers, `stubborn` never leaves, `mortal` dies
-of every fresh request, `once` dies of the first, `child` starts a process that outlives its stdin.
+FAKE chooses how it behaves, by words: `deaf` answers once, `stubborn` hears neither stop nor
+SIGTERM, `slow` never winds up, `mortal` dies of every fresh request, `once` of the first, `child`
+starts a process that would stay.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ async def serve(
     listener: socket.socket, root: str, environ: Mapping[str, str], leave: Leave
 ) -> None:
     moods = environ.get("FAKE", "").split()
-    asked_s = time.monotonic()
+    asked_s = began_s = time.monotonic()
     leave.idle_s = lambda: time.monotonic() - asked_s
     if "child" in moods:
         child = subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -35,7 +36,7 @@ async def serve(
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal asked_s
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        if "deaf" in moods:
+        if "deaf" in moods and asked_s != began_s:
             await asyncio.sleep(600)
         asked_s = time.monotonic()
         method, path, _ = head.split(None, 2)
@@ -50,9 +51,8 @@ async def serve(
 
     server = await asyncio.start_unix_server(answer, sock=listener)
     await leave.wait()
-    if "stubborn" in moods:
-        while True:
-            time.sleep(1)
+    if "slow" in moods:
+        await asyncio.sleep(600)
     server.close()
 
 

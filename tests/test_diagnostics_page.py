@@ -45,12 +45,20 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
 def calls(node: ast.AST, emitters: Emitters) -> Iterator[tuple[ast.Call, ast.expr, str]]:
     """Each call that makes a diagnostic, its code, and its severity if that can be seen."""
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and name_of(call) in emitters:
+        if isinstance(call, ast.Call) and name_of(call) in emitters and not _is_log(call):
             at, severity = emitters[name_of(call)]
             if (code := argument(call, at)) is not None:
                 said = next((w.value for w in call.keywords if w.arg == "severity"), None)
                 shown = said.attr.lower() if isinstance(said, ast.Attribute) else severity
                 yield call, code, shown
+
+
+def _is_log(call: ast.Call) -> bool:
+    """`log.warning` is no diagnostic."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="log")):
+            return True
+    return False
 
 
 def helpers(tree: ast.Module, known: Emitters) -> dict[str, tuple[int, str]]:

@@ -265,7 +265,7 @@ class _Kept:
             state = _state(path)
             if state != known:
                 moved.append((path, state))
-        return all([self._admits(path, state) for path, state in moved])
+        return all(self._admits(path, state) for path, state in moved)
 
     def reads(self, files: Iterable[str]) -> bool:
         """What the last answer depended on; False if esbuild may know one of them as it was."""
@@ -288,9 +288,10 @@ class _Kept:
         if state is None:
             return True
         ctime_ns = state[_CTIME]
-        known = self._ctimes.setdefault((path, *state[:_CTIME]), ctime_ns)
-        if known != ctime_ns:
-            return False
+        key = (path, *state[:_CTIME])
+        if key in self._ctimes:
+            return self._ctimes[key] == ctime_ns
+        self._ctimes[key] = ctime_ns
         return ctime_ns - state[_MTIME] < _YOUNG_NS
 
 

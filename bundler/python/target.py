@@ -6,6 +6,7 @@ For a live tree it is this machine, with the runtime's version of Python.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import re
@@ -75,8 +76,9 @@ class Target:
     @property
     def key(self) -> str:
         """Names the target in keys of what is remembered."""
-        if self.host is not None:  # the first tag tells all the others
-            return f"cp{self.full}-{self.host.platforms[0]}-{self.glibc[0]}.{self.glibc[1]}"
+        if self.host is not None:
+            tags = hashlib.sha256(" ".join(self.host.platforms).encode()).hexdigest()[:16]
+            return f"cp{self.full}-here-{self.machine}-{tags}"
         return f"cp{self.full}-glibc{self.glibc[0]}.{self.glibc[1]}-{self.machine}"
 
 

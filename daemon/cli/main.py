@@ -56,11 +56,6 @@ def lambdad() -> None:
     """Build AWS Lambda functions: never stale, and the same bytes on every machine."""
 
 
-def main() -> None:
-    """The entry point of the installed command."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; what went wrong is on stderr."""
     try:
@@ -85,7 +80,3 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has left: no fault, and Python's exit must not write again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-if __name__ == "__main__":
-    main()

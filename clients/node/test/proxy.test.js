@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -72,7 +72,6 @@ test("a retired worker still answers what it was asked before", async (t) => {
     });`,
   );
   const before = self.invoke({});
-  const { existsSync } = await import("node:fs");
   while (!existsSync(JSON.parse(asked))) await new Promise(setImmediate);
   self.load("d2", 'exports.handler = (_event, _context, callback) => callback(null, "new");');
   assert.deepEqual(await self.invoke({}), [200, "new"]);
