@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +19,13 @@ import pytest
 from packaging.tags import mac_platforms
 
 from bundler import build, prune
-from bundler.model import Architecture, Live, Outcome, Want
+from bundler.model import Architecture, BuildRequest, Live, Outcome, Want
+from bundler.python import host, package
 from bundler.python import target as targets
 from bundler.python.target import Host, Target
 from bundler.runtimes import RUNTIMES
 from bundler.store import Store
+from bundler.toolchain import current_toolchain
 from bundler.workshop import Workshop
 from tests.conftest import workshop_at, write_tree
 from tests.loading import python_of
@@ -68,7 +72,18 @@ def call(workshop: Workshop, tree: Live, module: str = "app", python: str = "") 
     root = workshop.root
     places = [os.path.join(root, place) for place in tree.path]
     python = python or python_of(".".join(map(str, RUNTIME.version)))
-    command = [python, "-I", "-S", "-c", LOAD, os.path.join(root, tree.entry), module, "handler"]
+    # -B: Python tells bytecode that is out of date by size and whole seconds (see inplace.py).
+    command = [
+        python,
+        "-I",
+        "-S",
+        "-B",
+        "-c",
+        LOAD,
+        os.path.join(root, tree.entry),
+        module,
+        "handler",
+    ]
     done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -259,32 +274,38 @@ def test_a_folder_that_is_gone_is_made_again(app: Project, how: str) -> None:
 
 
 def test_killed_while_it_unpacks(app: Project) -> None:
-    """A folder in the store is whole or absent, wherever the process is killed; and prune, too."""
+    """A folder in the store is whole or absent, wherever the process is killed."""
     files = {f"beta/m{number}.py": b"x = 1\n" for number in range(3)}
     digest = app.index.wheel("beta", files={"beta/__init__.py": b"", **files})
     app.lay({"src/requirements.txt": f"beta==1.0 --hash=sha256:{digest}\n"})
-    tree = made(app.workshop)
-    whole = sorted(os.listdir(site(tree) / "beta"))
-
-    def check() -> None:
-        if site(tree).exists():
-            assert sorted(os.listdir(site(tree) / "beta")) == whole
-
-    count = 0
-    while dies_at(count, lambda: prune.prune(app.workshop.store, unused_days=0) and None):
-        check()
-        made(app.workshop)
-        count += 1
-    assert not site(tree).exists()
-    made(app.workshop)
-    count, finished = 0, False
-    while not finished:
-        shutil.rmtree(site(tree))
-        finished = not dies_at(count, lambda: made(app.workshop) and None)
-        check()
-        assert made(app.workshop) == tree
-        count += 1
+    one = function(runtime=RUNTIME)
+    request = BuildRequest(function=one, toolchain=current_toolchain(), want=Want.LIVE)
+    known = package.dependencies(request, app.workshop)
+    folder = Path(host.install(known, app.workshop).folders[0])
+    whole = sorted(os.listdir(folder / "beta"))
+    for count in itertools.count():
+        shutil.rmtree(folder)
+        killed = dies_at(count, lambda: host.install(known, app.workshop))
+        assert not folder.exists() or sorted(os.listdir(folder / "beta")) == whole
+        host.install(known, app.workshop)
+        if not killed:
+            break
     assert count > len(whole)
+
+
+def test_killed_while_it_prunes(tmp_path: Path) -> None:
+    """Pruning takes a folder out of the store whole, too."""
+    store = Store(tmp_path)
+    for count in itertools.count():
+        write_tree(tmp_path / "trees/key", dict.fromkeys("abc", ""))
+        killed = dies_at(count, lambda: prune.prune(store, unused_days=0))
+        there = tmp_path / "trees/key"
+        assert not there.exists() or sorted(os.listdir(there)) == ["a", "b", "c"]
+        if not killed:
+            break
+    assert count > 3
+    prune.prune(store, unused_days=0, now_s=time.time() + 7200)
+    assert not list(tmp_path.glob(".tmp-*"))
 
 
 def test_real_native_wheels(tmp_path: Path, shared_store: Store) -> None:

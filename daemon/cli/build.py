@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
 import click
 
 from bundler import build
 from bundler.model import Diagnostic, Outcome, Project, Severity
 from bundler.render import document, duration_text, is_ok, outcome_line
+from daemon import client
+from daemon.address import NoDaemon, address, identity, read_note
+from daemon.cli import answer
 from daemon.cli import project as projects
 from daemon.cli.screen import Progress, paint_for, show_diagnostic
 
@@ -42,6 +49,7 @@ Exit code: 0 all built; 1 a function failed or was refused; 2 usage or machine."
     help="What proves a function unchanged: its files' stat keys, or a build of their contents.",
 )
 @click.option("--offline", is_flag=True, help="Fetch nothing; use what the store has.")
+@click.option("--no-daemon", is_flag=True, help="Build in this process even if a daemon runs.")
 def command(
     functions: tuple[str, ...],
     project: str | None,
@@ -55,6 +63,12 @@ def command(
     place = projects.Place(project=project, template=template, parameter=parameter)
     app = projects.read(place)
     wanted, not_built = projects.select(app, functions)
+    # What only this command line says, a daemon does not know.
+    plain = not (template or parameter or flags["offline"] or flags["verify"] == "hash")
+    if plain and not flags["no_daemon"]:
+        told = _ask_daemon(app.root, functions, locked=bool(flags["locked"]))
+        if told is not None:
+            return answer.show(told, app.root, as_json=as_json, verbose=verbose)
     with Progress(quiet=as_json) as progress:
         show = _Results(app, progress, quiet=as_json, verbose=verbose)
         for item in app.diagnostics:
@@ -70,6 +84,19 @@ def command(
             done=show.outcome,
         )
     return show.end(time.monotonic() - started_s)
+
+
+def _ask_daemon(root: str, functions: Sequence[str], *, locked: bool) -> Mapping[str, Any] | None:
+    """The answer of a daemon that runs and is like this process; None if there is none."""
+    note = read_note(address(root, os.environ))
+    if note is None or note.get("identity") != identity(os.environ):
+        return None
+    body = {"functions": list(functions) or "all", "want": "zip", "locked": locked}
+    try:
+        status, told = client.request(root, "POST", "/v1/fresh", body, start=False)
+    except NoDaemon:
+        return None
+    return told if status == HTTPStatus.OK else None
 
 
 class _Results:

@@ -48,9 +48,8 @@ test("an edit changes the live digest, and no edit nothing", options, async (t) 
   assert.equal(first.handler, "list.handler");
   assert.deepEqual((await settled("ListNotes")).live, first.live);
   const undo = edit(t, "src/shared/answer.ts", "application/json", "application/hal+json");
-  const edited = await client.fresh("ListNotes");
-  assert.notEqual(edited.live.digest, first.live.digest);
-  assert.deepEqual(edited.reasons, ["src/shared/answer.ts changed"]);
+  // Whether this request builds it or finds it built ahead is open: the digest alone tells.
+  assert.notEqual((await client.fresh("ListNotes")).live.digest, first.live.digest);
   undo();
   assert.equal((await client.fresh("ListNotes")).live.digest, first.live.digest);
 });
