@@ -19,8 +19,8 @@ from bundler.model import InputSet, Segment, Snapshot
 from bundler.output import Output
 
 if TYPE_CHECKING:
-    from bundler.esbuild.closure import Closure
     from bundler.esbuild.engine import Esbuild
+    from bundler.esbuild.known import Known
     from bundler.npm.vendored import Vendored
     from bundler.python.package import Dependencies
     from bundler.python.splice import Splice
@@ -68,8 +68,8 @@ class Memory:
     """One project's. Any thread may use it."""
 
     def __init__(self) -> None:
-        self.closures: Shelf[Closure] = Shelf(FUNCTIONS)
-        """By function: how its bundle's imports were resolved, with what decided it."""
+        self.bundles: Shelf[Known] = Shelf(FUNCTIONS)
+        """By function and whether it is wanted live."""
         self.dependencies: Shelf[tuple[Dependencies, Snapshot]] = Shelf(FUNCTIONS)
         self.vendored: Shelf[tuple[Vendored, Snapshot]] = Shelf(FUNCTIONS)
         self.splices: Shelf[Splice] = Shelf(SETS)

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from bundler.model import Diagnostic, Location, Outcome, Severity
 from bundler.output import artifact_json
+from bundler.shown import plain
 
-Paint = Callable[[str, str], str]
-"""(text, style) -> text; the styles are those of `_STYLES`' values and "dim", "bold"."""
-
-
-def plain(text: str, _style: str) -> str:
-    return text
-
-
-_STYLES: Final[Mapping[str, str]] = {
-    "error": "red",
-    "warning": "yellow",
-    "info": "cyan",
-    "built": "green",
-    "failed": "red",
-    "refused": "yellow",
-    "skipped": "dim",
-}
-
-_ANSI: Final = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
-
-
-def ansi(text: str, style: str) -> str:
-    return f"\x1b[{_ANSI[style]}m{text}\x1b[0m"
+if TYPE_CHECKING:
+    from bundler.shown import Paint
 
 
 def document(outcomes: Sequence[Outcome], diagnostics: Sequence[Diagnostic]) -> dict[str, object]:
@@ -90,7 +70,7 @@ def diagnostic_text(
     item: Diagnostic, *, function: str | None = None, root: str | None = None, paint: Paint = plain
 ) -> str:
     """As docs/diagnostics.md shows: what is wrong, the place with its line, what to do next."""
-    label = paint(f"{item.severity.value}[{item.code}]", _STYLES[item.severity.value])
+    label = paint(f"{item.severity.value}[{item.code}]", item.severity.value)
     named = f" {paint(function, 'bold')}:" if function else ":"
     lines = [f"{label}{named} {item.message}"]
     if item.where is not None:
@@ -120,36 +100,6 @@ def source_line(root: str, where: Location) -> str:
     except (OSError, ValueError):
         return ""
     return ""
-
-
-def outcome_line(outcome: Outcome, width: int, paint: Paint = plain) -> str:
-    """One line for one function; `width` is that of the longest name."""
-    status = paint(f"{outcome.status:<7}", _STYLES[outcome.status])
-    line = f"{status}  {outcome.name:<{width}}"
-    if outcome.status == "built" and outcome.artifact is not None:
-        took = "unchanged" if outcome.cached else duration_text(outcome.duration_s)
-        line += f"  {size_text(outcome.artifact.size):>9}  {took:>9}  {outcome.artifact.path}"
-    elif outcome.status == "built" and outcome.live is not None:
-        took = "unchanged" if outcome.cached else duration_text(outcome.duration_s)
-        line += f"  {took:>9}  {outcome.live.entry}"
-    elif outcome.artifact is not None:
-        line += f"  the last good build stays: {outcome.artifact.path}"
-    elif outcome.status == "skipped" and outcome.diagnostics:
-        line += f"  {outcome.diagnostics[0].message}"
-    return line.rstrip()
-
-
-def size_text(size: float) -> str:
-    """In units of 1,000, as AWS's console shows sizes."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def duration_text(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _location_json(where: Location) -> dict[str, object]:

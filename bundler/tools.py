@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ def run(
             "tool-missing", f"can't run {arguments[0]}: {fault.strerror or fault}"
         ) from fault
     _running.add(process)
+    if _no_more.is_set():
+        end_all()
     try:
         stdout, stderr = process.communicate(input_text, timeout=timeout_s)
     except subprocess.TimeoutExpired as fault:
@@ -64,10 +67,16 @@ def run(
 
 
 _running: set[subprocess.Popen[str]] = set()
+_no_more = threading.Event()
 
 
-def end_all() -> None:
-    """Ends every tool that is running now: the caller was interrupted. Their `run` calls return."""
+def end_all(*, for_good: bool = False) -> None:
+    """Ends every tool that is running now: the caller was interrupted. Their `run` calls return.
+
+    `for_good`, and any that is started later is ended at once: this process is about to exit.
+    """
+    if for_good:
+        _no_more.set()
     for process in tuple(_running):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

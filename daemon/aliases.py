@@ -48,6 +48,15 @@ class Aliases:
                 yield link + path[len(folder) :]
 
 
+def resolved(path: str) -> str:
+    """The path without symlinks, as far as it can be known; never raises."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        # Python's realpath raises when a link goes between its two looks at it.
+        return path
+
+
 def above(path: str) -> Iterator[str]:
     """The path, then each folder it lies in, up to the root of the file system."""
     while True:

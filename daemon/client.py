@@ -146,7 +146,7 @@ def request(
 def is_alive(path: str) -> bool:
     """Whether its loop turns and it is not about to leave. What it answers does not matter."""
     try:
-        _talk(path, "GET", "/v1/alive", None, ALIVE_S)
+        _talk(path, "GET", "/v1/alive", None, ALIVE_S, doubt=False)
     except Gone:
         return False
     return True
@@ -171,8 +171,15 @@ def exchange(
 
 
 def _talk(
-    path: str, method: str, target: str, body: Mapping[str, Any] | None, timeout_s: float | None
+    path: str,
+    method: str,
+    target: str,
+    body: Mapping[str, Any] | None,
+    timeout_s: float | None,
+    *,
+    doubt: bool = True,
 ) -> tuple[int, bytes]:
+    """The status and the body. In `doubt`, long silence makes it ask whether anybody is there."""
     payload = b"" if body is None else json.dumps(body).encode()
     head = (
         f"{method} {target} HTTP/1.1\r\nHost: lambdad\r\nConnection: close\r\n"
@@ -186,7 +193,7 @@ def _talk(
         except OSError as fault:
             raise Refused(fault.strerror or str(fault)) from fault
         peer.sendall(head.encode() + payload)
-        status, content = _receive(peer, path, deadline)
+        status, content = _receive(peer, deadline, path if doubt else None)
     except OSError as fault:
         raise Gone(fault.strerror or str(fault) or type(fault).__name__) from fault
     finally:
@@ -208,11 +215,11 @@ def _connect(peer: socket.socket, path: str) -> None:
             time.sleep(0.01)
 
 
-def _receive(peer: socket.socket, path: str, deadline: float | None) -> tuple[int, bytes]:
-    """The status and the body. Waits for as long as the daemon is alive, at most until then."""
+def _receive(peer: socket.socket, deadline: float | None, doubted: str | None) -> tuple[int, bytes]:
+    """Waits for as long as the daemon at the doubted path is alive, at most until the deadline."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += _more(peer, path, deadline)
+        data += _more(peer, deadline, doubted)
         if len(data) > MOST_HEAD:
             raise Gone("its answer is not HTTP")
     head, _, content = data.partition(b"\r\n\r\n")
@@ -227,21 +234,21 @@ def _receive(peer: socket.socket, path: str, deadline: float | None) -> tuple[in
         raise Gone("its answer is not HTTP with a length")
     parts, missing = [content], int(length) - len(content)
     while missing > 0:
-        parts.append(_more(peer, path, deadline))
+        parts.append(_more(peer, deadline, doubted))
         missing -= len(parts[-1])
     return int(words[1]), b"".join(parts)
 
 
-def _more(peer: socket.socket, path: str, deadline: float | None) -> bytes:
+def _more(peer: socket.socket, deadline: float | None, doubted: str | None) -> bytes:
     while True:
-        left_s = SILENCE_S if deadline is None else deadline - time.monotonic()
+        left_s = float("inf") if deadline is None else deadline - time.monotonic()
         if left_s <= 0:
             raise Gone("it gave no answer in time")
         peer.settimeout(min(left_s, SILENCE_S))
         try:
             data = peer.recv(1 << 16)
         except TimeoutError:
-            if (deadline is None or deadline > time.monotonic()) and not is_alive(path):
+            if doubted and left_s > SILENCE_S and not is_alive(doubted):
                 raise Gone("it does not answer any more") from None
             continue
         if not data:

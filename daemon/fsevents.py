@@ -17,6 +17,7 @@ from watchdog.observers.api import EventQueue, ObservedWatch
 from watchdog.observers.fsevents import FSEventsEmitter
 
 from bundler.output import FOLDER
+from daemon.aliases import resolved
 from daemon.watch import SHOWN, STOP_S, UNWATCHED, Hearing
 
 LATENCY_S: Final = 0.001
@@ -82,7 +83,7 @@ class FSEvents:
     def mend(self) -> None:
         for root in self._roots:
             stream = self._streams.get(root)
-            real = os.path.realpath(root)
+            real = resolved(root)
             if stream is None:
                 if os.path.isdir(real) and self._begin(root):
                     self._hearing.lost(f"{root} appeared")
@@ -102,7 +103,7 @@ class FSEvents:
         return not streams or any(stream.is_alive() for stream in streams)
 
     def _begin(self, root: str) -> bool:
-        real = os.path.realpath(root)
+        real = resolved(root)
         stream = _Stream(root, real, self._hearing)
         try:
             stream.start()

@@ -21,7 +21,7 @@ from typing import Final
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask
 
 from bundler.output import FOLDER
-from daemon.aliases import Aliases, above
+from daemon.aliases import Aliases, above, resolved
 from daemon.watch import SHOWN, UNWATCHED, Hearing, is_covered
 from daemon.watches import ABOVE, AROUND, CAME, DENIED, INSIDE, SELF, WENT, Watched, Watches
 
@@ -94,7 +94,7 @@ class Inotify:
     def mend(self) -> None:
         with self._lock:
             if self.is_alive():
-                seen = [(root, os.path.realpath(root.given)) for root in self._roots]
+                seen = [(root, resolved(root.given)) for root in self._roots]
                 moved = [r for r, real in seen if (r.real, r.key) != (real, _key(real))]
                 self._settle(moved, "a root was replaced")
                 self._retry()
@@ -226,7 +226,7 @@ class Inotify:
         self._hearing.lost(reason)
 
     def _locate(self, root: _Root) -> None:
-        root.real = os.path.realpath(root.given)
+        root.real = resolved(root.given)
         if root.real != root.given:
             self._aliases.add(root.given, root.real)
 
@@ -288,7 +288,7 @@ class Inotify:
     def _link(self, folder: Watched, name: str) -> None:
         folder.links.add(name)
         link = f"{folder.path}/{name}"
-        self._aliases.add(link, os.path.realpath(link))
+        self._aliases.add(link, resolved(link))
 
     def _watch(self, path: str) -> bool:
         """False if there is no such folder. One that can't be watched is kept as failed."""

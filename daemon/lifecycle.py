@@ -113,7 +113,7 @@ async def _live(
         await serving(leave)
     finally:
         leave.set()
-        tools.end_all()  # worker threads that wait for one go on, and end
+        tools.end_all(for_good=True)  # worker threads that wait for one go on, and end
         await beating
 
 

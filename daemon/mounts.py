@@ -7,7 +7,6 @@ Builds are right all the same, since they stat; they are only not early.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from typing import Final
 
 from bundler import tools
 from bundler.model import BundlerError
+from daemon.aliases import resolved
 
 LOCAL: Final = "local"
 NETWORK: Final = "network"
@@ -51,7 +51,7 @@ MEANING: Final[Mapping[str, str]] = {
 
 def mount_kind(path: str) -> str:
     """The kind of what `path` lies on, or will lie on; UNKNOWN where the system does not say."""
-    return _kind(_type_at(os.path.realpath(path), _mounts()))
+    return _kind(_type_at(resolved(path), _mounts()))
 
 
 def parse_mountinfo(text: str) -> list[tuple[str, str]]:

@@ -131,6 +131,7 @@ _FAULTS: Final[Mapping[int, str]] = {
     403: "The caller is another user.",
     404: "There is no such path, or no such function: `unknown` and `known` name them.",
     405: "The path has no such method.",
+    408: "The body did not come in time.",
     413: "The body is larger than 1 MB.",
     422: "A field is missing, of another type, or out of its range.",
     500: "A fault of the machine, or of lambdad; `detail` tells it.",

@@ -42,6 +42,10 @@ LATELY: Final = 20
 SAVED: Final = 8
 """Of the functions that a saved file touches so many are rebuilt, the lately wanted first."""
 WIND_UP_S: Final = 3.0
+BODY_S: Final = 30.0
+"""A client that has not sent its request's body by then is not waited for."""
+LINGER_S: Final = 2.0
+"""So long the rest of a refused body is thrown away, so that its sender reads why."""
 _BACKLOG: Final = 256
 
 log = logging.getLogger("lambdad")
@@ -58,21 +62,57 @@ async def serve(
     When it returns, every child process is gone.
     """
     server = Server(root, environ, leave)
-    if isinstance(leave, Leave):
-        leave.idle_s = server.idle_s
     runner = web.AppRunner(
-        server.application(), access_log=None, handle_signals=False, shutdown_timeout=WIND_UP_S
+        server.application(),
+        handle_signals=False,
+        shutdown_timeout=WIND_UP_S,
+        handler_cancellation=True,  # who goes away waits no more, and keeps no daemon alive
     )
     await runner.setup()
-    site = web.SockSite(runner, listener, backlog=_BACKLOG)
     server.start()
-    await site.start()
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_unix_server(
+        lambda: _Connection(runner.server, loop=loop), sock=listener, backlog=_BACKLOG
+    )
     try:
         await leave.wait()
         await server.wind_up()
     finally:
+        listening.close()
         await runner.cleanup()
         server.close()
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's, within our bounds: a request that can't be read gets a problem document, too."""
+
+    def __init__(self, manager: web.Server | None, *, loop: asyncio.AbstractEventLoop) -> None:
+        assert manager is not None  # noqa: S101 -- the runner is set up
+        super().__init__(
+            manager,
+            loop=loop,
+            logger=log,
+            access_log=None,  # type: ignore[arg-type]  # the documented way to have none
+            auto_decompress=False,
+            lingering_time=LINGER_S,
+        )
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("a request failed", exc_info=exc)
+            fault = RequestError(status, "internal-error", "lambdad failed; see its log")
+        else:
+            detail = " ".join((message or "no request can be read").split())
+            fault = RequestError(status, "bad-request", detail)
+        response = _problem(fault)
+        response.force_close()
+        return response
 
 
 class Server:
@@ -238,7 +278,7 @@ class Server:
             self._asked_s = time.monotonic()
 
     async def _fresh(self, request: web.Request) -> web.StreamResponse:
-        message = protocol.decode(FreshRequest, await request.read())
+        message = protocol.decode(FreshRequest, await _body(request))
         project = await self._project()
         known = _names(project)
         names = known if message.functions == "all" else list(dict.fromkeys(message.functions))
@@ -251,11 +291,9 @@ class Server:
         return await self._answer(project, keys, message.timeout_s)
 
     async def _save(self, request: web.Request) -> web.StreamResponse:
-        message = protocol.decode(SaveRequest, await request.read())
+        message = protocol.decode(SaveRequest, await _body(request))
         project = await self._project()
-        paths = frozenset(
-            os.path.relpath(os.path.join(self._root, path), self._root) for path in message.files
-        )
+        paths = frozenset(name for path in message.files for name in _names_of(path, self._root))
         keys = await self._in_pool(self._saved, project, paths)
         return await self._answer(project, keys, message.timeout_s)
 
@@ -313,7 +351,8 @@ class Server:
                 "version": LAMBDAD,
                 "project": self._root,
                 "uptime_s": round(time.time() - self._started_s, 1),
-                "idle_s": round(self.idle_s(), 1),
+                "idle_s": round(time.monotonic() - self._asked_s, 1),
+                "waiting": len(self._state.waits),
                 "python": sys.version.split()[0],
                 **self._builds.status(),
                 "watcher": {name: getattr(health, name) for name in health.__slots__},
@@ -388,6 +427,30 @@ def _names(project: Project) -> list[str]:
     return sorted(declared + [function.name for function in project.not_built])
 
 
+async def _body(request: web.Request) -> bytes:
+    """The request's body. Raises RequestError if it does not come."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError as fault:
+        detail = f"the body did not come within {BODY_S:.0f} s"
+        raise RequestError(408, "too-slow", detail) from fault
+    except web.RequestPayloadError as fault:
+        raise RequestError(400, "bad-request", "the body ended early, or is none") from fault
+
+
+def _names_of(path: str, root: str) -> set[str]:
+    """The path from the project on, as it was given and with its folder's symlinks resolved.
+
+    An editor may know the project by another path than the real one.
+    """
+    whole = os.path.normpath(os.path.join(root, path))
+    folder, name = os.path.split(whole)
+    with contextlib.suppress(OSError, ValueError):  # a NUL is in no file's name
+        folder = os.path.realpath(folder)
+    return {os.path.relpath(found, root) for found in (whole, os.path.join(folder, name))}
+
+
 def _leaving() -> RequestError:
     return RequestError(503, "leaving", "this daemon is leaving; ask again for the next one")
 
@@ -399,7 +462,7 @@ def _problem(fault: RequestError, headers: Mapping[str, str] | None = None) -> w
         content_type="application/problem+json",
         headers=headers,
     )
-    if fault.problem.status in {403, 413}:
+    if fault.problem.status in {403, 408, 413}:
         response.force_close()
     return response
 

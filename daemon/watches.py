@@ -37,7 +37,9 @@ WENT: Final = _Is.IN_DELETE | _Is.IN_MOVED_FROM
 
 # Not opened, read or closed unwritten: our own reads would fill the queue. IN_MASK_ADD, because a
 # folder may be watched for two reasons under one descriptor.
-_PLACE: Final = _Is.IN_ONLYDIR | _Is.IN_MASK_ADD | _Is.IN_DELETE_SELF | _Is.IN_MOVE_SELF
+_PLACE: Final = (
+    _Is.IN_ONLYDIR | _Is.IN_DONT_FOLLOW | _Is.IN_MASK_ADD | _Is.IN_DELETE_SELF | _Is.IN_MOVE_SELF
+)
 _SAVED: Final = _Is.IN_MODIFY | _Is.IN_CLOSE_WRITE | _Is.IN_ATTRIB
 INSIDE: Final = Mask(_PLACE | _SAVED | CAME | WENT | _Is.IN_EXCL_UNLINK)
 """All that counts in a folder."""

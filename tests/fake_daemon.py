@@ -45,7 +45,8 @@ async def serve(
         if (method, path) == ("POST", "/v1/stop") and "stubborn" not in moods:
             asyncio.get_running_loop().call_soon(leave.set)
         body = json.dumps({"pid": os.getpid(), **answer_of(path, environ)}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        status = b"503 Leaving" if leave.is_set() else b"200 OK"
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
         await writer.drain()
         writer.close()
 
@@ -65,8 +66,8 @@ def answer_of(path: str, environ: Mapping[str, str]) -> dict[str, object]:
 def _die(moods: list[str], root: str) -> None:
     marker = os.path.join(root, "died")
     if "mortal" in moods or ("once" in moods and not os.path.exists(marker)):
-        with open(marker, "w", encoding="ascii"):
-            pass
+        with open(marker, "a", encoding="ascii") as file:
+            file.write("x")
         os._exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -211,6 +212,40 @@ def test_cache_is_shown_and_emptied(app: Path) -> None:
     kinds = json.loads(lambdad(app, "cache", "--json").stdout)["kinds"]
     assert {kind["bytes"] for kind in kinds.values()} == {0}
     assert lambdad(app, "build").returncode == 0
+
+
+def test_two_builds_at_once(app: Path) -> None:
+    """Started together on an empty store, both succeed, and what they leave is whole."""
+    write_tree(
+        app,
+        {
+            "lambdad.toml": APP["lambdad.toml"]
+            + '[functions.Two]\nhandler = "two.handler"\nruntime = "nodejs22.x"\ncode = "js"\n',
+            "js/two.ts": "export const handler = async (): Promise<number> => 2;\n",
+            "src/requirements.txt": "../local\n",
+            "local/pyproject.toml": '[project]\nname = "local"\nversion = "1"\n[build-system]\n'
+            'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
+            "local/local/__init__.py": "",
+        },
+    )
+    command = [sys.executable, "-m", "daemon", "build", "--json"]
+    both = [
+        subprocess.Popen(
+            command, cwd=app, env=environ(app), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    answers = [(process.communicate(), process.returncode) for process in both]
+    assert [code for _, code in answers] == [0, 0, 0], answers
+    told = [json.loads(out)["functions"] for (out, _), _ in answers]
+    digests = [[function["artifact"]["sha256"] for function in one] for one in told]
+    assert digests[0] == digests[1] == digests[2]
+    for function in told[0]:
+        content = (app / function["artifact"]["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == function["artifact"]["sha256"]
+    assert all(
+        one["cached"] for one in json.loads(lambdad(app, "build", "--json").stdout)["functions"]
+    )
 
 
 SLOW_BACKEND = """

@@ -155,7 +155,8 @@ def test_eight_daemons_without_a_starter(site: Site) -> None:
     ]
     said = sorted(run.communicate(timeout=60)[0].strip() for run in runs)
     assert said == ["another daemon serves this project"] * 7 + ["ready"]
-    assert [pid for pid in processes(site.root) if lives(pid)] == [ask(site)]
+    assert all(ends(pid) for pid in processes(site.root) if pid != ask(site))
+    assert processes(site.root) == [site.pid]
 
 
 def test_start_after_kill(site: Site) -> None:
@@ -350,7 +351,7 @@ def test_leaves_when_idle(site: Site) -> None:
     pid = site.started(LAMBDAD_IDLE_S="0.3")
     assert ends(pid)
     assert traces(site) == set()
-    assert "leaving: nobody asked for 0 s" in Path(site.where.log).read_text()
+    assert "leaving: nobody asked for" in Path(site.where.log).read_text()
 
 
 def test_leaves_past_its_memory_cap(site: Site) -> None:

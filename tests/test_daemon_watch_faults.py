@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import itertools
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -397,6 +399,99 @@ def test_a_system_without_a_watcher_is_told(
     watcher.mend()
     watcher.stop()
     assert watcher.health().missing == (f"{top}/src: stopped",)
+
+
+# --- all at once --------------------------------------------------------------------------------
+
+
+def _churn(top: Path, seed: int, turns: int) -> None:
+    """Random edits of a small tree, so that they meet; those that can't be done are passed over."""
+    choose = random.Random(seed)
+    names = ["a", "b", "c", "node_modules", "pyvenv.cfg"]
+    weights = [6, 6, 6, 1, 0]
+
+    def some_path() -> Path:
+        return top.joinpath(*choose.choices(names, weights, k=choose.randint(1, 4)))
+
+    for _ in range(turns):
+        one, other = some_path(), some_path()
+        with contextlib.suppress(OSError, shutil.Error):
+            match choose.randrange(8):
+                case 0 | 1 | 2:
+                    one.mkdir(parents=True)
+                case 3:
+                    one.rename(other)
+                case 4:
+                    shutil.rmtree(one)
+                case 5:
+                    one.symlink_to(other)
+                case 6:
+                    one.unlink()
+                case _:
+                    one.write_text("1")
+
+
+def _poke(told: Told, top: Path) -> bool:
+    """Whether a save in it was told by now; saves once more."""
+    (top / f"poke{time.monotonic_ns()}").touch()
+    return any(path.startswith(f"{top}/poke") for path in told.paths)
+
+
+def _is_entered(top: Path, folder: Path) -> bool:
+    return "node_modules" not in folder.relative_to(top).parts
+
+
+@linux
+@pytest.mark.parametrize("seed", range(12))
+def test_after_any_churn_exactly_the_folders_there_are_are_watched(
+    top: Path, told: Told, seed: int
+) -> None:
+    """Two writers make, move, link and delete at random: no folder is lost, none is left over.
+
+    Now and then the root itself goes.
+    """
+    watcher = Watcher([str(top)], told)
+    watcher.start()
+    try:
+        for turn in range(5):
+            writers = [
+                threading.Thread(target=_churn, args=(top, seed * 1000 + turn * 10 + which, 150))
+                for which in range(2)
+            ]
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join()
+            if (seed + turn) % 5 == 0:
+                top.rename(top.with_name(f"away{turn}"))
+                top.mkdir()
+                told.wait(lambda: _poke(told, top), "a save in the new root")
+            settle(told, top)
+            folders = [
+                folder
+                for folder in (Path(path) for path, _, _ in os.walk(top))
+                if _is_entered(top, folder)
+            ]
+            for folder in folders:
+                (folder / "saved").write_text("1")
+            told.wait_for(*(folder / "saved" for folder in folders))
+            assert watcher.health().watching == len(folders)
+            assert full(watcher.health())
+    finally:
+        watcher.stop()
+
+
+@linux
+def test_a_link_that_goes_while_it_is_looked_at_ends_nothing(
+    top: Path, told: Told, watching: Watcher
+) -> None:
+    """Python's realpath raises for it; an atomic replacement of a symlink is just that."""
+    for number in range(300):
+        (top / "src/next").symlink_to(f"target{number}")
+        os.replace(top / "src/next", top / "src/now")
+    settle(told, top)
+    assert full(watching.health())
+    assert told.reasons == []
 
 
 # --- threads and descriptors --------------------------------------------------------------------

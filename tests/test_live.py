@@ -280,7 +280,9 @@ def test_the_sdk_of_the_runtime(workshop: Workshop, lay: Lay) -> None:
     assert zipped.artifact is not None
     assert zipped.artifact.unzipped_size < 3000
     lay({"node_modules/@aws-sdk/client-s3/index.js": "exports.S3 = 'edited';\n"})
-    assert answer(workshop, made(workshop, bundled())) == "edited"
+    edited = made(workshop, bundled())
+    assert answer(workshop, edited) == "edited"
+    assert edited.digest != outcome.live.digest
 
 
 def test_one_sdk_package_is_missing_among_others(workshop: Workshop, lay: Lay) -> None:

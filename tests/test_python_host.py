@@ -162,8 +162,8 @@ def test_dependencies_of_this_machine(app: Project) -> None:
     mine, other = platform.machine(), "aarch64" if platform.machine() == "x86_64" else "x86_64"
     digests = [
         app.index.wheel("fast", tag=tag, files={"fast.py": f"version = {tag!r}\n".encode()})
-        for tag in (f"{CP}-{CP}-{here.host.platforms[1]}", f"{CP}-{CP}-manylinux2014_{other}")
-        if here.host
+        for place in (targets.platforms(here)[1], f"manylinux2014_{other}")
+        for tag in [f"{CP}-{CP}-{place}"]
     ]
     hashes = " ".join(f"--hash=sha256:{digest}" for digest in digests)
     app.lay(

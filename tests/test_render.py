@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bundler import render
+from bundler import render, shown
 from bundler.model import Artifact, Diagnostic, Location, Outcome, error, warning
 from tests.samples import function
 
@@ -97,4 +97,4 @@ def test_ok(statuses: list[str], faults: list[Diagnostic], ok: bool) -> None:
 )
 def test_sizes(size: float, text: str) -> None:
     """Decimal units, as AWS's console shows them."""
-    assert render.size_text(size) == text
+    assert shown.size_text(size) == text

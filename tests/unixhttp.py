@@ -66,7 +66,9 @@ def ask(
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
     payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request(method, target, payload, {"Content-Type": "application/json"} | dict(headers or {}))
+    connection.request(
+        method, target, payload, {"Content-Type": "application/json"} | dict(headers or {})
+    )
     return reply_of(connection)
 
 

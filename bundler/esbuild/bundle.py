@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +13,15 @@ from bundler import sdk, snapshot
 from bundler.esbuild import exports, natives
 from bundler.esbuild import options as table
 from bundler.esbuild.closure import (
-    Closure,
     Sources,
     closure,
-    decided,
     from_metafile,
     from_trace,
-    imports_of,
     relative,
 )
 from bundler.esbuild.contexts import Contexts
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
+from bundler.esbuild.known import Imports, Known, imports_of, observe_decided, recall
 from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
 from bundler.esbuild.plan import SOURCES, Plan, plan
 from bundler.esbuild.prober import Disk
@@ -89,8 +88,7 @@ def _pack(
     plans = []
     for request in requests:
         try:
-            live = request.want is Want.LIVE
-            plans.append(plan(request.function, workshop, live=live))
+            plans.append(packer.plan(request))
         except ProjectError as fault:
             results[request.function.name] = fault
     for group in _groups(plans):
@@ -121,11 +119,25 @@ class _Packer:
         self._workshop = workshop
         self._esbuild = esbuild
         self._disk = Disk()
+        self._known: dict[str, Known] = {}
+        self._plans: dict[str, Plan] = {}
         self._clock: Clock | None = None
         if workshop.memory is not None:
             # The clock first: what is read after it and changes meanwhile is suspect.
             with contextlib.suppress(OSError):
                 self._clock = snapshot.read_clock(OutputFolder(workshop.root).clock)
+
+    def plan(self, request: BuildRequest) -> Plan:
+        """The function's plan, as it was where nothing has moved. Raises ProjectError."""
+        function, live = request.function, request.want is Want.LIVE
+        known = recall((function, live), self._workshop)
+        if known is not None:
+            self._known[function.name] = known
+            one = replace(known.plan, function=function)
+        else:
+            one = plan(function, self._workshop, live=live)
+        self._plans[function.name] = one
+        return one
 
     def pack_group(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
         if len(group) == 1:
@@ -136,7 +148,7 @@ class _Packer:
         # One folder for all outputs would be none of theirs: they are told apart by where they
         # would lie, and source maps are relative to that.
         job = _job(group[0], entries, "/")
-        output = self._esbuild.build(job)
+        output = self._esbuild.build(job, self._workshop.look)
         if not output.errors:
             built = _Built.of(job, output)
             return {one.function.name: self._from_group(one, built) for one in group}
@@ -152,24 +164,36 @@ class _Packer:
         return self._contents(one, built, made)
 
     def _pack_alone(self, one: Plan) -> Contents | ProjectError:
+        known = self._known.get(one.function.name)
+        if known is not None and known.provided:
+            job, output = self._build_alone(_without(one, known.provided))
+            # With other imports it might not be nowhere to be found.
+            if not output.errors and imports_of(output.metafile) == known.imports:
+                return self._from_alone(one, job, output)
         for _ in range(_MAX_ROUNDS):
-            job = _job(one, dict(one.entries), one.code)
-            output = self._esbuild.build(job)
+            job, output = self._build_alone(one)
             if not output.errors:
-                built = _Built.of(job, output)
-                found = self._contents(one, built, _made(one, built))
-                root = self._workshop.root
-                self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
-                return found
+                return self._from_alone(one, job, output)
             provided = self._provided(one, output.errors)
             if not provided:
                 break
             # Asked for again by its closure, so that installing it makes the bundle stale.
-            one = replace(one, flags=(*one.flags, *(f"--external:{name}" for name in provided)))
+            one = _without(one, provided)
         return ProjectError(
             *diagnostics_of(output.errors, output.warnings, self._scene(one)),
             inputs=self._failed_inputs(one, job, output),
         )
+
+    def _build_alone(self, one: Plan) -> tuple[Job, Output]:
+        job = _job(one, dict(one.entries), one.code)
+        return job, self._esbuild.build(job, self._workshop.look)
+
+    def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
+        built = _Built.of(job, output)
+        found = self._contents(one, built, _made(one, built))
+        root = self._workshop.root
+        self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
+        return found
 
     def _provided(self, one: Plan, errors: Iterable[Message]) -> list[str]:
         """Packages that are not there when bundling but will be when running."""
@@ -213,26 +237,25 @@ class _Packer:
         )
 
     def _inputs(self, one: Plan, built: _Built, made: _Made) -> InputSet:
-        """The closure of a build that went well: as it was, where the same imports meet the same
-        files, folders and settings."""
-        workshop = self._workshop
-        asked = (made.roots, one.folder, one.settings, one.left_out, _probes(one, workshop))
-        known = workshop.memory.closures.get(one.function) if workshop.memory is not None else None
-        if (
-            known is not None
-            and known.asked == asked
-            and known.imports == built.imports
-            and next(snapshot.changes(workshop.root, known.decided), None) is None
-        ):
+        """The closure of a build that went well; it is kept for the next one."""
+        workshop, name = self._workshop, one.function.name
+        known = self._known.get(name)
+        if known is not None and known.covers(made.roots, built.imports):
             return known.inputs
         sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
         inputs = self._closure(one, sources)
         if workshop.memory is not None and self._clock is not None:
-            held = decided(inputs, sources, workshop.root)
-            seen = snapshot.observe(workshop.root, held, since=self._clock)
-            if not seen.suspects:
-                made_of = Closure(asked=asked, imports=built.imports, inputs=inputs, decided=seen)
-                workshop.memory.closures.put(one.function, made_of)
+            decided = observe_decided(inputs, sources, workshop, self._clock)
+            if decided is not None:
+                known = Known(
+                    plan=self._plans[name],
+                    provided=_added(one, self._plans[name]),
+                    roots=made.roots,
+                    imports=built.imports,
+                    inputs=inputs,
+                    decided=decided,
+                )
+                workshop.memory.bundles.put((one.function, one.live), known)
         return inputs
 
     def _closure(self, one: Plan, sources: Sources) -> InputSet:
@@ -301,6 +324,17 @@ def _groups(plans: Iterable[Plan]) -> list[list[Plan]]:
     return [members for _key, _outs, members in groups]
 
 
+def _without(one: Plan, names: Iterable[str]) -> Plan:
+    """The plan with these packages left out."""
+    return replace(one, flags=(*one.flags, *(f"--external:{name}" for name in names)))
+
+
+def _added(one: Plan, first: Plan) -> tuple[str, ...]:
+    """What `_without` left out on the way from the first plan to this."""
+    more = one.flags[len(first.flags) :]
+    return tuple(flag.removeprefix("--external:") for flag in more)
+
+
 def _absolute_out(one: Plan, out: str) -> str:
     return f"{one.code}/{out}".lstrip("/")
 
@@ -323,8 +357,7 @@ class _Built:
     output: Output
     records: Mapping[str, Mapping[str, Any]]
     """The metafile's records of the outputs, by absolute path."""
-    imports: Mapping[str, Any]
-    """Of each input its imports."""
+    imports: Imports
 
     @classmethod
     def of(cls, job: Job, output: Output) -> _Built:
@@ -380,6 +413,11 @@ def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
     if not one.function.entry_points and os.path.isdir(code):
         stem, extension = os.path.splitext(one.entries[0][1])
         rivals = [f"{stem}{other}" for other in SOURCES[: SOURCES.index(extension)]]
+    chosen = {path for _out, path in one.entries}
+    for text in one.function.entry_points:
+        stem = os.path.normpath(f"{one.code}/{text}")
+        tried = (f"{stem}{other}" for other in ("", *SOURCES))
+        rivals += itertools.takewhile(lambda path: path not in chosen, tried)
     return (code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries))
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from bundler.esbuild.engine import Import, Trace
 from bundler.esbuild.prober import Disk, Prober
 from bundler.esbuild.resolution import Resolver, Settings
-from bundler.model import InputSet, Names, RelPath, Snapshot, Stems, Walk
+from bundler.model import InputSet, Names, RelPath, Stems, Walk
 
 _DISABLED: Final = "(disabled):"
 _ODD: Final = re.compile(r"[:?#}]")
@@ -30,34 +30,6 @@ class Sources:
 
     files: frozenset[str]
     imports: frozenset[Import]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closure:
-    """An InputSet with all that it followed from, for the next build of the same bundle."""
-
-    asked: object
-    """The settings, and the roots it began at."""
-    imports: Mapping[str, Any]
-    inputs: InputSet
-    decided: Snapshot
-    """Of what `decided` gives: while this holds, the same imports lead to the same places."""
-
-
-def decided(inputs: InputSet, sources: Sources, root: str) -> InputSet:
-    """Of a closure what it followed from itself: all but the contents of source files."""
-    plain = {relative(path, root) for path in sources.files if path.endswith(_SOURCE_ONLY)}
-    return InputSet(files=inputs.files - plain, links=inputs.links, listings=inputs.listings)
-
-
-_SOURCE_ONLY: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
-"""What ends so is never read as a package.json or tsconfig.json. That it is there, the names in its
-folder tell."""
-
-
-def imports_of(metafile: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of each input, by the metafile's name, what it imports: all that `from_metafile` reads."""
-    return {name: record["imports"] for name, record in metafile["inputs"].items()}
 
 
 def from_metafile(

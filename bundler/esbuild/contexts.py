@@ -20,10 +20,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from bundler.esbuild.engine import Context, Esbuild, EsbuildGone, Job, Output, Trace
+from bundler.model import FileKey
+from bundler.snapshot import Stat, stat_key
 
 MOST: Final = 64
 """Contexts. One of a small function costs 1 MB."""
@@ -36,16 +37,10 @@ _LOOK_EVERY: Final = 8
 """Builds between two looks at the memory: rebuilds grow slowly."""
 _YOUNG_NS: Final = 2_000_000_000
 """esbuild keeps nothing of a file whose mtime is less than 3 s ago (internal/fs/modkey_unix.go)."""
-_SLACK_NS: Final = 2_000_000_000
-"""So far may the file system's clock lie behind ours."""
+_SLACK_NS: Final = 100_000_000
+"""So far may the file system's clock lie behind ours: the kernel's ticks are 10 ms at most."""
 _MOST_STATES: Final = 2
 """Times the number of inputs, and a thousand: a context whose inputs had more is made anew."""
-
-State = tuple[int, ...]
-"""What esbuild goes by, and the ctime at last."""
-_FIELDS: Final = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_mode", "st_ctime_ns")
-_MTIME: Final = 2
-_CTIME: Final = 4
 
 T = TypeVar("T")
 
@@ -86,8 +81,8 @@ class Contexts:
         with self._lock:
             return len(self._process.kept) if self._process is not None else 0
 
-    def build(self, job: Job) -> Output:
-        return self._try_twice(lambda process: self._build_in(process, job))
+    def build(self, job: Job, look: Stat = stat_key) -> Output:
+        return self._try_twice(lambda process: self._build_in(process, job, look))
 
     def trace(self, job: Job) -> Trace | None:
         return self._try_twice(lambda process: process.esbuild.trace(job))
@@ -122,20 +117,19 @@ class Contexts:
 
     # --- builds ---
 
-    def _build_in(self, process: _Process, job: Job) -> Output:
+    def _build_in(self, process: _Process, job: Job, look: Stat) -> Output:
         # A job of several functions is another one each time: a context would never be met again.
         if len(job.entries) != 1 or not self._meets_again(job):
             return process.esbuild.build(job)
         kept = self._take(process, job)
-        if kept is not None and not kept.look():
+        if kept is not None and not kept.holds(look):
             kept.context.dispose()
             kept = None
         is_new = kept is None
         if kept is None:
             kept = _Kept(context=process.esbuild.context(job), since_ns=time.time_ns())
         output = kept.context.rebuild()
-        if not output.errors:
-            kept.unread = output.metafile
+        kept.unread = output.metafile  # of a failure nobody tells the inputs: it ends the context
         self._put_back(process, job, kept)
         if self._is_large(process, is_new):
             self._retire(process)
@@ -246,15 +240,15 @@ class _Kept:
 
     context: Context
     since_ns: int | None
-    """When the first build began whose inputs `reads` has not told yet: failures tell none."""
+    """When the build began whose inputs `reads` has not told yet."""
     unread: Mapping[str, Any] | None = None
     """The metafile of the last answer, until its inputs are told."""
-    _last: dict[str, State | None] = field(default_factory=dict)
-    """Of each input the state that it had before the last build; None: no file."""
-    _ctimes: dict[tuple[object, ...], int] = field(default_factory=dict)
-    """By path and what esbuild goes by: the one ctime it was seen with."""
+    _last: dict[str, FileKey | None] = field(default_factory=dict)
+    """Of each input the key that it had before the last build; None: not there."""
+    _ctimes: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    """By path and state, which is what esbuild goes by: the one ctime it was seen with."""
 
-    def look(self) -> bool:
+    def holds(self, look: Stat) -> bool:
         """Before a build: whether esbuild will notice every input that changed."""
         if self.since_ns is None:
             self.since_ns = time.time_ns()
@@ -262,7 +256,7 @@ class _Kept:
             return False
         moved = []
         for path, known in self._last.items():
-            state = _state(path)
+            state = look(path)
             if state != known:
                 moved.append((path, state))
         return all(self._admits(path, state) for path, state in moved)
@@ -270,37 +264,28 @@ class _Kept:
     def reads(self, files: Iterable[str]) -> bool:
         """What the last answer depended on; False if esbuild may know one of them as it was."""
         since_ns, self.since_ns, self.unread = self.since_ns or 0, None, None
-        met = [(path, _state(path)) for path in files if path not in self._last]
+        early_ns = since_ns - _SLACK_NS
+        met = [(path, stat_key(path)) for path in files if path not in self._last]
         good = [
-            self._admits(path, state) or state is None or state[_CTIME] < since_ns - _SLACK_NS
-            for path, state in met
+            self._admits(path, key) or key is None or key.ctime_ns < early_ns for path, key in met
         ]
         return all(good)
 
-    def _admits(self, path: str, state: State | None) -> bool:
+    def _admits(self, path: str, key: FileKey | None) -> bool:
         """Notes a state. It is bad where esbuild may have kept the contents of another that it
         takes for this one: seen by us with another ctime, or unseen.
 
         Unseen, it had this mtime already when esbuild read it, and its ctime came later; but then
         its mtime was too young for esbuild to keep it, or lies well before that ctime.
         """
-        self._last[path] = state
-        if state is None:
+        self._last[path] = key
+        if key is None or not stat.S_ISREG(key.mode):
             return True
-        ctime_ns = state[_CTIME]
-        key = (path, *state[:_CTIME])
-        if key in self._ctimes:
-            return self._ctimes[key] == ctime_ns
-        self._ctimes[key] = ctime_ns
-        return ctime_ns - state[_MTIME] < _YOUNG_NS
-
-
-def _state(path: str) -> State | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return _FIELDS(status) if stat.S_ISREG(status.st_mode) else None
+        state = (path, key.inode, key.size, key.mtime_ns, key.mode)
+        if state in self._ctimes:
+            return self._ctimes[state] == key.ctime_ns
+        self._ctimes[state] = key.ctime_ns
+        return key.ctime_ns - key.mtime_ns < _YOUNG_NS
 
 
 def resident_bytes(pid: int) -> int | None:

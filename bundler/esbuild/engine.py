@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bundler.snapshot import Stat, stat_key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -89,7 +91,9 @@ class Esbuild(Protocol):
         """Of the process that outlives a build, if there is one."""
         ...
 
-    def build(self, job: Job) -> Output: ...
+    def build(self, job: Job, look: Stat = stat_key) -> Output:
+        """`look` is how the job's inputs, as `reads` told them, are looked at before it."""
+        ...
 
     def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
         """Tells all that the job's output depended on, as absolute paths: whoever keeps something

@@ -12,6 +12,7 @@ from typing import Any, Final
 from bundler import tools
 from bundler.esbuild.engine import EsbuildGone, Job, Message, Output, Place, Trace
 from bundler.model import BundlerError
+from bundler.snapshot import Stat, stat_key
 
 _HEAD: Final = re.compile(r"^\S+ \[(ERROR|WARNING)\] (.*?)(?: \[([a-z.-]+)\])?$")
 _PLACE: Final = re.compile(r"^    (\S.*?)(?::(\d+):(\d+))?:$")
@@ -29,7 +30,7 @@ class OneShot:
         self._binary = binary
         self._environ = environ
 
-    def build(self, job: Job) -> Output:
+    def build(self, job: Job, look: Stat = stat_key) -> Output:
         with tempfile.TemporaryDirectory(prefix="lambdad-esbuild-") as temporary:
             folder = os.path.realpath(temporary)
             out = f"{folder}/out"

@@ -30,6 +30,7 @@ from bundler.esbuild.engine import (
     without_answer,
 )
 from bundler.esbuild.protocol import Frames, Packet, ProtocolError, Value, decode, encode
+from bundler.snapshot import Stat, stat_key
 
 ANSWER_TIMEOUT_S: Final = 600.0
 LEAVE_TIMEOUT_S: Final = 2.0
@@ -86,7 +87,7 @@ class Service:
     def pid(self) -> int:
         return self._process.pid
 
-    def build(self, job: Job) -> Output:
+    def build(self, job: Job, look: Stat = stat_key) -> Output:
         return _output(self._ask(_build_request(job, next(self._keys))), job)
 
     def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+
+from bundler.shown import function_line, paint_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, TextIO
+    from typing import Any
 
     from bundler.model import Diagnostic
 
-COLOURS = {"built": 32, "failed": 31, "refused": 33, "building": 36, "skipped": 2}
 MACHINE = 2
 """The exit code where time was up: that is no fault of the project."""
 
@@ -35,11 +35,12 @@ def _show_text(answer: Mapping[str, Any], root: str, *, verbose: bool) -> None:
     width = max(
         (len(name) for name in (*(item["name"] for item in functions), *building)), default=0
     )
+    paint = paint_for(sys.stdout)
     told: list[Any] = []
     for item in answer["diagnostics"]:
         _show_diagnostic(item, root)
     for item in functions:
-        sys.stdout.write(line(item, width, _painted(sys.stdout)) + "\n")
+        sys.stdout.write(function_line(item, width, paint) + "\n")
         if verbose:
             sys.stderr.writelines(f"    because {reason}\n" for reason in item["reasons"])
         for diagnostic in item["diagnostics"] if item["status"] != "skipped" or verbose else ():
@@ -48,27 +49,7 @@ def _show_text(answer: Mapping[str, Any], root: str, *, verbose: bool) -> None:
                 sys.stdout.flush()
                 _show_diagnostic(diagnostic, root, item["name"])
     for name in building:
-        sys.stdout.write(
-            f"{_paint('building', _painted(sys.stdout))} {name:<{width}}  time is up\n"
-        )
-
-
-def line(item: Mapping[str, Any], width: int, painted: bool = False) -> str:
-    """As bundler/render.py's `outcome_line`, which takes longer to load than a fresh answer."""
-    status = item["status"]
-    text = f"{_paint(f'{status:<7}', painted, status)}  {item['name']:<{width}}"
-    artifact, live = item.get("artifact"), item.get("live")
-    if status == "built":
-        took = "unchanged" if item["cached"] else _duration(item["duration_ms"])
-        if artifact:
-            text += f"  {_size(artifact['size']):>9}  {took:>9}  {artifact['path']}"
-        elif live:
-            text += f"  {took:>9}  {live['entry']}"
-    elif artifact:
-        text += f"  the last good build stays: {artifact['path']}"
-    elif status == "skipped" and item["diagnostics"]:
-        text += f"  {item['diagnostics'][0]['message']}"
-    return text.rstrip()
+        sys.stdout.write(f"{paint('building', 'building')} {name:<{width}}  time is up\n")
 
 
 def diagnostic_of(item: Mapping[str, Any]) -> Diagnostic:
@@ -88,26 +69,3 @@ def _show_diagnostic(item: Mapping[str, Any], root: str, function: str | None = 
     from daemon.cli.screen import show_diagnostic
 
     show_diagnostic(diagnostic_of(item), root, function)
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _duration(duration_ms: float) -> str:
-    return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s"
-
-
-def _painted(stream: TextIO) -> bool:
-    if os.environ.get("NO_COLOR"):
-        return False
-    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return terminal or bool(os.environ.get("FORCE_COLOR"))
-
-
-def _paint(text: str, painted: bool, status: str | None = None) -> str:
-    return f"\x1b[{COLOURS[status or text]}m{text}\x1b[0m" if painted else text

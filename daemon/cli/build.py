@@ -14,12 +14,13 @@ import click
 
 from bundler import build
 from bundler.model import Diagnostic, Outcome, Project, Severity
-from bundler.render import document, duration_text, is_ok, outcome_line
+from bundler.render import document, is_ok, outcome_json
+from bundler.shown import duration_text, function_line, paint_for
 from daemon import client
 from daemon.address import NoDaemon, address, identity, read_note
 from daemon.cli import answer
 from daemon.cli import project as projects
-from daemon.cli.screen import Progress, paint_for, show_diagnostic
+from daemon.cli.screen import Progress, show_diagnostic
 
 
 @click.command(
@@ -121,7 +122,8 @@ class _Results:
         if self._quiet:
             return
         self._progress.clear()
-        print(outcome_line(outcome, self._width, paint_for(sys.stdout)), flush=True)
+        line = function_line(outcome_json(outcome), self._width, paint_for(sys.stdout))
+        print(line, flush=True)
         for reason in outcome.reasons if self._verbose else ():
             print(f"    because {reason}", file=sys.stderr)
         self._diagnostics(outcome)

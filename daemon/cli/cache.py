@@ -9,7 +9,7 @@ import re
 import click
 
 from bundler import prune
-from bundler.render import size_text
+from bundler.shown import size_text
 from bundler.store import Store, cache_folder
 
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9}

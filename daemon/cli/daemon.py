@@ -14,7 +14,7 @@ import click
 
 from bundler.config.find import project_folder
 from bundler.model import BundlerError
-from bundler.render import duration_text
+from bundler.shown import duration_text
 from daemon import client, control
 from daemon.address import NoDaemon, address, read_note
 

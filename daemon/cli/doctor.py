@@ -16,11 +16,10 @@ import click
 
 from bundler import prune, tools
 from bundler.model import BundlerError
-from bundler.render import size_text
+from bundler.shown import paint_for, size_text
 from bundler.store import Store, cache_folder
 from bundler.toolchain import DEFLATE, ESBUILD, LAMBDAD, UV
 from bundler.workshop import Workshop
-from daemon.cli.screen import paint_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 from bundler.model import BundlerError, Diagnostic, error
-from bundler.render import Paint, ansi, diagnostic_text, plain
+from bundler.render import diagnostic_text
+from bundler.shown import paint_for
 
 if TYPE_CHECKING:
     from rich.status import Status
-
-
-def paint_for(stream: TextIO) -> Paint:
-    """Colours for a terminal, unless NO_COLOR is set; FORCE_COLOR colours a pipe, too."""
-    if os.environ.get("NO_COLOR"):
-        return plain
-    wanted = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return ansi if wanted or os.environ.get("FORCE_COLOR") else plain
 
 
 def show_diagnostic(item: Diagnostic, root: str | None = None, function: str | None = None) -> None:

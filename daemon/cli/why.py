@@ -12,7 +12,7 @@ from bundler.explain import counted_text, document, stale_because
 from bundler.model import Function, Project, Snapshot
 from bundler.output import Output
 from bundler.record import Record
-from bundler.render import duration_text
+from bundler.shown import duration_text
 from daemon.cli import project as projects
 
 SHOWN = 12

@@ -48,6 +48,21 @@ test("a daemon that dies while it answers costs a retry", async (t) => {
   assert.deepEqual(verbs(self.commands), [...START, ...START]);
 });
 
+test("an idle connection that closes as it is used again costs no start", async (t) => {
+  const self = await world(t);
+  const used = new Set();
+  self.reply = (request, response) => {
+    if (used.has(request.socket)) return request.socket.destroy();
+    used.add(request.socket);
+    return send(response, answer([BUILT]));
+  };
+  for (let round = 0; round < 3; round += 1) {
+    assert.deepEqual(await self.client.fresh("ListNotes"), BUILT);
+  }
+  assert.equal(self.requests.length, 3 + 2, "each later call was made twice");
+  assert.deepEqual(verbs(self.commands), START);
+});
+
 test("a daemon that hangs is told from one that builds for long, and replaced", async (t) => {
   const self = await world(t);
   const [asked, ask] = signalled();

@@ -1,0 +1,66 @@
+"""What the last build of a bundle found out that edits of its sources leave as it is.
+
+Its plan and its closure follow from its settings, from what its sources import, and from files,
+folders and links that seldom move. While those are as they were, nothing of it is worked out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bundler import snapshot
+from bundler.esbuild.closure import Sources, relative
+from bundler.esbuild.plan import Plan
+from bundler.model import InputSet, Snapshot
+from bundler.snapshot import Clock
+from bundler.workshop import Workshop
+
+_PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
+"""Nobody reads such a file as a package.json or tsconfig.json; that it is there, the names in its
+folder tell."""
+
+Imports = Mapping[str, Any]
+"""Of each input, by the metafile's name, what it imports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    plan: Plan
+    provided: tuple[str, ...]
+    """Packages that were nowhere to be found and left out, since they are there when running."""
+    roots: frozenset[str]
+    imports: Imports
+    inputs: InputSet
+    """The closure."""
+    decided: Snapshot
+    """Of all that plan and closure followed from, but for what the sources import."""
+
+    def covers(self, roots: frozenset[str], imports: Imports) -> bool:
+        """Whether a build with these imports has the same closure."""
+        return self.roots == roots and self.imports == imports
+
+
+def imports_of(metafile: Mapping[str, Any]) -> Imports:
+    return {name: record["imports"] for name, record in metafile["inputs"].items()}
+
+
+def recall(plan_key: object, workshop: Workshop) -> Known | None:
+    """What is known under that key, if all that decided it is as it was."""
+    known = workshop.memory.bundles.get(plan_key) if workshop.memory is not None else None
+    if known is None:
+        return None
+    moved = next(snapshot.changes(workshop.root, known.decided, workshop.look), None)
+    return known if moved is None else None
+
+
+def observe_decided(
+    inputs: InputSet, sources: Sources, workshop: Workshop, clock: Clock
+) -> Snapshot | None:
+    """For `Known.decided`; None if any of it may have moved since the clock was read."""
+    root = workshop.root
+    plain = {relative(path, root) for path in sources.files if path.endswith(_PLAIN)}
+    held = InputSet(files=inputs.files - plain, links=inputs.links, listings=inputs.listings)
+    seen = snapshot.observe(root, held, since=clock)
+    return None if seen.suspects else seen

@@ -1,0 +1,83 @@
+"""A daemon with a faulty watcher and, where it is told so, without one of the freshness rules.
+
+What its starter wrote in the file that LAMBDAD_TORTURE names decides: the mutant's name or "", and
+the watcher's mood, read anew with each event.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from daemon import lifecycle, server, watches
+from daemon.watch import Changes, Watcher
+from tests.torture.mutants import MUTANTS
+
+MOODS: Final = ("well", "drops", "delays", "overflows", "silent", "limited")
+"""The last two are had from the start."""
+FILE: Final = "LAMBDAD_TORTURE"
+
+
+def said(path: str) -> tuple[str, str]:
+    mutant, _, mood = Path(path).read_text().partition(" ")
+    return mutant, mood
+
+
+class Faulty(Watcher):
+    """Loses and delays what it should tell."""
+
+    def __init__(self, roots: Sequence[str], notify: Callable[[Changes], None]) -> None:
+        self._hears = notify
+        self._chance = random.Random(0)
+        self._silent = said(os.environ[FILE])[1] == "silent"
+        super().__init__(roots, self._tell)
+
+    def start(self) -> None:
+        if not self._silent:
+            super().start()
+
+    def _tell(self, changes: Changes) -> None:
+        mood = said(os.environ[FILE])[1]
+        if mood == "drops" and self._chance.random() < 0.7:
+            return
+        if mood == "overflows":
+            changes = Changes(everything=True, reason="the queue overflowed")
+        if mood == "delays":
+            timer = threading.Timer(self._chance.random() * 0.2, self._hears, (changes,))
+            timer.daemon = True
+            timer.start()
+        else:
+            self._hears(changes)
+
+
+def _limit_watches() -> None:
+    """As when fs.inotify.max_user_watches is used up."""
+    add = watches.InotifyFD.add_callback
+    left = [3]
+
+    def add_some(self: Any, *given: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return add(self, *given)
+
+    watches._Reader.add_callback = add_some  # type: ignore[method-assign]
+
+
+def main() -> None:
+    mutant, mood = said(os.environ[FILE])
+    if mutant:
+        MUTANTS[mutant]()
+    if mood == "limited":
+        _limit_watches()
+    server.Watcher = Faulty  # type: ignore[misc]
+    lifecycle.main()
+
+
+if __name__ == "__main__":
+    main()

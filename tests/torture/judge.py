@@ -1,0 +1,143 @@
+"""Whether an answer tells of a moment at which it may: none before it was asked for."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.torture.model import TOKEN, State
+from tests.torture.world import PYTHON, World
+
+RESTLESS = 5
+"""After so many changes a build may give up (bundler/build.py: ROUNDS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got, with the steps that were done before it asked and begun when it heard."""
+
+    names: tuple[str, ...]
+    want: str
+    low: int
+    high: int
+    status: int
+    body: dict[str, Any]
+    tokens: dict[str, frozenset[str]]
+    """Of each function that was built, read at once."""
+    kills: int
+    """While it waited."""
+    number: int = 0
+
+
+@dataclass(slots=True)
+class Judge:
+    world: World
+    digests: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By function and signature: the live digest that goes with it."""
+    answers: int = 0
+    certain: int = 0
+    """Answers that could be of one moment alone."""
+    failures: int = 0
+    """Failed builds among them, each for its reason."""
+
+    def verdict(self, answer: Answer) -> str | None:
+        """What is wrong with the answer, if anything is."""
+        self.answers += 1
+        if answer.low == answer.high:
+            self.certain += 1
+        moments = [self.world.history[n] for n in range(answer.low, answer.high + 1)]
+        blurred = any(n in self.world.blurred for n in range(answer.low + 1, answer.high + 1))
+        if answer.status == 404:
+            gone = any(name not in moment for moment in moments for name in answer.names)
+            return None if gone else f"not known: {answer.body}"
+        if answer.status != 200:
+            return f"status {answer.status}: {answer.body}"
+        if not answer.body["functions"] and answer.body["diagnostics"]:
+            broken = any(not moment for moment in moments)
+            return None if broken else f"project at fault: {answer.body['diagnostics']}"
+        told = {found["name"]: found for found in answer.body["functions"]}
+        for name in answer.names:
+            states = list(dict.fromkeys(m[name] for m in moments if name in m))
+            if name not in told:
+                if all(name in moment for moment in moments):
+                    return f"{name} is not in the answer"
+            elif fault := self._fault(answer, told[name], states, moments, blurred=blurred):
+                return f"{name}: {fault}"
+        return None
+
+    def _fault(
+        self,
+        answer: Answer,
+        told: dict[str, Any],
+        states: list[State],
+        moments: list[Any],
+        *,
+        blurred: bool,
+    ) -> str | None:
+        name = told["name"]
+        if told["status"] == "failed":
+            self.failures += 1
+            codes = frozenset(d["code"] for d in told["diagnostics"] if d["severity"] == "error")
+            if blurred or any(state.faults == codes for state in states):
+                return None
+            if codes == {"restless-sources"} and answer.high - answer.low >= RESTLESS:
+                return None
+            if codes == {"function-gone"} and any(name not in moment for moment in moments):
+                return None
+            if codes == {"esbuild-gone"} and answer.kills > 1:
+                return None
+            shown = [d["message"] for d in told["diagnostics"]]
+            return f"failed as {sorted(codes)} {shown}, expected {_shown(states)}"
+        if told["status"] != "built":
+            return f"is {told['status']}"
+        tokens = answer.tokens[name]
+        good = [state for state in states if not state.faults]
+        if blurred:
+            known = frozenset().union(*(state.tokens for state in states))
+            return None if tokens <= known or not known else f"older: {sorted(tokens - known)}"
+        if answer.want == "live" and name in PYTHON:
+            return self._digest_fault(name, told["live"]["digest"], good)
+        if any(state.tokens == tokens for state in good):
+            return None
+        near = min(good, key=lambda state: len(state.tokens ^ tokens), default=None)
+        if near is None:
+            return f"built, though {_shown(states)}"
+        return f"has {sorted(tokens - near.tokens)}, lacks {sorted(near.tokens - tokens)}"
+
+    def _digest_fault(self, name: str, digest: str, good: list[State]) -> str | None:
+        known = {self.digests.get((name, state.signature)) for state in good}
+        if digest in known:
+            return None
+        if len(good) == 1 and known == {None}:
+            taken = [key for key, other in self.digests.items() if other == digest]
+            if taken:
+                return f"the digest of another content: {digest}"
+            self.digests[name, good[0].signature] = digest
+            return None
+        if not good:
+            return "built, though broken"
+        return None if None in known else f"another digest: {digest}, of {len(good)} states"
+
+
+def _shown(states: list[State]) -> str:
+    return "; ".join(f"{sorted(state.faults) or sorted(state.tokens)}" for state in states[-3:])
+
+
+def tokens_of(root: str, told: dict[str, Any], want: str) -> frozenset[str]:
+    """What the built thing holds. Raises OSError if it is not there."""
+    if want == "zip":
+        path = os.path.join(root, told["artifact"]["immutable_path"])
+        with zipfile.ZipFile(path) as archive:
+            texts = [
+                archive.read(name).decode()
+                for name in archive.namelist()
+                if not name.endswith(".map")
+            ]
+    elif told["live"]["path"]:
+        texts = []  # the user's own files: its digest says which
+    else:
+        with open(os.path.join(root, told["live"]["entry"]), encoding="utf-8") as file:
+            texts = [file.read()]
+    return frozenset(token for text in texts for token in TOKEN.findall(text))

@@ -1,0 +1,231 @@
+"""The freshness rules, each removed on purpose: what the torture must catch.
+
+Applied in the daemon's process before it serves (host.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from bundler import build, memory, snapshot
+from bundler.esbuild import bundle, contexts
+from bundler.model import InputSet, Project, Snapshot
+from bundler.python import inplace, package
+from daemon import schedule
+from daemon.builds import Builds
+from daemon.schedule import Key
+
+
+def _joins_the_running_turn() -> None:
+    """Rule 1: who asks while a turn runs gets its answer, begun before the save."""
+
+    def ask(self: Any, request: int, keys: Iterable[Key]) -> None:
+        for key in keys:
+            task = self.tasks.get(key)
+            if task is None:
+                self.begin(key, frozenset({request}))
+            else:
+                self.tasks[key] = replace(task, joined=task.joined | {request})
+        if not self.waits[request].pending:
+            self.reply(request)
+
+    schedule._Turn.ask = ask  # type: ignore[method-assign]
+
+
+def _believes_the_watcher() -> None:
+    """What no event touched is not looked at."""
+    heard: set[str] = set()
+    check, touched = Builds.check, Builds.touched
+    known: dict[Key, Any] = {}
+
+    def hear(self: Builds, keys: Iterable[Key], paths: frozenset[str]) -> frozenset[Key]:
+        found = touched(self, keys, paths)
+        heard.update(key.function for key in found)
+        return found
+
+    def believe(self: Builds, keys: Iterable[Key]) -> dict[Key, Any]:
+        wanted = list(keys)
+        looked = [key for key in wanted if key not in known or key.function in heard]
+        heard.difference_update(key.function for key in looked)
+        for key, outcome in check(self, looked).items():
+            known[key] = outcome
+            if outcome is None:
+                known.pop(key)
+        return {key: known.get(key) for key in wanted}
+
+    Builds.touched = hear  # type: ignore[method-assign]
+    Builds.check = believe  # type: ignore[method-assign]
+
+
+def _no_ctime() -> None:
+    """Rule 3."""
+
+    def fields(status: os.stat_result) -> tuple[int, ...]:
+        return (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            0,
+            status.st_mode,
+        )
+
+    snapshot._FIELDS = fields  # type: ignore[misc,assignment]
+
+
+def _no_absence() -> None:
+    """Rule 3: that a file is not there is no key."""
+    real = snapshot._file_changes
+
+    def changes(root: str, files: Mapping[str, Any]) -> Iterator[str]:
+        return real(root, {path: key for path, key in files.items() if key is not None})
+
+    snapshot._file_changes = changes
+
+
+def _no_suspects() -> None:
+    """Rule 4."""
+    snapshot._suspects = lambda _snapshot, _since: frozenset()
+
+
+def _never_superseded() -> None:
+    """Rule 5."""
+    snapshot.moved_between = lambda _before, _after: ()
+
+
+def _failures_forget() -> None:
+    """Rule 6: a failed build knows of its entry alone."""
+    observe = snapshot.observe
+    finish = build._finish
+
+    def after_failure(turn: Any, packed: Any, *rest: Any) -> Any:
+        if hasattr(packed, "diagnostics") and isinstance(packed, Exception):
+            entries = frozenset(
+                path for path in packed.inputs.files if os.path.basename(path).startswith("handler")
+            )
+            packed.inputs = InputSet(files=entries)
+            turn = replace(turn, job=replace(turn.job, record=None), before=None)
+        return finish(turn, packed, *rest)
+
+    assert observe
+    build._finish = after_failure
+
+
+def _without(*ends: str) -> Callable[[], None]:
+    def apply() -> None:
+        real = bundle._Packer._closure
+
+        def closure(self: Any, *given: Any) -> InputSet:
+            found = real(self, *given)
+            files = frozenset(
+                path
+                for path in found.files
+                if not (os.path.basename(path).startswith(ends) and path.endswith(".json"))
+            )
+            return replace(found, files=files)
+
+        bundle._Packer._closure = closure  # type: ignore[method-assign]
+
+    return apply
+
+
+def _observing(change: Callable[[InputSet], InputSet]) -> Callable[[], None]:
+    def apply() -> None:
+        real = snapshot.observe
+
+        def observe(root: str, inputs: InputSet, *rest: Any, **more: Any) -> Snapshot:
+            return real(root, change(inputs), *rest, **more)
+
+        snapshot.observe = observe
+
+    return apply
+
+
+def _believes_the_closure() -> None:
+    """Rule 7: the same imports are taken to lead where they led."""
+    real = bundle._Packer._inputs
+
+    def inputs(self: Any, one: Any, built: Any, made: Any) -> InputSet:
+        closures = self._workshop.memory.closures
+        known = closures.get(one.function)
+        if known is not None and known.imports == built.imports:
+            found: InputSet = known.inputs
+            return found
+        return real(self, one, built, made)
+
+    bundle._Packer._inputs = inputs  # type: ignore[method-assign]
+
+
+def _believes_contexts() -> None:
+    """esbuild's cache ignores ctime, and we with it."""
+    contexts._Kept.look = lambda self: True  # type: ignore[method-assign]
+    contexts._Kept.reads = _read  # type: ignore[method-assign]
+
+
+def _read(kept: Any, _files: Iterable[str]) -> bool:
+    kept.unread = None
+    return True
+
+
+def _no_requirements() -> None:
+    """Rule 8."""
+    real = package.gather
+
+    def gather(*given: Any, **more: Any) -> Any:
+        found = real(*given, **more)
+        files = frozenset(path for path in found.inputs.files if "requirements" not in path)
+        return replace(found, inputs=replace(found.inputs, files=files))
+
+    package.gather = gather
+    inplace.package.gather = gather
+
+
+def _remembers_dependencies() -> None:
+    """Rule 8: dependencies once known are believed without a look."""
+
+    def recall(shelf: Any, key: Any, root: str, make: Callable[[], Any]) -> Any:
+        known = shelf.get(key)
+        if known is None:
+            value, inputs = make()
+            known = (value, snapshot.observe(root, inputs))
+            shelf.put(key, known)
+        return known[0]
+
+    memory.recall = recall
+    package.recall = recall  # type: ignore[attr-defined]
+
+
+def _reads_configuration_once() -> None:
+    """Rule 9."""
+    real = Builds.project
+
+    def project(self: Builds) -> Project:
+        return self._project[0] if self._project is not None else real(self)
+
+    Builds.project = project  # type: ignore[method-assign]
+
+
+MUTANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
+    {
+        "joins-the-running-turn": _joins_the_running_turn,
+        "believes-the-watcher": _believes_the_watcher,
+        "no-ctime": _no_ctime,
+        "no-absence": _no_absence,
+        "no-suspects": _no_suspects,
+        "never-superseded": _never_superseded,
+        "failures-forget": _failures_forget,
+        "no-package-json": _without("package"),
+        "no-tsconfig": _without("tsconfig"),
+        "no-listings": _observing(lambda inputs: replace(inputs, listings={})),
+        "no-links": _observing(lambda inputs: replace(inputs, links=frozenset())),
+        "believes-the-closure": _believes_the_closure,
+        "believes-contexts": _believes_contexts,
+        "no-requirements": _no_requirements,
+        "remembers-dependencies": _remembers_dependencies,
+        "reads-configuration-once": _reads_configuration_once,
+    }
+)
