@@ -10,10 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import bundles, vendoring
+from benchmarks import bundles, daemon, rebuilds, vendoring
 from benchmarks.measure import report
 
-BENCHMARKS = {"bundle": bundles.claims, "vendor": vendoring.claims}
+BENCHMARKS = {
+    "bundle": bundles.claims,
+    "vendor": vendoring.claims,
+    "rebuild": rebuilds.claims,
+    "daemon": daemon.claims,
+}
 
 
 def main() -> int:
