@@ -80,7 +80,7 @@ def build(
     Raises BundlerError where nothing can be built at all.
     """
     output = Output(project.root)
-    with _disk_faults():
+    with disk_faults():
         output.prepare()
     outcomes: dict[str, Outcome] = {}
 
@@ -208,7 +208,7 @@ def _work(
 ) -> list[tuple[Job, Outcome | Superseded]]:
     """Look before, pack, confirm after. The unit's functions have one method and one want."""
     started_s = time.monotonic()
-    with _disk_faults():
+    with disk_faults():
         clock = snapshot.read_clock(output.clock)
     workshop = replace(workshop, look=Look())
     turns = [
@@ -256,7 +256,7 @@ def _finish(
     after = snapshot.observe(workshop.root, inputs, since=turn.clock, known=turn.before)
     if turn.before is not None and (moved := snapshot.moved_between(turn.before, after)):
         return Superseded(moved)
-    with _disk_faults():
+    with disk_faults():
         return _keep(turn, made, after, diagnostics, output)
 
 
@@ -307,12 +307,12 @@ def _write(
 ) -> Artifact | Live:
     """What is wanted, under its digest and not yet published. Raises BundlerError."""
     if isinstance(packed, Runnable):
-        with _disk_faults():
+        with disk_faults():
             return lives.write(output, job.name, packed)
     prefix = None
     if workshop.memory is not None and packed.dependencies is not None:
         prefix = workshop.memory.prefix(packed.dependencies)
-    with _disk_faults():
+    with disk_faults():
         written = archive.write_file(output.folder / "artifacts", packed, prefix)
     return Artifact(
         path=output.zip(job.name),
@@ -384,7 +384,7 @@ def tidy(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
     Raises BundlerError.
     """
     names = [function.name for function in project.functions]
-    with _disk_faults():
+    with disk_faults():
         output.write_manifest(outcomes, names)
     records = (record.load(output.record(name)) for name in names)
     output.collect(known.artifact for known in records if known and known.artifact)
@@ -392,7 +392,7 @@ def tidy(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
 
 
 @contextlib.contextmanager
-def _disk_faults(elsewhere: str | None = None) -> Iterator[None]:
+def disk_faults(elsewhere: str | None = None) -> Iterator[None]:
     """What the file system refuses is the machine's fault, told with the path and a next step.
 
     `elsewhere` is that step where it is not the project's folder that is written.
@@ -423,7 +423,7 @@ def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str
     from bundler.esbuild import bundle
 
     try:
-        with _disk_faults(_ANOTHER_STORE):
+        with disk_faults(_ANOTHER_STORE):
             return bundle.pack(requests, workshop)
     except BundlerError as fault:  # no esbuild: the functions of other languages still build
         return {request.function.name: fault for request in requests}
@@ -446,7 +446,7 @@ def _each(pack: Callable[[BuildRequest, Workshop], Contents]) -> Pack:
         packed: dict[str, Packed] = {}
         for request in requests:
             try:
-                with _disk_faults(_ANOTHER_STORE):  # sources are read by tree.py, which tells
+                with disk_faults(_ANOTHER_STORE):  # sources are read by tree.py, which tells
                     packed[request.function.name] = pack(request, workshop)
             except (ProjectError, BundlerError) as fault:
                 packed[request.function.name] = fault

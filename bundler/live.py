@@ -196,7 +196,7 @@ def write(output: Output, name: str, made: Runnable) -> Live:
     if not made.own:
         return made.live
     target = Path(output.root, output.live(name), made.live.digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    output.make(f"live/{file_stem(name)}")
     if _holds(target, made):
         os.utime(target)  # from now on it is kept as if it were new
         return made.live
@@ -243,8 +243,10 @@ def collect(output: Output, names: Iterable[str], now_s: float | None = None) ->
             with contextlib.suppress(OSError):
                 if folder.name != current and folder.stat().st_mtime < limit:
                     _discard(output, folder)
-        if not current and not any(_folders(home)):
-            _discard(output, home)
+        with contextlib.suppress(OSError):
+            # A young one may have been made for a build that is about to fill it.
+            if not current and not any(_folders(home)) and home.stat().st_mtime < limit:
+                _discard(output, home)
 
 
 def _holds(target: Path, made: Runnable) -> bool:
@@ -268,8 +270,8 @@ def _fill(folder: Path, target: Path, made: Runnable) -> None:
 
 
 def _temporary(output: Output) -> Path:
-    folder = output.folder / "live" / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-    folder.mkdir(parents=True)
+    folder = output.make("live") / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+    folder.mkdir()
     return folder
 
 

@@ -74,6 +74,7 @@ class Memory:
         self.vendored: Shelf[tuple[Vendored, Snapshot]] = Shelf(FUNCTIONS)
         self.splices: Shelf[Splice] = Shelf(SETS)
         """By the wheels' digests."""
+        self._segments: Shelf[Segment] = Shelf(SETS)
         self._prefixes: Shelf[Prefix] = Shelf(SETS)
         self._lock = threading.Lock()  # guards the one below
         self._esbuild: Esbuild | None = None
@@ -92,6 +93,14 @@ class Memory:
         with self._lock:
             esbuild = self._esbuild
         return (esbuild.count, esbuild.pid) if isinstance(esbuild, Contexts) else (0, None)
+
+    def shared(self, segment: Segment) -> Segment:
+        """The same segment, as one object for all functions that have it."""
+        known = self._segments.get((segment.path, segment.digest))
+        if known == segment and known is not None:
+            return known
+        self._segments.put((segment.path, segment.digest), segment)
+        return segment
 
     def prefix(self, segment: Segment) -> Prefix:
         """What spares reading the segment: read once, and again whenever its file was touched.

@@ -35,17 +35,31 @@ class Output:
     def folder(self) -> Path:
         return Path(self.root, FOLDER)
 
-    def prepare(self) -> None:
+    def prepare(self, now_s: float | None = None) -> None:
         """The folders exist, git ignores them, and what killed builds left is gone.
 
         Raises OSError.
         """
         for name in ("build", "artifacts", "live", "state", "state/live"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-            collect_abandoned(self.folder / name)
+            collect_abandoned(self.make(name), now_s)
+        collect_abandoned(self.folder, now_s)
+        for home in self.folder.glob("live/*"):
+            collect_abandoned(home, now_s)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, b"# lambdad's own folder: made anew by any build\n*\n")
+
+    def make(self, name: str) -> Path:
+        """The folder of that path below ours, which is there now. Raises OSError.
+
+        Never the project's own: one that was moved or deleted must not come back empty.
+        """
+        place = self.folder
+        place.mkdir(exist_ok=True)
+        for part in name.split("/"):
+            place /= part
+            place.mkdir(exist_ok=True)
+        return place
 
     @property
     def clock(self) -> str:
@@ -83,7 +97,12 @@ class Output:
         except OSError:  # a file system without hard links
             write_atomic(target, source.read_bytes())
             return
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
 
     def write_manifest(self, outcomes: Iterable[Outcome], known: Iterable[str]) -> None:
         """build/manifest.json tells programs what lies there; functions not in `known` leave it."""

@@ -71,7 +71,8 @@ def prune(
             excess -= entry.size
     for entry in going:
         _remove(entry.path, store)
-    collect_abandoned(store.root, now_s)
+    for folder in (store.root, *(store.root / kind for kind in Store.KINDS)):
+        collect_abandoned(folder, now_s)
     return len(going), sum(entry.size for entry in going)
 
 

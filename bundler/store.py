@@ -73,13 +73,19 @@ def collect_abandoned(folder: Path, now_s: float | None = None) -> int:
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
             with contextlib.suppress(OSError):
-                if entry.name.startswith(TEMPORARY) and entry.stat().st_mtime < limit:
+                if entry.name.startswith(TEMPORARY) and _touched_s(entry) < limit:
                     if entry.is_dir(follow_symlinks=False):
                         shutil.rmtree(entry.path, ignore_errors=True)
                     else:
                         os.unlink(entry.path)
                     removed += 1
     return removed
+
+
+def _touched_s(entry: os.DirEntry[str]) -> float:
+    """When the temporary was made or written. A link to another file has that one's mtime."""
+    status = entry.stat(follow_symlinks=False)
+    return status.st_mtime if status.st_nlink == 1 else max(status.st_mtime, status.st_ctime)
 
 
 class Store:
@@ -89,6 +95,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._tidied: set[Path] = set()
 
     def path(self, kind: str, name: str) -> Path:
         """Where content of that name lies or would lie; its folder exists."""
@@ -108,6 +115,7 @@ class Store:
 
     def put(self, kind: str, name: str, content: bytes | Callable[[BinaryIO], None]) -> Path:
         path = self.path(kind, name)
+        self._tidy(path.parent)
         write_atomic(path, content)
         return path
 
@@ -115,11 +123,18 @@ class Store:
     def workspace(self) -> Iterator[Path]:
         """An empty folder on the store's file system, gone afterwards: rename what stays."""
         self.root.mkdir(parents=True, exist_ok=True)
+        self._tidy(self.root)
         folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=self.root))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _tidy(self, folder: Path) -> None:
+        """What killed processes left there is gone; once is enough for as long as we live."""
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            collect_abandoned(folder)
 
     def adopt(self, folder: Path, kind: str, name: str) -> Path:
         """Moves a finished folder into the store; if another process was first, theirs stays."""

@@ -62,7 +62,8 @@ class Builds:
                 known, seen = self._project
                 if next(snapshot.changes(self._root, seen), None) is None:
                     return known
-            clock = snapshot.read_clock(self._clock())
+            with build.disk_faults():
+                clock = snapshot.read_clock(self._clock())
             project = read_project(self._root, self._environ)
             self._project = project, snapshot.observe(self._root, project.inputs, since=clock)
             return project
@@ -140,7 +141,8 @@ class Builds:
             outcomes.append(outcome)
             tell(by_name[outcome.name], outcome)
 
-        self._output.prepare()
+        with build.disk_faults():
+            self._output.prepare()
         build.produce(jobs, self.workshop(project), self._output, note)
         build.tidy(project, self._output, outcomes)
 

@@ -26,8 +26,8 @@ from daemon.watch import SHOWN, UNWATCHED, Hearing, is_covered
 from daemon.watches import ABOVE, AROUND, CAME, DENIED, INSIDE, SELF, WENT, Watched, Watches
 
 HALF_WRITTEN: Final = InotifyConstants.IN_CREATE | InotifyConstants.IN_MODIFY
-ROUNDS: Final = 3
-"""So often a root is looked for that comes and goes while it is."""
+ROUNDS: Final = 20
+"""So often a root is looked for whose folders come and go while it is; `mend` does the rest."""
 
 
 @dataclass(slots=True)
@@ -337,6 +337,23 @@ class Inotify:
 
     def _watch_parents(self) -> None:
         """A hint's hint: what is refused here is not counted. `mend` looks at the roots too."""
+        for _ in range(ROUNDS):
+            if self._watches is None:
+                return
+            wanted = self._parents_now()
+            for path, parent in list(self._parents.items()):
+                if wanted.get(path) != parent.mask:
+                    self._watches.remove(self._parents.pop(path))
+            for path, mask in wanted.items():
+                if path not in self._parents:
+                    self._parents[path] = Watched(path, self._heard_above, _pass)
+                if self._watches.add(self._parents[path], mask) != "":
+                    self._parents.pop(path)
+            if self._parents_now() == wanted:  # else a folder came before its parent's watch
+                return
+
+    def _parents_now(self) -> dict[str, Mask]:
+        """Above a root that is absent new names count in the deepest folder there is."""
         wanted: dict[str, Mask] = {}
         for root in self._roots:
             absent = root.key is None
@@ -345,16 +362,7 @@ class Inotify:
                 if around or path not in wanted:
                     wanted[path] = AROUND if around else ABOVE
                 absent = absent and not around
-        if self._watches is None:
-            return
-        for path, parent in list(self._parents.items()):
-            if wanted.get(path) != parent.mask:
-                self._watches.remove(self._parents.pop(path))
-        for path, mask in wanted.items():
-            if path not in self._parents:
-                self._parents[path] = Watched(path, self._heard_above, _pass)
-            if self._watches.add(self._parents[path], mask) != "":
-                self._parents.pop(path)
+        return wanted
 
     # --- telling ---------------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ class Watcher:
     """Tells `notify` of changes below the roots, from a thread of its own, until `stop`.
 
     No call here raises for what the system refuses: `health` says what is not watched, and why.
-    `start`, `set_roots` and `mend` walk folders (30 ms per 1,000), so an event loop calls them in
+    `start`, `set_roots` and `mend` walk folders (20 ms per 1,000), so an event loop calls them in
     a worker thread; `health` answers at once.
     """
 
@@ -204,7 +204,7 @@ class Watcher:
             source.start(self._roots)
         except KeyError:
             fault = f"no watcher for {sys.platform}"
-        except (OSError, ImportError) as refused:  # ImportError: a watchdog built without FSEvents
+        except (OSError, ImportError, RuntimeError) as refused:  # RuntimeError: no thread
             fault = getattr(refused, "strerror", None) or str(refused)
         if not fault:
             self._source = source

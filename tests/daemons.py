@@ -97,7 +97,16 @@ def processes(root: str) -> list[int]:
             words = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
             if control.SPAWNED.encode() in words and os.fsencode(root) in words:
                 found.append(int(entry))
-    return found
+    # A child that is about to become a tool looks like its parent for a moment.
+    return [pid for pid in found if _parent(pid) not in found]
+
+
+def _parent(pid: int) -> int:
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[1])
 
 
 def ends(pid: int, wait_s: float = 15.0) -> bool:

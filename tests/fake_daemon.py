@@ -2,12 +2,13 @@
 
 FAKE chooses how it behaves, by words: `deaf` answers once, `stubborn` hears neither stop nor
 SIGTERM, `slow` never winds up, `mortal` dies of every fresh request, `once` of the first, `child`
-starts a process that would stay.
+starts a process that would stay, `tool` a thread that waits for a tool.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 
+from bundler import tools
 from daemon.leave import Leave
 from daemon.lifecycle import main
 
@@ -30,6 +32,11 @@ async def serve(
         child = subprocess.Popen(["sleep", "600"], start_new_session=True)
         with open(os.path.join(root, "child"), "w", encoding="ascii") as file:
             file.write(str(child.pid))
+    if "tool" in moods:
+        sleep = functools.partial(tools.run, ["sleep", "600"], cwd=root)
+        asyncio.get_running_loop().run_in_executor(None, sleep)
+        while not tools._running:
+            await asyncio.sleep(0.01)
     if "stubborn" in moods:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 

@@ -87,7 +87,7 @@ class Served:
 
     def entry(self, found: Answer) -> str:
         """The text of the file that is to be loaded."""
-        return (self.root / found["live"]["entry"]).read_text()
+        return Path(self.root, found["live"]["entry"]).read_text()
 
 
 @contextlib.contextmanager

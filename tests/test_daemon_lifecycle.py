@@ -225,30 +225,51 @@ def test_a_torn_note_is_no_note(site: Site) -> None:
     for odd in (b"\xff\xfe", b"[1]", b"1234", b"null", b"{}" * 40_000):
         Path(site.where.lock).write_bytes(odd)
         assert read_note(site.where) is None
-    Path(site.where.lock).write_bytes(whole)
-    assert read_note(site.where) == json.loads(whole)
+    held = lock.take(site.where.lock, 0)
+    assert held is not None
+    for note in ({"pid": 1234, "birth": "50"}, {"pid": 1}):
+        lock.write_note(held, note)
+        assert read_note(site.where) == note
+    lock.release(site.where.lock, held)
 
 
-def test_a_lock_is_the_file_that_has_the_name(tmp_path: Path) -> None:
-    """Who waits for a lock whose file is removed meanwhile takes the new file, not the old one."""
+def test_a_lock_is_the_file_that_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that its holder removes between our open and our lock is worth nothing."""
     path = str(tmp_path / "lock")
     first = lock.take(path, 0)
     assert first is not None
     assert lock.take(path, 0) is None
     assert lock.is_held(path)
-    waiting = os.open(path, os.O_RDWR)  # opened before, locked after
-    with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(lock.take, path, 20)
-        lock.release(path, first)
-        taken = second.result(20)
+    flock, meanwhile = fcntl.flock, [lambda: lock.release(path, first)]
+
+    def late(descriptor: int, how: int) -> None:
+        while meanwhile:
+            meanwhile.pop()()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    taken = lock.take(path, 0)
     assert taken is not None
     assert lock.is_named(path, taken)
-    fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free, and worth nothing
-    assert not lock.is_named(path, waiting)
-    os.close(waiting)
     lock.release(path, taken)
     assert not os.path.exists(path)
     assert not lock.is_held(path)
+
+
+def test_a_lock_that_lost_its_name_takes_no_others(tmp_path: Path) -> None:
+    """Whoever removes a held lock's file gets one of their own, which the old one's end keeps."""
+    path = str(tmp_path / "lock")
+    first = lock.take(path, 0)
+    os.unlink(path)
+    second = lock.take(path, 0)
+    assert first is not None
+    assert second is not None
+    lock.release(path, first)
+    assert lock.is_named(path, second)
+    assert lock.is_held(path)
+    lock.release(path, second)
 
 
 def test_locks_exclude_while_their_files_come_and_go(tmp_path: Path) -> None:
@@ -390,6 +411,14 @@ def test_stop_ends_what_does_not_leave(site: Site, monkeypatch: pytest.MonkeyPat
     assert control.stop(site.root, site.environ)
     assert ends(pid)
     assert not lock.is_held(site.where.lock)
+
+
+def test_leaving_ends_the_tools_that_run(site: Site) -> None:
+    """A worker that waits for a tool does not keep the daemon."""
+    pid = site.started(FAKE="tool")
+    assert control.stop(site.root, site.environ)
+    assert ends(pid)
+    assert "leaving did not end" not in Path(site.where.log).read_text()
 
 
 def test_leaving_ends(site: Site) -> None:

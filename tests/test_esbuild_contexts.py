@@ -50,6 +50,7 @@ class App:
     def __init__(self, root: Path, **functions: Any) -> None:
         self.root = root
         self.workshop = replace(workshop_of(root), memory=Memory())
+        root.mkdir(exist_ok=True)
         OutputFolder(self.workshop.root).prepare()
         said = functions or {"f": {}}
         self.requests = requests(
@@ -250,6 +251,9 @@ def test_two_deaths_in_a_row_are_told(tmp_path: Path) -> None:
             started.append(self.pid)
             raise EsbuildGone("killed")
 
+        def context(self, job: Job) -> Any:
+            return self.build(job)
+
     esbuild = Contexts(lambda: Dying(binary_path(), VERSION))
     with pytest.raises(EsbuildGone):
         esbuild.build(job(tmp_path))
@@ -446,7 +450,7 @@ def test_slipped_between_two_edits_of_a_build(app: App) -> None:
 
 
 def test_slipped_while_the_build_is_broken(app: App) -> None:
-    """A failing build tells no inputs; what it read is not believed for ever after."""
+    """What a failing build has read, the next one reads again."""
     app.lay({"new.ts": "export const b = 'new 1'"})
     app.settle()
     app.text(), app.text()
@@ -496,7 +500,7 @@ def test_ordinary_edits_keep_the_context(app: App) -> None:
     assert isinstance(app.pack()["f"], ProjectError)
     app.lay({"a.ts": A % 9}, old=False)
     assert "letter 9" in app.text()
-    assert len(made) == 1
+    assert len(made) == 2, "a failed build ends it"
 
 
 # --- what is known of a bundle ---
@@ -546,6 +550,40 @@ def test_packages_of_the_runtime_stay_out_at_once(tmp_path: Path) -> None:
         }
     )
     assert "installed" in app.text()
+    app.close()
+
+
+def test_a_package_that_only_some_find(tmp_path: Path) -> None:
+    """Left out while one file asks for it in vain, bundled once only a file that has it asks."""
+    app = App(tmp_path)
+    package = "lib/node_modules/@aws-sdk/signature-v4-multi-region"
+    app.lay(
+        {
+            "f.ts": 'import "@aws-sdk/signature-v4-multi-region"; export * from "./lib/handler"',
+            "lib/handler.ts": 'import "@aws-sdk/signature-v4-multi-region"; '
+            "export const handler = () => 1",
+            f"{package}/package.json": "{}",
+            f"{package}/index.js": "console.log('found')",
+        }
+    )
+    app.settle()
+    for _ in range(3):
+        assert "found" not in app.text()
+    app.lay({"f.ts": 'export * from "./lib/handler"'}, old=False)
+    assert "found" in app.text()
+    assert outcome(app.pack()) == outcome(app.clean())
+    app.close()
+
+
+def test_a_rival_of_an_entry_point_is_seen(tmp_path: Path) -> None:
+    """An entry point named without its extension: a file that goes before it takes its place."""
+    app = App(tmp_path, f={"entry_points": ["f"]})
+    app.lay({"f.js": "exports.handler = () => 'js'"})
+    app.settle()
+    assert "'js'" in app.text() or '"js"' in app.text()
+    assert "f.ts" in app.pack()["f"].inputs.files
+    app.lay({"f.ts": "export const handler = () => 'ts'"})
+    assert '"ts"' in app.text()
     app.close()
 
 

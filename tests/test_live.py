@@ -403,6 +403,7 @@ def test_killed_at_any_step(tmp_path: Path, there: str) -> None:
     """What stands under a digest is whole or was not there, and the next build puts it right."""
     wanted = runnable("1")
     for count in itertools.count():
+        (tmp_path / str(count)).mkdir()
         output = Output(str(tmp_path / str(count)))
         output.prepare()
         target = output.folder / "live/List/1"

@@ -76,3 +76,11 @@ def test_end_all_ends_what_runs(tmp_path: Path) -> None:
     tools.end_all()
     worker.join(timeout=30)
     assert [answer.code < 0 for answer in answers] == [True]
+
+
+def test_end_all_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the process is about to exit, whoever still starts a tool gets one that has ended."""
+    monkeypatch.setattr(tools, "_no_more", threading.Event())
+    tools.end_all(for_good=True)
+    script = [sys.executable, "-c", "import time; time.sleep(600)"]
+    assert tools.run(script, cwd=tmp_path, timeout_s=30).code < 0

@@ -37,8 +37,9 @@ class Reply:
 
 def connect(path: str, timeout_s: float = LONG_S) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    peer.settimeout(timeout_s)
+    # With a time-out it would fail at once where others wait to be accepted.
     peer.connect(path)
+    peer.settimeout(timeout_s)
     return peer
 
 
@@ -47,6 +48,7 @@ def call(
     method: str,
     target: str,
     body: object = None,
+    *,
     headers: Mapping[str, str] | None = None,
     timeout_s: float = LONG_S,
 ) -> Reply:

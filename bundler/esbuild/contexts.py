@@ -177,10 +177,13 @@ class Contexts:
     # --- the process ---
 
     def _try_twice(self, ask: Callable[[_Process], T]) -> T:
-        try:
-            return self._in_process(ask)
-        except EsbuildGone:
-            return self._in_process(ask)
+        for _ in range(2):
+            try:
+                return self._in_process(ask)
+            except EsbuildGone as fault:
+                if fault.asked:
+                    break  # else it had died since the last build: that was no try
+        return self._in_process(ask)
 
     def _in_process(self, ask: Callable[[_Process], T]) -> T:
         process = self._enter()
@@ -239,8 +242,8 @@ class _Kept:
     """A context, and in which states its inputs were seen. In the hands of one thread at a time."""
 
     context: Context
-    since_ns: int | None
-    """When the build began whose inputs `reads` has not told yet."""
+    since_ns: int
+    """When its last build began."""
     unread: Mapping[str, Any] | None = None
     """The metafile of the last answer, until its inputs are told."""
     _last: dict[str, FileKey | None] = field(default_factory=dict)
@@ -250,8 +253,7 @@ class _Kept:
 
     def holds(self, look: Stat) -> bool:
         """Before a build: whether esbuild will notice every input that changed."""
-        if self.since_ns is None:
-            self.since_ns = time.time_ns()
+        self.since_ns = time.time_ns()
         if len(self._ctimes) > _MOST_STATES * len(self._last) + 1000:
             return False
         moved = []
@@ -263,8 +265,8 @@ class _Kept:
 
     def reads(self, files: Iterable[str]) -> bool:
         """What the last answer depended on; False if esbuild may know one of them as it was."""
-        since_ns, self.since_ns, self.unread = self.since_ns or 0, None, None
-        early_ns = since_ns - _SLACK_NS
+        self.unread = None
+        early_ns = self.since_ns - _SLACK_NS
         met = [(path, stat_key(path)) for path in files if path not in self._last]
         good = [
             self._admits(path, key) or key is None or key.ctime_ns < early_ns for path, key in met

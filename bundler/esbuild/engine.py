@@ -74,6 +74,11 @@ class Trace:
 class EsbuildGone(Exception):  # noqa: N818 -- a state of affairs, met by starting another
     """The process died or talks nonsense; what it was asked has no answer. Start another."""
 
+    def __init__(self, reason: str, *, asked: bool = True) -> None:
+        super().__init__(reason)
+        self.asked = asked
+        """Else it was dead before, and this question no reason for it."""
+
 
 class Context(Protocol):
     """A build that can be repeated: what did not change is not parsed again."""

@@ -142,7 +142,7 @@ class Service:
         answer: queue.SimpleQueue[Value | EsbuildGone] = queue.SimpleQueue()
         with self._lock:
             if self._gone is not None:
-                raise EsbuildGone(self._gone)
+                raise EsbuildGone(self._gone, asked=False)
             number = next(self._ids)
             self._waiting[number] = answer
         self._outbox.put(encode(Packet(number, True, request)))

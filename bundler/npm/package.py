@@ -104,6 +104,8 @@ def _vendored(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendo
 
     def make() -> tuple[Vendored, InputSet]:
         found = vendor(request, workshop, path)
+        if found.segment is not None:
+            found = replace(found, segment=memory.shared(found.segment))
         return found, found.inputs
 
     key = (request, request.locked, request.function.where)

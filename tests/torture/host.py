@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from daemon import lifecycle, server, watches
 from daemon.watch import Changes, Watcher
-from tests.torture.mutants import MUTANTS
+from tests.torture.mutants import MUTANTS, put
 
 MOODS: Final = ("well", "drops", "delays", "overflows", "silent", "limited")
 """The last two are had from the start."""
@@ -57,7 +57,7 @@ class Faulty(Watcher):
 
 def _limit_watches() -> None:
     """As when fs.inotify.max_user_watches is used up."""
-    add = watches.InotifyFD.add_callback
+    add = watches._Reader.add_callback
     left = [3]
 
     def add_some(self: Any, *given: Any) -> Any:
@@ -66,7 +66,7 @@ def _limit_watches() -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return add(self, *given)
 
-    watches._Reader.add_callback = add_some  # type: ignore[method-assign]
+    put(watches._Reader, "add_callback", add_some)
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
         MUTANTS[mutant]()
     if mood == "limited":
         _limit_watches()
-    server.Watcher = Faulty  # type: ignore[misc]
+    put(server, "Watcher", Faulty)
     lifecycle.main()
 
 

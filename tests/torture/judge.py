@@ -7,11 +7,15 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.torture.model import TOKEN, State
+from tests.torture.model import EMPTY, TOKEN, State, States
 from tests.torture.world import PYTHON, World
 
 RESTLESS = 5
 """After so many changes a build may give up (bundler/build.py: ROUNDS)."""
+
+
+ELSEWHERE = ("no-project", "not-writable")
+"""What the daemon says while its project's folder is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Judge:
         if answer.status == 404:
             gone = any(name not in moment for moment in moments for name in answer.names)
             return None if gone else f"not known: {answer.body}"
+        if answer.status == 500 and blurred and answer.body.get("code") in ELSEWHERE:
+            return None
         if answer.status != 200:
             return f"status {answer.status}: {answer.body}"
         if not answer.body["functions"] and answer.body["diagnostics"]:
@@ -59,47 +65,42 @@ class Judge:
             return None if broken else f"project at fault: {answer.body['diagnostics']}"
         told = {found["name"]: found for found in answer.body["functions"]}
         for name in answer.names:
-            states = list(dict.fromkeys(m[name] for m in moments if name in m))
             if name not in told:
                 if all(name in moment for moment in moments):
                     return f"{name} is not in the answer"
-            elif fault := self._fault(answer, told[name], states, moments, blurred=blurred):
+            elif fault := self._fault(answer, told[name], moments, blurred=blurred):
                 return f"{name}: {fault}"
         return None
 
     def _fault(
-        self,
-        answer: Answer,
-        told: dict[str, Any],
-        states: list[State],
-        moments: list[Any],
-        *,
-        blurred: bool,
+        self, answer: Answer, told: dict[str, Any], moments: list[States], *, blurred: bool
     ) -> str | None:
+        """What is wrong with what is told of one function."""
         name = told["name"]
+        states = list(dict.fromkeys(m[name] for m in moments if name in m))
         if told["status"] == "failed":
             self.failures += 1
             codes = frozenset(d["code"] for d in told["diagnostics"] if d["severity"] == "error")
-            if blurred or any(state.faults == codes for state in states):
-                return None
-            if codes == {"restless-sources"} and answer.high - answer.low >= RESTLESS:
-                return None
-            if codes == {"function-gone"} and any(name not in moment for moment in moments):
-                return None
-            if codes == {"esbuild-gone"} and answer.kills > 1:
+            gone = any(name not in moment for moment in moments)
+            if blurred or _fails_rightly(codes, answer, states, gone=gone):
                 return None
             shown = [d["message"] for d in told["diagnostics"]]
             return f"failed as {sorted(codes)} {shown}, expected {_shown(states)}"
         if told["status"] != "built":
             return f"is {told['status']}"
         tokens = answer.tokens[name]
-        good = [state for state in states if not state.faults]
         if blurred:
-            known = frozenset().union(*(state.tokens for state in states))
-            return None if tokens <= known or not known else f"older: {sorted(tokens - known)}"
+            if any(name not in moment or moment[name].faults for moment in moments):
+                return None  # what it could hold meanwhile, nobody noted
+            # Of any function: its own handler may have been another.
+            known = frozenset(t for m in moments for state in m.values() for t in state.tokens)
+            return None if tokens <= known else f"older: {sorted(tokens - known)}"
+        good = [state for state in states if not state.faults]
         if answer.want == "live" and name in PYTHON:
             return self._digest_fault(name, told["live"]["digest"], good)
         if any(state.tokens == tokens for state in good):
+            return None
+        if any(state.faults == EMPTY and tokens <= state.tokens for state in states):
             return None
         near = min(good, key=lambda state: len(state.tokens ^ tokens), default=None)
         if near is None:
@@ -119,6 +120,20 @@ class Judge:
         if not good:
             return "built, though broken"
         return None if None in known else f"another digest: {digest}, of {len(good)} states"
+
+
+def _fails_rightly(
+    codes: frozenset[str], answer: Answer, states: list[State], *, gone: bool
+) -> bool:
+    if any(state.faults == codes for state in states):
+        return True
+    if "unreadable-file" in codes:  # it went while it was read, and may be there again
+        return any(state.faults for state in states)
+    if codes == {"restless-sources"}:
+        return answer.high - answer.low >= RESTLESS
+    if codes == {"function-gone"}:
+        return gone
+    return codes == {"esbuild-gone"} and answer.kills > 1
 
 
 def _shown(states: list[State]) -> str:

@@ -28,6 +28,10 @@ EXTENSIONS = (".tsx", ".ts", ".jsx", ".js")
 HANDLERS = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
+EMPTY = frozenset({"missing-export"})
+"""Of an emptied handler. It may be built, too: in CommonJS nobody can tell what it exports."""
+
+
 class State(NamedTuple):
     """Of one function at one moment: its tokens, or why it fails."""
 
@@ -68,6 +72,14 @@ class _Disk:
 
     def __init__(self) -> None:
         self._texts: dict[str, str | None] = {}
+        self._folders: dict[str, str] = {}
+
+    def real(self, path: str) -> str:
+        """Of a file that is no symlink itself; there are none."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return f"{self._folders[folder]}/{name}"
 
     def read(self, path: str) -> str | None:
         if path not in self._texts:
@@ -101,7 +113,7 @@ def _javascript(stem: str, banner: str, disk: _Disk) -> State:
     tokens = set(TOKEN.findall(banner))
     faults = set()
     handled = False
-    seen = {os.path.realpath(entry)}
+    seen = {disk.real(entry)}
     todo = list(seen)
     while todo:
         path = todo.pop()
@@ -116,12 +128,12 @@ def _javascript(stem: str, banner: str, disk: _Disk) -> State:
             if found is None:
                 faults.add("unresolved-import")
                 continue
-            real = os.path.realpath(found)
+            real = disk.real(found)
             if real not in seen:
                 seen.add(real)
                 todo.append(real)
     if not handled and not faults:
-        faults.add("missing-export")
+        return State(frozenset(tokens), EMPTY, "")
     return State(frozenset() if faults else frozenset(tokens), frozenset(faults), "")
 
 
@@ -133,9 +145,9 @@ def _resolve(wanted: str, folder: str, disk: _Disk) -> str | None:
             if found := _file_or_folder(target, disk):
                 return found
     while True:
-        if not folder.endswith("/node_modules"):
-            if found := _file_or_folder(f"{folder}/node_modules/{wanted}", disk):
-                return found
+        place = f"{folder}/node_modules/{wanted}"
+        if not folder.endswith("/node_modules") and (found := _file_or_folder(place, disk)):
+            return found
         if folder == "/":
             return None
         folder = os.path.dirname(folder)
@@ -146,7 +158,10 @@ def _file_or_folder(path: str, disk: _Disk) -> str | None:
 
 
 def _file(path: str) -> str | None:
-    return next((f"{path}{e}" for e in ("", *EXTENSIONS) if os.path.isfile(f"{path}{e}")), None)
+    candidates = [path, *(f"{path}{extension}" for extension in EXTENSIONS)]
+    if path.endswith(".js") and "/node_modules/" not in path:  # as TypeScript means it
+        candidates += [f"{path[:-3]}.ts", f"{path[:-3]}.tsx"]
+    return next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
 
 
 def _folder(path: str, disk: _Disk) -> str | None:
@@ -219,9 +234,11 @@ def _python_faults(files: Mapping[str, str]) -> Iterator[str]:
             yield "syntax-error"
             continue
         for name in _PYTHON_IMPORT.findall(text):
-            path = f"{name.replace('.', '/')}.py"
-            if path in files and path not in seen:
-                seen.add(path)
-                todo.append(path)
+            stem = name.replace(".", "/")
+            # A package goes before a module of its name.
+            found = next((p for p in (f"{stem}/__init__.py", f"{stem}.py") if p in files), None)
+            if found is not None and found not in seen:
+                seen.add(found)
+                todo.append(found)
     if is_whole(files["app.py"]) and "def handler" not in files["app.py"]:
         yield "missing-export"

@@ -13,11 +13,19 @@ from typing import Any, Final
 
 from bundler import build, memory, snapshot
 from bundler.esbuild import bundle, contexts
-from bundler.model import InputSet, Project, Snapshot
-from bundler.python import inplace, package
+from bundler.esbuild.known import Known
+from bundler.model import InputSet, Project, ProjectError, Snapshot
+from bundler.python import package
+from bundler.workshop import Workshop
 from daemon import schedule
 from daemon.builds import Builds
 from daemon.schedule import Key
+
+
+def put(place: object, name: str, new: object) -> None:
+    """In place of what is there: a mutant of nothing proves nothing."""
+    assert hasattr(place, name), f"{place} has no {name}"
+    setattr(place, name, new)
 
 
 def _joins_the_running_turn() -> None:
@@ -33,7 +41,7 @@ def _joins_the_running_turn() -> None:
         if not self.waits[request].pending:
             self.reply(request)
 
-    schedule._Turn.ask = ask  # type: ignore[method-assign]
+    put(schedule._Turn, "ask", ask)
 
 
 def _believes_the_watcher() -> None:
@@ -57,8 +65,8 @@ def _believes_the_watcher() -> None:
                 known.pop(key)
         return {key: known.get(key) for key in wanted}
 
-    Builds.touched = hear  # type: ignore[method-assign]
-    Builds.check = believe  # type: ignore[method-assign]
+    put(Builds, "touched", hear)
+    put(Builds, "check", believe)
 
 
 def _no_ctime() -> None:
@@ -74,36 +82,37 @@ def _no_ctime() -> None:
             status.st_mode,
         )
 
-    snapshot._FIELDS = fields  # type: ignore[misc,assignment]
+    put(snapshot, "_FIELDS", fields)
 
 
 def _no_absence() -> None:
     """Rule 3: that a file is not there is no key."""
-    real = snapshot._file_changes
+    real = snapshot.changes
 
-    def changes(root: str, files: Mapping[str, Any]) -> Iterator[str]:
-        return real(root, {path: key for path, key in files.items() if key is not None})
+    def changes(root: str, seen: Snapshot, *rest: Any) -> Iterator[str]:
+        there = {path: key for path, key in seen.files.items() if key is not None}
+        known = {path: one for path, one in seen.listings.items() if one.names}
+        return real(root, replace(seen, files=there, listings=known), *rest)
 
-    snapshot._file_changes = changes
+    put(snapshot, "changes", changes)
 
 
 def _no_suspects() -> None:
     """Rule 4."""
-    snapshot._suspects = lambda _snapshot, _since: frozenset()
+    put(snapshot, "_suspects", lambda _snapshot, _since: frozenset())
 
 
 def _never_superseded() -> None:
     """Rule 5."""
-    snapshot.moved_between = lambda _before, _after: ()
+    put(snapshot, "moved_between", lambda _before, _after: ())
 
 
 def _failures_forget() -> None:
     """Rule 6: a failed build knows of its entry alone."""
-    observe = snapshot.observe
     finish = build._finish
 
     def after_failure(turn: Any, packed: Any, *rest: Any) -> Any:
-        if hasattr(packed, "diagnostics") and isinstance(packed, Exception):
+        if isinstance(packed, ProjectError):
             entries = frozenset(
                 path for path in packed.inputs.files if os.path.basename(path).startswith("handler")
             )
@@ -111,8 +120,7 @@ def _failures_forget() -> None:
             turn = replace(turn, job=replace(turn.job, record=None), before=None)
         return finish(turn, packed, *rest)
 
-    assert observe
-    build._finish = after_failure
+    put(build, "_finish", after_failure)
 
 
 def _without(*ends: str) -> Callable[[], None]:
@@ -128,7 +136,7 @@ def _without(*ends: str) -> Callable[[], None]:
             )
             return replace(found, files=files)
 
-        bundle._Packer._closure = closure  # type: ignore[method-assign]
+        put(bundle._Packer, "_closure", closure)
 
     return apply
 
@@ -140,30 +148,24 @@ def _observing(change: Callable[[InputSet], InputSet]) -> Callable[[], None]:
         def observe(root: str, inputs: InputSet, *rest: Any, **more: Any) -> Snapshot:
             return real(root, change(inputs), *rest, **more)
 
-        snapshot.observe = observe
+        put(snapshot, "observe", observe)
 
     return apply
 
 
 def _believes_the_closure() -> None:
-    """Rule 7: the same imports are taken to lead where they led."""
-    real = bundle._Packer._inputs
+    """Rule 7: what a bundle's plan and closure followed from is taken to be as it was."""
 
-    def inputs(self: Any, one: Any, built: Any, made: Any) -> InputSet:
-        closures = self._workshop.memory.closures
-        known = closures.get(one.function)
-        if known is not None and known.imports == built.imports:
-            found: InputSet = known.inputs
-            return found
-        return real(self, one, built, made)
+    def recall(key: object, workshop: Workshop) -> Known | None:
+        return workshop.memory.bundles.get(key) if workshop.memory is not None else None
 
-    bundle._Packer._inputs = inputs  # type: ignore[method-assign]
+    put(bundle, "recall", recall)
 
 
 def _believes_contexts() -> None:
     """esbuild's cache ignores ctime, and we with it."""
-    contexts._Kept.look = lambda self: True  # type: ignore[method-assign]
-    contexts._Kept.reads = _read  # type: ignore[method-assign]
+    put(contexts._Kept, "holds", lambda self, look: True)
+    put(contexts._Kept, "reads", _read)
 
 
 def _read(kept: Any, _files: Iterable[str]) -> bool:
@@ -180,8 +182,7 @@ def _no_requirements() -> None:
         files = frozenset(path for path in found.inputs.files if "requirements" not in path)
         return replace(found, inputs=replace(found.inputs, files=files))
 
-    package.gather = gather
-    inplace.package.gather = gather
+    put(package, "gather", gather)
 
 
 def _remembers_dependencies() -> None:
@@ -195,8 +196,8 @@ def _remembers_dependencies() -> None:
             shelf.put(key, known)
         return known[0]
 
-    memory.recall = recall
-    package.recall = recall  # type: ignore[attr-defined]
+    put(memory, "recall", recall)
+    put(package, "recall", recall)
 
 
 def _reads_configuration_once() -> None:
@@ -206,7 +207,7 @@ def _reads_configuration_once() -> None:
     def project(self: Builds) -> Project:
         return self._project[0] if self._project is not None else real(self)
 
-    Builds.project = project  # type: ignore[method-assign]
+    put(Builds, "project", project)
 
 
 MUTANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable
-from typing import Final
+from typing import IO, Final
 
 from tests.torture.model import BROKEN
 from tests.torture.world import FILLER, World
@@ -30,13 +30,18 @@ def _some(world: World) -> str:
     return world.random.choice(world.modules())
 
 
+def _put(file: IO[str], text: str) -> None:
+    file.write(text)
+    file.flush()
+
+
 def _truncating(world: World) -> None:
     name = _some(world)
     text = world.text(name)
     with contextlib.ExitStack() as stack:
         opened = []
         world.step(lambda: opened.append(stack.enter_context(open(world.path(name), "w"))))
-        world.step(lambda: (opened[0].write(text), opened[0].flush()))
+        world.step(lambda: _put(opened[0], text))
     world.log.append(f"  {name}")
 
 
@@ -47,8 +52,8 @@ def _in_two_steps(world: World) -> None:
     with contextlib.ExitStack() as stack:
         opened = []
         world.step(lambda: opened.append(stack.enter_context(open(world.path(name), "w"))))
-        world.step(lambda: (opened[0].write(text[:middle]), opened[0].flush()))
-        world.step(lambda: (opened[0].write(text[middle:]), opened[0].flush()))
+        world.step(lambda: _put(opened[0], text[:middle]))
+        world.step(lambda: _put(opened[0], text[middle:]))
     world.log.append(f"  {name}")
 
 
@@ -69,7 +74,12 @@ def _same_size_and_mtime(world: World) -> None:
         world.step(lambda: path.write_bytes(text))
         return
     with open(path, "r+b", buffering=0) as file:
-        world.step(lambda: (file.write(text), os.utime(path, ns=(0, status.st_mtime_ns))))
+
+        def act() -> None:
+            file.write(text)
+            os.utime(path, ns=(0, status.st_mtime_ns))
+
+        world.step(act)
     world.log.append(f"  {name}")
 
 
@@ -121,17 +131,28 @@ def _behind_a_link(world: World) -> None:
     world.log.append(f"  {link}/{name}")
 
 
+PAIRS: Final = {
+    ("src/one/handler.ts", "src/one/part.js"): "One",
+    ("src/shared/words.ts", "src/shared/deep/leaf.js"): "Four",
+    ("src/three/handler.ts", "src/three/mod/data.ts"): "Three",
+    ("outer/box/inner.js", "outer/box/near.ts"): "Two",
+}
+"""One that imports, one that is imported and so read later; and a function that holds them."""
+
+
 def _in_a_row(world: World) -> None:
-    """Two files in turn, as fast as can be: no answer may tell of the later write alone."""
-    names = [name for name in world.modules() if name.startswith(("src/", "lib/"))]
-    if len(names) < 2:
+    """Two files in turn, while they are built: no answer may tell of the later write alone."""
+    pair = world.random.choice(list(PAIRS))
+    world.log.append(f"  {pair}")
+    if not all(world.path(name).is_file() for name in pair):
         return
-    first, second = world.random.sample(names, 2)
-    for _ in range(4):
-        for name in (first, second):
-            text = world.text(name)
-            world.step(lambda name=name, text=text: world.replace(name, text))  # type: ignore[misc]
-    world.log.append(f"  {first} {second}")
+    for name in pair:
+        text = world.text(name)
+        world.step(lambda name=name, text=text: world.replace(name, text))  # type: ignore[misc]
+    world.asks(PAIRS[pair])
+    for _ in range(60):
+        for name in pair:
+            world.retoken(name)
 
 
 # --- links, shadows, settings ---------------------------------------------------------------------
@@ -366,9 +387,16 @@ def _break(world: World) -> None:
     world.step(lambda: world.replace(name, text))
 
 
+HOLDERS: Final = {
+    "src/one/part.js": "One",
+    "src/shared/words.ts": "Two",
+    "src/four/handler.ts": "Four",
+}
+
+
 def _new_module(world: World) -> None:
     """A module that no build has met: written, imported, and written again at once."""
-    name = world.random.choice(["src/one/part.js", "src/shared/words.ts", "src/four/handler.ts"])
+    name = world.random.choice(list(HOLDERS))
     if not world.path(name).is_file():
         return
     own = world.random.randrange(1000)
@@ -383,6 +411,7 @@ def _new_module(world: World) -> None:
     )
     text = world.text(name)
     world.step(lambda: world.replace(name, text))
+    world.asks(HOLDERS[name])
     for _ in range(3):
         world.pause()
         again = world.text(new)
@@ -395,6 +424,11 @@ def _new_module(world: World) -> None:
 
 
 # --- configuration --------------------------------------------------------------------------------
+
+
+def _configure(world: World, name: str, text: str) -> None:
+    """Who asked before may be told of sources as they are after it, built as they were then."""
+    world.step(lambda: world.replace(name, text), blurred=True)
 
 
 def _function(world: World) -> None:
@@ -411,7 +445,7 @@ def _function(world: World) -> None:
             world.functions.remove(gone[0] if gone else name)
     text = world.template()
     world.log.append(f"  {name}")
-    world.step(lambda: world.replace("template.yaml", text))
+    _configure(world, "template.yaml", text)
 
 
 def _handler(world: World) -> None:
@@ -422,20 +456,20 @@ def _handler(world: World) -> None:
     name = world.random.choice(there)
     world.spare[name] = world.random.choice(["src/one/handler.ts", "src/three/handler.ts"])
     text = world.template()
-    world.step(lambda: world.replace("template.yaml", text))
+    _configure(world, "template.yaml", text)
 
 
 def _options(world: World) -> None:
     text = world.options()
-    world.step(lambda: world.replace("lambdad.toml", text))
+    _configure(world, "lambdad.toml", text)
 
 
 def _broken_template(world: World) -> None:
     broken = f"Resources: [{BROKEN}\n"
     text = world.template()
-    world.step(lambda: world.replace("template.yaml", broken))
+    _configure(world, "template.yaml", broken)
     world.pause()
-    world.step(lambda: world.replace("template.yaml", text))
+    _configure(world, "template.yaml", text)
 
 
 def _relock(world: World) -> None:
@@ -492,4 +526,3 @@ OPERATIONS: Final[dict[str, tuple[float, Operation]]] = {
     "local package": (0.15, _local_package),
     "made": (0.3, _made),
 }
-

@@ -22,7 +22,6 @@ from pathlib import Path
 from bundler import build
 from bundler.config.find import read_project
 from bundler.esbuild import binary
-from bundler.memory import Memory
 from bundler.model import Want
 from bundler.store import Store
 from bundler.workshop import Workshop
@@ -118,6 +117,13 @@ class Torture:
         self.asked.put(Question(tuple(names), want, self.number))
         return self.number
 
+    def ask_ahead(self, function: str = "") -> None:
+        """Nobody waits for the answer. What is drawn does not depend on who is busy."""
+        names, want = _names(self.world), _want(self.world)
+        names = [function] if function else names
+        if self.waiting < CLIENTS:
+            self.ask(names, want)
+
     def hear(self, judge: Judge, number: int | None = None, *, all_: bool = False) -> None:
         """Judges what came; with a number waits for that answer, with `all_` for every one."""
         while self.waiting:
@@ -183,17 +189,17 @@ class Torture:
     # --- the same as clean ---
 
     def compare(self, judge: Judge) -> None:
-        """The daemon's zips and bundles are what a build of a copy makes that starts from nothing."""
+        """What the daemon made is what a build of a copy makes that starts from nothing."""
         self.hear(judge, all_=True)
         world = self.world
         names = [name for name in world.functions if name not in ("Six", "Seven")]
         told = {}
-        for want in ("zip", "live"):
+        for want in Want:
             _status, body = client.request(
                 world.root,
                 "POST",
                 "/v1/fresh",
-                {"functions": names, "want": want},
+                {"functions": names, "want": want.value},
                 HANG_S,
                 environ=self.environ,
             )
@@ -205,7 +211,7 @@ class Torture:
             functions = [one for one in project.functions if one.name in names]
             for want in Want:
                 for made in build.build(project, functions, workshop, want=want):
-                    found = told[want.value][made.name]
+                    found = told[want][made.name]
                     if found["status"] != made.status:
                         raise Wrong(f"{made.name} is {found['status']}, clean {made.status}")
                     if made.status != "built":
@@ -264,9 +270,11 @@ def run(
         **offline_environ(world.index),
         "XDG_RUNTIME_DIR": runtime,
         "LAMBDAD_CACHE_DIR": str(store),
+        "LAMBDAD_IDLE_S": "120",  # should we be killed
         host.FILE: f"{runtime}/host",
     }
     torture = Torture(world, environ, store, mutant)
+    world.asks = torture.ask_ahead
     torture.tell_host("well")
     began_s = time.monotonic()
     count = 0
@@ -308,13 +316,13 @@ def _one(torture: Torture, judge: Judge, *, disturbed: bool) -> None:
     chance = world.random
     if disturbed:
         torture.disturb()
-    if torture.waiting < CLIENTS and chance.random() < 0.3:
-        # Asked now, so that its build runs while the files change.
-        torture.ask(_names(world), _want(world))
+    if chance.random() < 0.3:
+        torture.ask_ahead()  # so that its build runs while the files change
         world.pause()
     operate(world)
-    if torture.waiting < CLIENTS and chance.random() < 0.75:
-        torture.hear(judge, torture.ask(_names(world), _want(world)))
+    names, want, asks = _names(world), _want(world), chance.random() < 0.75
+    if asks and torture.waiting < CLIENTS:
+        torture.hear(judge, torture.ask(names, want))
     else:
         torture.hear(judge)
 
@@ -331,7 +339,9 @@ def _want(world: World) -> str:
 def _daemon_of(torture: Torture) -> Iterator[None]:
     """Clients run, and the daemon that they start is host.py; none is left."""
     before, control.MODULE = control.MODULE, "tests.torture.host"
-    threads = [threading.Thread(target=torture.serve_questions, daemon=True) for _ in range(CLIENTS)]
+    threads = [
+        threading.Thread(target=torture.serve_questions, daemon=True) for _ in range(CLIENTS)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -356,10 +366,11 @@ def main() -> int:
     store = given.store or Path(tempfile.mkdtemp(prefix="lambdad-store-"))
     prime(store)
     try:
-        print(run(given.seed, given.operations, store, mutant=given.mutant))
+        tally = run(given.seed, given.operations, store, mutant=given.mutant)
     except Wrong as fault:
-        print(fault)
+        sys.stderr.write(f"{fault}\n")
         return 1
+    sys.stdout.write(f"{tally}\n")
     return 0
 
 

@@ -100,6 +100,8 @@ class World:
         self.functions = [*NODE, *PYTHON]
         self.spare: dict[str, str] = {}
         """Functions that come and go -> their handler's file."""
+        self.asks: Callable[[str], None] = lambda _function: None
+        """A client asks for the function now, and nobody waits for its answer."""
         self._tokens = 0
         self._wheels: dict[str, str] = {}
         self._lay()
@@ -115,8 +117,24 @@ class World:
         self.done = self.begun
         self.history.append(model.states(self.root))
 
-    def now(self) -> States:
-        return self.history[self.done]
+    def retoken(self, name: str) -> None:
+        """A bundled module gets another token, and nothing else: as fast as can be."""
+        path = self.path(name)
+        before = model.TOKEN.findall(path.read_text())
+        text = self.text(name)
+        after = model.TOKEN.findall(text)
+        temporary = path.with_name(f".{path.name}.swp")
+        temporary.write_text(text)
+        self.begun += 1
+        os.replace(temporary, path)
+        self.done = self.begun
+        now = {
+            function: state._replace(tokens=(state.tokens - {*before}) | {*after})
+            if state.tokens.issuperset(before)
+            else state
+            for function, state in self.history[-1].items()
+        }
+        self.history.append(now)
 
     def path(self, name: str) -> Path:
         return Path(self.root, name)
@@ -249,4 +267,3 @@ class World:
         shutil.copytree(self.root, root, symlinks=True, ignore=ignored)
         (target / ".git").mkdir()
         return str(root)
-
