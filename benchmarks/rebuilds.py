@@ -226,7 +226,7 @@ def module(package: int, number: int) -> str:
         f"  field{line}(input, context) {{\n"
         f"    if (input.value{line} !== undefined) context.set({line}, `${{input.value{line}}}`);\n"
         "    return { ...input, next: context.get('x') ?? null };\n  }"
-        for line in range(14)
+        for line in range(9)
     ]
     base = f" extends Command{package}x{number - 1}" if number else ""
     return (

@@ -279,7 +279,7 @@ def _keep(
     duration_s = time.monotonic() - turn.started_s
     if inputs.files or inputs.listings:  # else nothing would ever make it stale
         known = Record(
-            request=record.canonical(job.request),
+            request=record.canonical_request(job.request),
             inputs=inputs,
             succeeded=made is not None,
             artifact=artifact,

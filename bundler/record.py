@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,9 +91,15 @@ def canonical(value: object) -> Json:
     return value
 
 
+@functools.lru_cache(maxsize=2048)
+def canonical_request(request: BuildRequest) -> Json:
+    """`canonical`, made once for a request; not to be changed."""
+    return canonical(request)
+
+
 def request_changes(before: Json, request: BuildRequest) -> tuple[str, ...]:
     """Which settings are not as they were, in words; empty if the request is the same."""
-    now = canonical(request)
+    now = canonical_request(request)
     if before == now:
         return ()
     reasons = [

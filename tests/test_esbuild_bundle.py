@@ -13,6 +13,7 @@ from bundler.esbuild.bundle import pack
 from bundler.esbuild.engine import EsbuildGone, Job, Output
 from bundler.model import BundlerError, Contents, Location, ProjectError, Severity
 from bundler.npm.target import install_flags
+from bundler.snapshot import Stat
 from tests.esbuild_cases import (
     call,
     case_files,
@@ -198,7 +199,7 @@ def test_native_modules_that_do_not_load(name: str, tmp_path: Path) -> None:
 class _Dying:
     """An esbuild that ends at the first question."""
 
-    def build(self, job: Job) -> Output:
+    def build(self, job: Job, look: Stat) -> Output:
         raise EsbuildGone("killed")
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from bundler.esbuild import bundle
 from bundler.memory import Memory
 from bundler.model import BuildRequest, Contents, Handler, Method, ProjectError
 from bundler.output import Output
+from bundler.runtimes import RUNTIMES
 from bundler.store import Store
 from bundler.toolchain import current_toolchain
 from tests.conftest import workshop_at
@@ -102,10 +103,13 @@ def test_reinstalled_while_it_fails(tmp_path: Path, shared_store: Store) -> None
         install.write_text(f'globalThis.seen = "{text}";\n')
         os.utime(install, (499162500, 499162500))  # npm's time of every file
 
-    def packed(text: str) -> Contents | ProjectError:
-        (root / "f.ts").write_text(f'import "pkg"; export const handler = {text};\n')
+    def packed(more: str) -> Contents | ProjectError:
+        (root / "f.ts").write_text(f'import "pkg"; {more}export const handler = 1;\n')
         wanted = function(
-            method=Method.ESBUILD, code=".", handler=Handler("f.handler", "f", "handler")
+            runtime=RUNTIMES["nodejs22.x"],
+            method=Method.ESBUILD,
+            code=".",
+            handler=Handler("f.handler", "f", "handler"),
         )
         request = BuildRequest(function=wanted, toolchain=current_toolchain())
         return bundle.pack([request], workshop)[wanted.name]
@@ -114,9 +118,9 @@ def test_reinstalled_while_it_fails(tmp_path: Path, shared_store: Store) -> None
     try:
         put("old")
         for _ in range(3):
-            assert isinstance(packed("<<<"), ProjectError)
+            assert isinstance(packed('import "./gone"; '), ProjectError)
         put("new")
-        found = packed("1")
+        found = packed("")
         assert isinstance(found, Contents)
         assert b"new" in b"".join(entry.content for entry in found.own)
     finally:

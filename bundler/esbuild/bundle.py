@@ -21,7 +21,7 @@ from bundler.esbuild.closure import (
 )
 from bundler.esbuild.contexts import Contexts
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
-from bundler.esbuild.known import Imports, Known, imports_of, observe_decided, recall
+from bundler.esbuild.known import Imports, Known, observe_decided, recall
 from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
 from bundler.esbuild.plan import SOURCES, Plan, plan
 from bundler.esbuild.prober import Disk
@@ -168,7 +168,7 @@ class _Packer:
         if known is not None and known.provided:
             job, output = self._build_alone(_without(one, known.provided))
             # With other imports it might not be nowhere to be found.
-            if not output.errors and imports_of(output.metafile) == known.imports:
+            if not output.errors and Imports(output.metafile).are(known.imports):
                 return self._from_alone(one, job, output)
         for _ in range(_MAX_ROUNDS):
             job, output = self._build_alone(one)
@@ -240,7 +240,7 @@ class _Packer:
         """The closure of a build that went well; it is kept for the next one."""
         workshop, name = self._workshop, one.function.name
         known = self._known.get(name)
-        if known is not None and known.covers(made.roots, built.imports):
+        if known is not None and known.roots == made.roots and built.imports.are(known.imports):
             return known.inputs
         sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
         inputs = self._closure(one, sources)
@@ -365,7 +365,7 @@ class _Built:
             os.path.normpath(os.path.join(job.folder, path)): record
             for path, record in output.metafile["outputs"].items()
         }
-        return cls(job, output, records, imports_of(output.metafile))
+        return cls(job, output, records, Imports(output.metafile))
 
 
 def _made(one: Plan, built: _Built) -> _Made:

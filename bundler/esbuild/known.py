@@ -21,8 +21,22 @@ _PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", "
 """Nobody reads such a file as a package.json or tsconfig.json; that it is there, the names in its
 folder tell."""
 
-Imports = Mapping[str, Any]
-"""Of each input, by the metafile's name, what it imports."""
+
+class Imports:
+    """Of each input of a build what it imports, by the metafile's names.
+
+    Functions that were built together have one object in common, and are compared once.
+    """
+
+    def __init__(self, metafile: Mapping[str, Any]) -> None:
+        self._named = {name: record["imports"] for name, record in metafile["inputs"].items()}
+        self._compared: tuple[Imports, bool] | None = None
+
+    def are(self, others: Imports) -> bool:
+        """Whether they are the same."""
+        if self._compared is None or self._compared[0] is not others:
+            self._compared = others, self._named == others._named
+        return self._compared[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +50,6 @@ class Known:
     """The closure."""
     decided: Snapshot
     """Of all that plan and closure followed from, but for what the sources import."""
-
-    def covers(self, roots: frozenset[str], imports: Imports) -> bool:
-        """Whether a build with these imports has the same closure."""
-        return self.roots == roots and self.imports == imports
-
-
-def imports_of(metafile: Mapping[str, Any]) -> Imports:
-    return {name: record["imports"] for name, record in metafile["inputs"].items()}
 
 
 def recall(plan_key: object, workshop: Workshop) -> Known | None:

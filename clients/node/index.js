@@ -114,17 +114,13 @@ export function connect({ project = process.cwd(), command } = {}) {
 
   async function* events({ signal } = {}) {
     const limits = limit({ signal });
-    let stream;
+    const open = (at) => listen(at, { path: "/v1/events", signal: limits.signal });
     try {
-      stream = await reach(limits.signal, (at) =>
-        listen(at, { path: "/v1/events", signal: limits.signal }),
-      );
-      yield* eventsOf(stream);
+      yield* eventsOf(await reach(limits.signal, open)); // leaving the loop closes the stream
     } catch (fault) {
       if (limits.signal.aborted) throw limits.signal.reason;
       if (fault.code !== "ECONNRESET") throw fault; // else the daemon has gone: the end
     } finally {
-      stream?.destroy();
       limits.end();
     }
   }

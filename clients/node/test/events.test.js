@@ -60,13 +60,22 @@ test("the listening ends with the daemon, and leaving the loop closes the connec
   assert.deepEqual(verbs(self.commands), ["daemon start", "daemon address"]);
 });
 
-test("an aborted listener hears why", async (t) => {
+test("an aborted listener hears why, before the first event and after", async (t) => {
   const self = await world(t);
-  const controller = new AbortController();
-  self.reply = (_request, response) => {
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    response.flushHeaders();
-    controller.abort(new Error("enough"));
-  };
-  await assert.rejects(collect(self.client.events({ signal: controller.signal })), /enough/);
+  for (const events of ["", "data: 1\n\n"]) {
+    const controller = new AbortController();
+    self.reply = (_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.flushHeaders();
+      response.write(events);
+      if (!events) controller.abort(new Error("enough"));
+    };
+    const listening = async () => {
+      for await (const { data } of self.client.events({ signal: controller.signal })) {
+        assert.equal(data, 1);
+        controller.abort(new Error("enough"));
+      }
+    };
+    await assert.rejects(listening, /enough/);
+  }
 });

@@ -16,11 +16,11 @@ const PROXY = fileURLToPath(new URL("../example/live-proxy.mjs", import.meta.url
 /** The proxy before a fake daemon; `load` says what the next request is given to run. */
 async function proxy(t) {
   const self = await world(t);
-  self.load = (digest, source, more) => {
-    const entry = `${digest}${more?.runtime ? ".py" : ".cjs"}`;
+  self.load = (digest, source, { extension = ".cjs", ...more } = {}) => {
+    const entry = `${digest}${extension}`;
     writeFileSync(join(self.folder, entry), source);
     const live = { entry, path: ["."], digest };
-    const handler = `${more?.runtime ? digest : "list"}.handler`;
+    const handler = `${digest}.handler`;
     self.document = answer([{ ...BUILT, handler, ...more, live }]);
   };
   self.reply = (_request, response) => send(response, self.document);
@@ -64,6 +64,8 @@ test("a worker is kept while the digest stays, and reloaded when it changes", as
   assert.deepEqual(await invoke({ a: 2 }), [200, { event: { a: 2 }, n: 2 }]);
   load("d2", COUNTING.replace("event,", "two: true,"));
   assert.deepEqual(await invoke({}), [200, { two: true, n: 1 }]);
+  load("d3", 'export const handler = async () => "a module";', { extension: ".mjs" });
+  assert.deepEqual(await invoke({}), [200, "a module"]);
 });
 
 test("a retired worker answers what it was asked before, and ends", async (t) => {
@@ -109,15 +111,17 @@ test("a handler that throws, or ends its process, is told of, and the next call 
 
 test("Python functions run in a process of their own, and reload alike", async (t) => {
   const { load, invoke } = await proxy(t);
-  const runtime = "python3.12";
-  load("d1", "def handler(event, context):\n    return [context.function_name, 7 / event]\n", {
-    runtime,
-  });
+  const python = { runtime: "python3.12", extension: ".py" };
+  load(
+    "d1",
+    "def handler(event, context):\n    return [context.function_name, 7 / event]\n",
+    python,
+  );
   assert.deepEqual(await invoke(2), [200, ["ListNotes", 3.5]]);
   const [status, fault] = await invoke(0);
   assert.deepEqual([status, fault.errorType], [502, "ZeroDivisionError"]);
   assert.match(fault.trace.join("\n"), /d1\.py", line 2/);
-  load("d2", "def handler(event, context):\n    return event + 1\n", { runtime });
+  load("d2", "def handler(event, context):\n    return event + 1\n", python);
   assert.deepEqual(await invoke(2), [200, 3]);
 });
 
