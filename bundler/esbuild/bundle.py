@@ -6,12 +6,11 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from bundler import sdk, snapshot
-from bundler.esbuild import exports, natives
-from bundler.esbuild import options as table
+from bundler.esbuild import checks, natives
 from bundler.esbuild.closure import (
     Sources,
     closure,
@@ -22,6 +21,7 @@ from bundler.esbuild.closure import (
 from bundler.esbuild.contexts import Contexts
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
 from bundler.esbuild.known import Imports, Known, observe_decided, recall
+from bundler.esbuild.made import Built, Made, share
 from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
 from bundler.esbuild.plan import SOURCES, Plan, plan
 from bundler.esbuild.prober import Disk
@@ -30,16 +30,12 @@ from bundler.model import (
     BuildRequest,
     BundlerError,
     Contents,
-    Diagnostic,
     Entry,
     InputSet,
     ProjectError,
     Walk,
     Want,
-    error,
-    warning,
 )
-from bundler.npm.imports import package_of
 from bundler.output import Output as OutputFolder
 from bundler.snapshot import Clock, union
 from bundler.workshop import Workshop
@@ -96,24 +92,6 @@ def _pack(
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """One function's share of a build that went well."""
-
-    files: Mapping[str, bytes]
-    """By name in the zip."""
-    handler: str
-    """Of those the one with the handler's export."""
-    record: Mapping[str, Any]
-    """The metafile's record of that file."""
-    roots: frozenset[str]
-    """The names of the metafile's inputs that all the others were reached from."""
-    has_assets: bool
-    """It refers to other outputs, such as images and native modules."""
-    external: tuple[str, ...]
-    """Packages it refers to that are not in it, sorted."""
-
-
 class _Packer:
     def __init__(self, workshop: Workshop, esbuild: Esbuild) -> None:
         self._workshop = workshop
@@ -150,14 +128,14 @@ class _Packer:
         job = _job(group[0], entries, "/")
         output = self._esbuild.build(job, self._workshop.look)
         if not output.errors:
-            built = _Built.of(job, output)
+            built = Built.of(job, output)
             return {one.function.name: self._from_group(one, built) for one in group}
         # Halved, so that a few faults among many functions cost a few builds.
         middle = len(group) // 2
         return self.pack_group(group[:middle]) | self.pack_group(group[middle:])
 
-    def _from_group(self, one: Plan, built: _Built) -> Contents | ProjectError:
-        made = _made(one, built)
+    def _from_group(self, one: Plan, built: Built) -> Contents | ProjectError:
+        made = share(one, built)
         if made.has_assets:
             # An asset lies in the output folder itself: not where the bundle looks in its zip.
             return self._pack_alone(one)
@@ -189,8 +167,8 @@ class _Packer:
         return job, self._esbuild.build(job, self._workshop.look)
 
     def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
-        built = _Built.of(job, output)
-        found = self._contents(one, built, _made(one, built))
+        built = Built.of(job, output)
+        found = self._contents(one, built, share(one, built))
         root = self._workshop.root
         self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
         return found
@@ -209,7 +187,7 @@ class _Packer:
             and f"--external:{name}" not in one.flags
         )
 
-    def _contents(self, one: Plan, built: _Built, made: _Made) -> Contents | ProjectError:
+    def _contents(self, one: Plan, built: Built, made: Made) -> Contents | ProjectError:
         output = built.output
         inputs = self._inputs(one, built, made)
         root = self._workshop.root
@@ -219,10 +197,10 @@ class _Packer:
             for warned in diagnostics_of((), output.warnings, self._scene(one))
             if warned.where in (None, one.function.where) or warned.where.file in inputs.files
         )
-        found += _sdk_v2(one, made) + _requires(one, made)
+        found += checks.sdk_v2(one, made) + checks.requires(one, made)
         natively = made.has_assets and not one.live
         faults = natives.faults(output, one.code, self._scene(one)) if natively else ()
-        if fault := _missing_export(one, output, made, root):
+        if fault := checks.missing_export(one, output, made, root):
             faults = (fault, *faults)
         if faults:
             return ProjectError(*faults, *found, inputs=inputs)
@@ -236,7 +214,7 @@ class _Packer:
             diagnostics=found,
         )
 
-    def _inputs(self, one: Plan, built: _Built, made: _Made) -> InputSet:
+    def _inputs(self, one: Plan, built: Built, made: Made) -> InputSet:
         """The closure of a build that went well; it is kept for the next one."""
         workshop, name = self._workshop, one.function.name
         known = self._known.get(name)
@@ -349,62 +327,6 @@ def _job(one: Plan, entries: Mapping[str, str], out_folder: str) -> Job:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Built:
-    """A build that went well, of one function or of many."""
-
-    job: Job
-    output: Output
-    records: Mapping[str, Mapping[str, Any]]
-    """The metafile's records of the outputs, by absolute path."""
-    imports: Imports
-
-    @classmethod
-    def of(cls, job: Job, output: Output) -> _Built:
-        records = {
-            os.path.normpath(os.path.join(job.folder, path)): record
-            for path, record in output.metafile["outputs"].items()
-        }
-        return cls(job, output, records, Imports(output.metafile))
-
-
-def _made(one: Plan, built: _Built) -> _Made:
-    """What of a build's output is this function's."""
-    job, output, records = built.job, built.output, built.records
-    extension = table.extension(one.function.esbuild)
-    base = job.out_folder.rstrip("/") + "/"
-    files: dict[str, bytes] = {}
-    roots: set[str] = set()
-    has_assets = False
-    external: set[str | None] = set()
-    for out, _path in one.entries:
-        absolute = f"{one.code}/{out}{extension}"
-        record = records[absolute]
-        has_assets = has_assets or any(not item.get("external") for item in record["imports"])
-        external |= {package_of(item["path"]) for item in record["imports"] if item.get("external")}
-        roots |= {record["entryPoint"], *record["inputs"]}
-        mine = [absolute]
-        if "cssBundle" in record:
-            mine.append(os.path.normpath(os.path.join(job.folder, record["cssBundle"])))
-        for path in mine:
-            for tail in ("", ".map", ".LEGAL.txt"):
-                content = output.files.get(f"{path}{tail}".removeprefix(base))
-                if content is not None:
-                    files[f"{path}{tail}"[len(one.code) + 1 :]] = content
-    if job.out_folder == one.code:
-        files = dict(output.files)
-    first = f"{one.entries[0][0]}{extension}"
-    roots |= {relative(path, job.folder) for path in one.injected}
-    return _Made(
-        files=files,
-        handler=first,
-        record=records[f"{one.code}/{first}"],
-        roots=frozenset(roots),
-        has_assets=has_assets,
-        external=tuple(sorted(name for name in external if name is not None)),
-    )
-
-
 def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
     """Where the function's own settings led us, there or not."""
     code = os.path.normpath(workshop.absolute(one.function.code))
@@ -419,97 +341,3 @@ def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
         tried = (f"{stem}{other}" for other in ("", *SOURCES))
         rivals += itertools.takewhile(lambda path: path not in chosen, tried)
     return (code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries))
-
-
-def _missing_export(one: Plan, output: Output, made: _Made, root: str) -> Diagnostic | None:
-    function = one.function
-    chosen = dict(function.esbuild)
-    if function.handler.export is None or chosen.get("platform", "node") != "node":
-        return None
-    if chosen.get("footer") or chosen.get("banner"):
-        return None  # they may export anything
-    path = one.entries[0][1]
-    try:
-        with open(path, "rb") as file:
-            source = file.read()
-    except OSError:
-        return None  # vanished meanwhile: the next look at the inputs tells
-    names = exports.missing(
-        function.handler.export,
-        bundle=made.files[made.handler],
-        source=source,
-        entry=made.record["entryPoint"],
-        metafile=output.metafile,
-        output=made.record,
-        esm=chosen.get("format") == "esm",
-    )
-    if names is None:
-        return None
-    wanted = function.handler.export.split(".", 1)[0]
-    if not names:
-        hint = f"it exports nothing; export {wanted}"
-    elif (
-        names == ("default",)
-        and output.metafile["inputs"][made.record["entryPoint"]].get("format") == "cjs"
-    ):
-        hint = 'it is CommonJS, which as an ES module exports only "default"; use format = "cjs"'
-    else:
-        import difflib
-
-        shown = ", ".join(f'"{name}"' for name in names)
-        near = (*difflib.get_close_matches(wanted, names, n=1), names[0])[0]
-        hint = f"it exports {shown}; write {function.handler.module}.{near}"
-    return error(
-        "missing-export",
-        f'{relative(path, root)} does not export "{wanted}"',
-        function.handler_where,
-        hint,
-    )
-
-
-def _sdk_v2(one: Plan, made: _Made) -> tuple[Diagnostic, ...]:
-    """The user made AWS SDK v2 external on a runtime that has none."""
-    function = one.function
-    if function.layers or sdk.provided(function.runtime, sdk.V2) or sdk.V2 not in one.left_out:
-        return ()
-    wanted = any(
-        item.get("external") and item["path"].split("/")[0] == sdk.V2
-        for item in made.record["imports"]
-    )
-    if not wanted:
-        return ()
-    return (
-        warning(
-            "aws-sdk-v2-missing",
-            f"aws-sdk is external, but {function.runtime.name} has no AWS SDK v2",
-            function.where,
-            "remove it from `external` and install it, or move to v3, such as @aws-sdk/client-s3",
-        ),
-    )
-
-
-def _requires(one: Plan, made: _Made) -> tuple[Diagnostic, ...]:
-    """An ES module has no `require`: what CommonJS code in it requires from outside fails."""
-    chosen = dict(one.function.esbuild)
-    if chosen.get("format") != "esm":
-        return ()
-    if any("require" in text for _kind, text in table.pairs(chosen.get("banner"))):
-        return ()
-    names = sorted(
-        {
-            item["path"]
-            for item in made.record["imports"]
-            if item.get("external") and item["kind"] == "require-call"
-        }
-    )
-    if not names:
-        return ()
-    return (
-        warning(
-            "require-in-esm",
-            f"the bundle is an ES module, and code in it requires {', '.join(names)}",
-            one.function.where,
-            "set banner = { js = \"import { createRequire } from 'node:module'; "
-            'const require = createRequire(import.meta.url);" }',
-        ),
-    )

@@ -150,7 +150,9 @@ def _in_a_row(world: World) -> None:
         text = world.text(name)
         world.step(lambda name=name, text=text: world.replace(name, text))  # type: ignore[misc]
     world.asks(PAIRS[pair])
-    for _ in range(60):
+    for count in range(400):
+        if count >= 40 and world.heard():
+            break
         for name in pair:
             world.retoken(name)
 

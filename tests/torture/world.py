@@ -102,6 +102,8 @@ class World:
         """Functions that come and go -> their handler's file."""
         self.asks: Callable[[str], None] = lambda _function: None
         """A client asks for the function now, and nobody waits for its answer."""
+        self.heard: Callable[[], bool] = lambda: True
+        """Whether an answer came that nobody has looked at yet."""
         self._tokens = 0
         self._wheels: dict[str, str] = {}
         self._lay()

@@ -1,0 +1,107 @@
+"""What a bundle would stumble over on Lambda though esbuild built it. Only the certain is told."""
+
+from __future__ import annotations
+
+from bundler import sdk
+from bundler.esbuild import exports
+from bundler.esbuild import options as table
+from bundler.esbuild.closure import relative
+from bundler.esbuild.engine import Output
+from bundler.esbuild.made import Made
+from bundler.esbuild.plan import Plan
+from bundler.model import Diagnostic, error, warning
+
+
+def missing_export(one: Plan, output: Output, made: Made, root: str) -> Diagnostic | None:
+    """The bundle does not export what Handler names."""
+    function = one.function
+    chosen = dict(function.esbuild)
+    if function.handler.export is None or chosen.get("platform", "node") != "node":
+        return None
+    if chosen.get("footer") or chosen.get("banner"):
+        return None  # they may export anything
+    path = one.entries[0][1]
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError:
+        return None  # vanished meanwhile: the next look at the inputs tells
+    names = exports.missing(
+        function.handler.export,
+        bundle=made.files[made.handler],
+        source=source,
+        entry=made.record["entryPoint"],
+        metafile=output.metafile,
+        output=made.record,
+        esm=chosen.get("format") == "esm",
+    )
+    if names is None:
+        return None
+    wanted = function.handler.export.split(".", 1)[0]
+    if not names:
+        hint = f"it exports nothing; export {wanted}"
+    elif (
+        names == ("default",)
+        and output.metafile["inputs"][made.record["entryPoint"]].get("format") == "cjs"
+    ):
+        hint = 'it is CommonJS, which as an ES module exports only "default"; use format = "cjs"'
+    else:
+        import difflib
+
+        shown = ", ".join(f'"{name}"' for name in names)
+        near = (*difflib.get_close_matches(wanted, names, n=1), names[0])[0]
+        hint = f"it exports {shown}; write {function.handler.module}.{near}"
+    return error(
+        "missing-export",
+        f'{relative(path, root)} does not export "{wanted}"',
+        function.handler_where,
+        hint,
+    )
+
+
+def sdk_v2(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
+    """The user made AWS SDK v2 external on a runtime that has none."""
+    function = one.function
+    if function.layers or sdk.provided(function.runtime, sdk.V2) or sdk.V2 not in one.left_out:
+        return ()
+    wanted = any(
+        item.get("external") and item["path"].split("/")[0] == sdk.V2
+        for item in made.record["imports"]
+    )
+    if not wanted:
+        return ()
+    return (
+        warning(
+            "aws-sdk-v2-missing",
+            f"aws-sdk is external, but {function.runtime.name} has no AWS SDK v2",
+            function.where,
+            "remove it from `external` and install it, or move to v3, such as @aws-sdk/client-s3",
+        ),
+    )
+
+
+def requires(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
+    """An ES module has no `require`: what CommonJS code in it requires from outside fails."""
+    chosen = dict(one.function.esbuild)
+    if chosen.get("format") != "esm":
+        return ()
+    if any("require" in text for _kind, text in table.pairs(chosen.get("banner"))):
+        return ()
+    names = sorted(
+        {
+            item["path"]
+            for item in made.record["imports"]
+            if item.get("external") and item["kind"] == "require-call"
+        }
+    )
+    if not names:
+        return ()
+    return (
+        warning(
+            "require-in-esm",
+            f"the bundle is an ES module, and code in it requires {', '.join(names)}",
+            one.function.where,
+            "set banner = { js = \"import { createRequire } from 'node:module'; "
+            'const require = createRequire(import.meta.url);" }',
+        ),
+    )

@@ -1,0 +1,89 @@
+"""What esbuild made of a build, and which of it is whose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bundler.esbuild import options as table
+from bundler.esbuild.closure import relative
+from bundler.esbuild.engine import Job, Output
+from bundler.esbuild.known import Imports
+from bundler.esbuild.plan import Plan
+from bundler.npm.imports import package_of
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A build that went well, of one function or of many."""
+
+    job: Job
+    output: Output
+    records: Mapping[str, Mapping[str, Any]]
+    """The metafile's records of the outputs, by absolute path."""
+    imports: Imports
+
+    @classmethod
+    def of(cls, job: Job, output: Output) -> Built:
+        records = {
+            os.path.normpath(os.path.join(job.folder, path)): record
+            for path, record in output.metafile["outputs"].items()
+        }
+        return cls(job, output, records, Imports(output.metafile))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One function's share of a build that went well."""
+
+    files: Mapping[str, bytes]
+    """By name in the zip."""
+    handler: str
+    """Of those the one with the handler's export."""
+    record: Mapping[str, Any]
+    """The metafile's record of that file."""
+    roots: frozenset[str]
+    """The names of the metafile's inputs that all the others were reached from."""
+    has_assets: bool
+    """It refers to other outputs, such as images and native modules."""
+    external: tuple[str, ...]
+    """Packages it refers to that are not in it, sorted."""
+
+
+def share(one: Plan, built: Built) -> Made:
+    """What of a build's output is this function's."""
+    job, output, records = built.job, built.output, built.records
+    extension = table.extension(one.function.esbuild)
+    base = job.out_folder.rstrip("/") + "/"
+    files: dict[str, bytes] = {}
+    roots: set[str] = set()
+    has_assets = False
+    external: set[str | None] = set()
+    for out, _path in one.entries:
+        absolute = f"{one.code}/{out}{extension}"
+        record = records[absolute]
+        has_assets = has_assets or any(not item.get("external") for item in record["imports"])
+        external |= {package_of(item["path"]) for item in record["imports"] if item.get("external")}
+        roots |= {record["entryPoint"], *record["inputs"]}
+        mine = [absolute]
+        if "cssBundle" in record:
+            mine.append(os.path.normpath(os.path.join(job.folder, record["cssBundle"])))
+        for path in mine:
+            for tail in ("", ".map", ".LEGAL.txt"):
+                content = output.files.get(f"{path}{tail}".removeprefix(base))
+                if content is not None:
+                    files[f"{path}{tail}"[len(one.code) + 1 :]] = content
+    if job.out_folder == one.code:
+        files = dict(output.files)
+    first = f"{one.entries[0][0]}{extension}"
+    roots |= {relative(path, job.folder) for path in one.injected}
+    return Made(
+        files=files,
+        handler=first,
+        record=records[f"{one.code}/{first}"],
+        roots=frozenset(roots),
+        has_assets=has_assets,
+        external=tuple(sorted(name for name in external if name is not None)),
+    )
