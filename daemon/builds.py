@@ -206,8 +206,9 @@ class Builds:
         }
 
     def touched(self, keys: Iterable[Key], paths: frozenset[RelPath]) -> frozenset[Key]:
-        """Those keys whose last build looked at one of the paths, or listed its folder."""
+        """Those keys whose last build looked at a path, below it, or listed its folder."""
         folders = {os.path.dirname(path) or "." for path in paths}
+        below = tuple(f"{path}/" for path in paths)
 
         def is_touched(key: Key) -> bool:
             known = self._record(key.function, Want(key.want))
@@ -215,6 +216,7 @@ class Builds:
                 paths.isdisjoint(known.inputs.files)
                 and paths.isdisjoint(known.inputs.links)
                 and folders.isdisjoint(known.inputs.listings)
+                and not any(path.startswith(below) for path in known.inputs.files)
             )
 
         return frozenset(key for key in keys if is_touched(key))

@@ -42,6 +42,8 @@ LATELY: Final = 20
 SAVED: Final = 8
 """Of the functions that a saved file touches so many are rebuilt, the lately wanted first."""
 WIND_UP_S: Final = 3.0
+MEND_S: Final = 5.0
+"""How often the watcher is given a chance to mend itself."""
 BODY_S: Final = 30.0
 """A client that has not sent its request's body by then is not waited for."""
 LINGER_S: Final = 2.0
@@ -131,7 +133,9 @@ class Server:
         self._lately: OrderedDict[Key, float] = OrderedDict()
         self._outcomes: dict[Key, Outcome] = {}
         self._listeners: set[asyncio.Queue[tuple[str, dict[str, Any]]]] = set()
-        self._watcher = Watcher([root], self._heard)
+        self._last_project: Project | None = None
+        self._roots: tuple[str, ...] = (root,)
+        self._watcher = Watcher(self._roots, self._heard)
         self._started_s = time.time()
         self._asked_s = time.monotonic()
         self._requests = 0
@@ -150,7 +154,7 @@ class Server:
         return app
 
     def start(self) -> None:
-        self._watcher.start()
+        self._minding = self._loop.create_task(self._mind_the_watcher())
 
     def idle_s(self) -> float:
         """How long nobody has asked for anything; 0 while somebody waits."""
@@ -166,6 +170,7 @@ class Server:
                 future.set_exception(_leaving())
 
     def close(self) -> None:
+        self._minding.cancel()
         self._watcher.stop()
         self._builds.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -229,6 +234,25 @@ class Server:
         )
 
     # --- the watcher -----------------------------------------------------------------------------
+
+    async def _mind_the_watcher(self) -> None:
+        """Starting and mending walk folders: a worker does it, and no request waits for it."""
+        await self._in_pool(self._watcher.start)
+        while True:
+            await asyncio.sleep(MEND_S)
+            await self._in_pool(self._watcher.mend)
+
+    def _watch_all_of(self, project: Project) -> None:
+        """Code may lie outside the project's folder, "../shared" for one."""
+        outside = {
+            os.path.realpath(os.path.join(self._root, function.code))
+            for function in project.functions
+            if function.code.startswith("..")
+        }
+        roots = (self._root, *sorted(outside))
+        if roots != self._roots:
+            self._roots = roots
+            self._pool.submit(self._watcher.set_roots, roots)
 
     def _heard(self, changes: Changes) -> None:
         """In the watcher's thread."""
@@ -403,7 +427,11 @@ class Server:
     # --- helpers ---------------------------------------------------------------------------------
 
     async def _project(self) -> Project:
-        return await self._in_pool(self._builds.project)
+        project = await self._in_pool(self._builds.project)
+        if project is not self._last_project:
+            self._last_project = project
+            self._watch_all_of(project)
+        return project
 
     async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
         return await self._loop.run_in_executor(self._pool, work, *arguments)
