@@ -185,9 +185,9 @@ def test_large_processes_are_replaced(tmp_path: Path) -> None:
     for _ in range(module._LOOK_EVERY):
         assert build(esbuild, one).files
     assert esbuild.pid != first
+    esbuild.close()
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
-    esbuild.close()
 
 
 def test_no_build_is_lost_when_the_process_is_replaced(tmp_path: Path) -> None:
@@ -584,6 +584,30 @@ def test_a_rival_of_an_entry_point_is_seen(tmp_path: Path) -> None:
     assert "f.ts" in app.pack()["f"].inputs.files
     app.lay({"f.ts": "export const handler = () => 'ts'"})
     assert '"ts"' in app.text()
+    app.close()
+
+
+def test_large_functions_are_built_a_few_at_a_time(tmp_path: Path) -> None:
+    """What one build holds is bounded, however many are wanted; small ones go together."""
+    said: dict[str, Any] = {f"f{number}": {} for number in range(16)}
+    app = App(tmp_path, **said)
+    counts: list[int] = []
+
+    class Counting(Service):
+        def build(self, job: Job, look: Any = None) -> Output:
+            counts.append(len(job.entries))
+            return super().build(job)
+
+    assert app.workshop.memory is not None
+    app.workshop.memory.esbuild(lambda: Contexts(lambda: Counting(binary_path(), VERSION)))
+    app.lay({f"{name}.ts": f'import "./a"; export const handler = () => "{name}"' for name in said})
+    for size, expected in ((10, [4, 12]), (3 << 20, [4, 5, 5, 2])):
+        app.lay({"a.ts": f"console.log({'x' * size!r})"}, old=False)
+        found = app.pack()
+        assert counts == expected
+        assert list(found) == list(said)
+        assert all(isinstance(one, Contents) for one in found.values())
+        counts.clear()
     app.close()
 
 

@@ -41,6 +41,14 @@ from bundler.snapshot import Clock, union
 from bundler.workshop import Workshop
 
 _MAX_ROUNDS: Final = 10
+_FIRST: Final = 4
+"""Functions that are built together before anything is known of their sizes."""
+_MOST: Final = 50
+"""That are built together at all. 200 small ones at once take 430 MB, in fifties 160 MB, and no
+less time."""
+_HELD: Final = 16 << 20
+"""Bytes of outputs that one build may have. Fifty functions of 3.4 MB, with an AWS SDK client each,
+take esbuild 900 MB and us 550 MB at once, 260 MB and 130 MB in fives, and no less time."""
 
 
 def pack(
@@ -118,6 +126,18 @@ class _Packer:
         return one
 
     def pack_group(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
+        """All of them, together as far as memory allows: esbuild and we hold every output."""
+        results: dict[str, Contents | ProjectError] = {}
+        count = _FIRST
+        while len(results) < len(group):
+            some = group[len(results) : len(results) + count]
+            packed = self._pack_together(some)
+            results |= packed
+            fitting = _HELD * len(some) // max(1, _bytes_of(packed.values()))
+            count = max(1, min(_MOST, fitting))
+        return results
+
+    def _pack_together(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
         if len(group) == 1:
             return {group[0].function.name: self._pack_alone(group[0])}
         entries: dict[str, str] = {}
@@ -132,7 +152,7 @@ class _Packer:
             return {one.function.name: self._from_group(one, built) for one in group}
         # Halved, so that a few faults among many functions cost a few builds.
         middle = len(group) // 2
-        return self.pack_group(group[:middle]) | self.pack_group(group[middle:])
+        return self._pack_together(group[:middle]) | self._pack_together(group[middle:])
 
     def _from_group(self, one: Plan, built: Built) -> Contents | ProjectError:
         made = share(one, built)
@@ -300,6 +320,12 @@ def _groups(plans: Iterable[Plan]) -> list[list[Plan]]:
         else:
             groups.append((object() if one.alone else key, outs, [one]))
     return [members for _key, _outs, members in groups]
+
+
+def _bytes_of(packed: Iterable[Contents | ProjectError]) -> int:
+    return sum(
+        len(entry.content) for one in packed if isinstance(one, Contents) for entry in one.own
+    )
 
 
 def _without(one: Plan, names: Iterable[str]) -> Plan:

@@ -28,7 +28,7 @@ from bundler.snapshot import Stat, stat_key
 
 MOST: Final = 64
 """Contexts. One of a small function costs 1 MB."""
-MEMORY_CAP: Final = 300 << 20
+MEMORY_CAP: Final = 240 << 20
 """Bytes that are resident between builds. One context with an AWS SDK client costs 40 MB."""
 REMEMBERED: Final = 2000
 """Jobs whose second coming is noticed."""
@@ -67,6 +67,7 @@ class Contexts:
         self._lock = threading.Lock()  # guards all below, and what is in a _Process
         self._process: _Process | None = None
         self._met: OrderedDict[Job, None] = OrderedDict()
+        self._ending: list[threading.Thread] = []
         self._closed = False
 
     @property
@@ -108,19 +109,26 @@ class Contexts:
         self._leave(process)
 
     def close(self) -> None:
-        """Ends the process once the builds that run in it are done. Safe to call again."""
+        """Ends the process, as soon as the builds that run in it are done. Safe to call again."""
         with self._starting, self._lock:
             self._closed = True
             process = self._process
         if process is not None:
             self._retire(process)
+        with self._lock:
+            ending = self._ending
+        for thread in ending:
+            thread.join()
 
     # --- builds ---
 
     def _build_in(self, process: _Process, job: Job, look: Stat) -> Output:
         # A job of several functions is another one each time: a context would never be met again.
         if len(job.entries) != 1 or not self._meets_again(job):
-            return process.esbuild.build(job)
+            output = process.esbuild.build(job)
+            if self._is_large(process, len(job.entries) > 1):
+                self._retire(process)
+            return output
         kept = self._take(process, job)
         if kept is not None and not kept.holds(look):
             kept.context.dispose()
@@ -165,10 +173,10 @@ class Contexts:
         for one in gone:
             one.context.dispose()
 
-    def _is_large(self, process: _Process, is_new: bool) -> bool:
+    def _is_large(self, process: _Process, has_grown: bool) -> bool:
         with self._lock:
             process.builds += 1
-            if not is_new and process.builds % _LOOK_EVERY:
+            if not has_grown and process.builds % _LOOK_EVERY:
                 return False
         pid = process.esbuild.pid
         resident = self._resident(pid) if pid is not None else None
@@ -213,7 +221,7 @@ class Contexts:
             process.users -= 1
             last = process.retired and process.users == 0
         if last:
-            process.esbuild.close()
+            self._end(process)
 
     def _retire(self, process: _Process) -> None:
         """Nothing more is asked of it; it ends with the last build that runs in it."""
@@ -224,7 +232,15 @@ class Contexts:
             process.retired = True
             process.kept.clear()
         if idle:
-            process.esbuild.close()
+            self._end(process)
+
+    def _end(self, process: _Process) -> None:
+        """Nobody waits for it but `close`: it may take a while to leave."""
+        thread = threading.Thread(target=process.esbuild.close, name="esbuild-end", daemon=True)
+        with self._lock:
+            self._ending = [one for one in self._ending if one.is_alive()]
+            thread.start()
+            self._ending.append(thread)
 
 
 @dataclass(slots=True)
