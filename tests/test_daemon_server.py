@@ -21,6 +21,7 @@ import pytest
 from daemon import control, protocol
 from tests.daemons import ends, processes
 from tests.served import APP, PYTHON, SCRIPT, Gate, Served, gate, served, slow_app
+from tests.test_snapshot import wait_for_tick
 from tests.unixhttp import Connection, Reply, ask, connect
 
 PROBLEM = "application/problem+json"
@@ -420,6 +421,7 @@ def test_a_missing_file_that_is_created(app: Served, want: str) -> None:
     kind = {"live": "live", "zip": "artifact"}[want]
     good = app.one("Web", want)[kind]
     os.rename(app.root / "web/word.ts", app.root / "word")
+    wait_for_tick(str(app.root))  # what moves in the tick of a build is built once more
     failed, again = app.fresh("Web", want=want), app.fresh("Web", want=want)
     assert (failed["ok"], statuses(failed)) == (False, {"Web": "failed"})
     (found,) = failed["functions"]
