@@ -15,7 +15,7 @@ MOUNTINFO = r"""
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
 30 27 0:30 / /home/me/share rw shared:7 - nfs4 host:/export rw,vers=4.2
 31 27 0:31 / /mnt/c rw,noatime - 9p C:\134 rw,dirsync
-32 27 0:32 / /work rw - virtiofs share rw
+32 27 0:32 / /srv rw - virtiofs share rw
 33 27 0:33 / /media/with\040space rw master:1 propagate_from:2 - fuse.sshfs me@host: rw
 34 27 0:34 / /mac rw - fuse.grpcfuse grpcfuse rw
 35 27 8:1 / /usb rw - fuseblk /dev/sda1 rw
@@ -39,7 +39,7 @@ MOUNTINFO = r"""
         ("/home/me/shared", mounts.LOCAL),
         ("/home/me/share/local/x", mounts.LOCAL),
         ("/mnt/c/Users/me", mounts.SHARE),
-        ("/work/app", mounts.SHARE),
+        ("/srv/app", mounts.SHARE),
         ("/media/with space/app", mounts.NETWORK),
         ("/mac/app", mounts.SHARE),
         ("/docker/app", mounts.SHARE),

@@ -131,7 +131,7 @@ SHADOWS = {
     "maps": ["src/node_modules", "src/inner.ts", "node_modules/exp.js", "jsconfig.json"],
     "workspace": ["packages/w/missing.js", "packages/w/src/w.tsx", "packages/node_modules",
                   "node_modules/.pnpm/pn@1.0.0/node_modules/pn/node_modules", "packages/w/src.ts"],
-    "paths": ["api/absent", "api/root/@lib", "config/base"],
+    "paths": ["api/absent", "api/top/@lib", "config/base"],
     "optional": ["node_modules/not-installed", "src/native"],
     "glob": ["src/words/c.ts", "src/words/more"],
 }  # fmt: skip

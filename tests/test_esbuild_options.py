@@ -130,7 +130,7 @@ EFFECTS: dict[str, tuple[object, Callable[[str, str], bool]]] = {
     "pure": (["noEffect"], lacks("noEffect()")),
     "reserveProps": ("keep_", holds("keep_: 2")),
     "resolveExtensions": ([".zz.ts", ".ts", ".js"], holds("=> 8")),
-    "sourceRoot": ("/root/of/sources", holds('"sourceRoot": "/root/of/sources"')),
+    "sourceRoot": ("/top/of/sources", holds('"sourceRoot": "/top/of/sources"')),
     "sourcemap": ("inline", holds("sourceMappingURL=data:")),
     "sourcesContent": (False, lacks('"sourcesContent"')),
     "supported": ({"nullish-coalescing": False}, lacks("?? 1")),
