@@ -28,7 +28,6 @@ def claims(folder: Path) -> list[Claim]:
         **os.environ,
         "LAMBDAD_CACHE_DIR": str(folder / "store"),
         "XDG_RUNTIME_DIR": str(folder / "run"),
-        "PYTHONDONTWRITEBYTECODE": "",  # an installed command has its bytecode
     }
     (folder / "run").mkdir(mode=0o700)
     one, many = folder / "one", folder / "many"

@@ -49,7 +49,8 @@ def run(
     done = subprocess.run(
         [str(argument) for argument in arguments],
         cwd=cwd,
-        env={**os.environ, **(environ or {})},
+        # What pip installed has its bytecode: so must ours, which is run from this checkout.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environ or {})},
         capture_output=True,
         text=True,
         check=False,
