@@ -17,6 +17,7 @@ import os
 import secrets
 import stat
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -314,9 +315,16 @@ def holds(prefix: Prefix, segment: Segment) -> bool:
 def _copy_segment(out: BinaryIO, segment: Segment, prefix: Prefix | None) -> Prefix:
     with _opened(segment) as source:
         found = os.fstat(source.fileno())
-        if prefix is None or prefix.segment != segment or prefix.key != key_of(found):
-            prefix = _read_prefix(source, segment)
-        if found.st_size != segment.size or _copy(source, out, segment.size) != segment.size:
+        if found.st_size != segment.size:
+            raise _damaged(segment)
+        if prefix is not None and prefix.segment == segment and prefix.key == key_of(found):
+            copied = _copy(source, out, segment.size)
+        else:  # hashing and copying both leave the interpreter's lock alone
+            with ThreadPoolExecutor(1) as aside:
+                reading = aside.submit(_read_prefix, source, segment)
+                copied = _copy(source, out, segment.size)
+            prefix = reading.result()
+        if copied != segment.size:
             raise _damaged(segment)
     return prefix
 
@@ -325,11 +333,10 @@ def _read_prefix(source: io.FileIO, segment: Segment) -> Prefix:
     state = hashlib.sha256()
     # The key first: what is written while we read moves it.
     key = key_of(os.fstat(source.fileno()))
-    buffer = bytearray(_CHUNK)
-    view = memoryview(buffer)
-    source.seek(0)
-    while count := source.readinto(view):
-        state.update(view[:count])
+    offset = 0
+    while chunk := os.pread(source.fileno(), _CHUNK, offset):
+        state.update(chunk)
+        offset += len(chunk)
     if state.hexdigest() != segment.digest:
         raise _damaged(segment)
     return Prefix(

@@ -83,6 +83,8 @@ def build(
     with disk_faults():
         output.prepare()
     outcomes: dict[str, Outcome] = {}
+    if force:
+        workshop = replace(workshop, recall=False)
 
     def note(outcome: Outcome) -> None:
         outcomes[outcome.name] = outcome

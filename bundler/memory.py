@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bundler.esbuild.engine import Esbuild
     from bundler.esbuild.known import Known
     from bundler.npm.vendored import Vendored
-    from bundler.python.package import Dependencies
+    from bundler.python.dependencies import Dependencies
     from bundler.python.splice import Splice
 
 FUNCTIONS: Final = 256

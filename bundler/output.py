@@ -40,7 +40,7 @@ class Output:
 
         Raises OSError.
         """
-        for name in ("build", "artifacts", "live", "state", "state/live"):
+        for name in ("build", "artifacts", "live", "state", "state/live", "state/python"):
             collect_abandoned(self.make(name), now_s)
         collect_abandoned(self.folder, now_s)
         for home in self.folder.glob("live/*"):
@@ -70,6 +70,10 @@ class Output:
         """What is remembered of the function as the one thing says nothing of it as the other."""
         folder = "state/live" if want is Want.LIVE else "state"
         return self.folder / folder / f"{file_stem(function)}.json"
+
+    def dependencies(self, function: str) -> Path:
+        """What is remembered of a Python function's dependencies."""
+        return self.folder / "state" / "python" / f"{file_stem(function)}.json"
 
     def live(self, function: str) -> str:
         """Holds a folder for each digest that the function's bundle had lately."""

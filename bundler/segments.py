@@ -71,6 +71,11 @@ def key(*decided_by: object) -> str:
     ).hexdigest()
 
 
+def key_of(segment: Segment) -> str:
+    """The key that `find` finds the segment under."""
+    return os.path.basename(segment.path).partition(".")[0]
+
+
 def find(store: Store, key: str) -> Segment | None:
     """The segment made under that key; torn, damaged or foreign records are a miss.
 
@@ -177,7 +182,16 @@ def _fields(record: Record) -> list[object]:
 
 
 def _record(fields: list[Any]) -> Record:
-    return Record(**dict(zip(_FIELDS, fields, strict=True)))
+    name, executable, deflated, crc, compressed_size, size, offset = fields
+    return Record(
+        name=name,
+        executable=executable,
+        deflated=deflated,
+        crc=crc,
+        compressed_size=compressed_size,
+        size=size,
+        offset=offset,
+    )
 
 
 class _Sources:

@@ -30,6 +30,8 @@ class Workshop:
     """Called with a short line before each step that may take long ("fetching 18 wheels")."""
     offline: bool = False
     """Fetch nothing: what is not in the store is an error that says so."""
+    recall: bool = True
+    """Believe what earlier builds left on disk, where stat shows its inputs unmoved."""
     memory: Memory | None = None
     """What the caller keeps between builds, if it lives that long."""
     look: Stat = stat_key

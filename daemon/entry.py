@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -14,10 +16,17 @@ def main() -> None:
 
         answer = client.main(arguments[1:])
         if isinstance(answer, int):
-            # All is written. To take the interpreter down would cost a tenth of the whole call.
-            sys.stderr.flush()
-            os._exit(answer)
+            _leave(answer)
         arguments = answer
     from daemon.cli.main import run
 
-    sys.exit(run(arguments))
+    _leave(run(arguments))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process when all is written: to take the interpreter down would cost a tenth of a
+    short call."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -18,10 +18,18 @@ import pytest
 from bundler import archive, build, memory, snapshot
 from bundler.build import Job
 from bundler.memory import Memory, Shelf, recall
-from bundler.model import BundlerError, Contents, InputSet, ProjectError, Segment, Snapshot
+from bundler.model import (
+    BundlerError,
+    Contents,
+    InputSet,
+    Location,
+    ProjectError,
+    Segment,
+    Snapshot,
+)
 from bundler.npm import package as npm_package
 from bundler.output import Output
-from bundler.python import fetch, package, splice
+from bundler.python import dependencies, fetch, splice
 from bundler.snapshot import Look
 from bundler.workshop import Workshop
 from tests import npm_apps
@@ -152,18 +160,20 @@ class Kept:
         os.replace(self.project.root / "beside", self.project.root / "src/requirements.txt")
 
     def pack(self, **changes: Any) -> Contents:
-        """The same as without a memory, to the last byte of the zip."""
+        """The same with a memory, with what is left on disk, and with neither, to the last byte."""
         settle(self.workshop)
         workshop = replace(self.workshop, look=Look())
         found = self.project.pack(workshop, **changes)
         made = zipped(found, kept_by(workshop))
-        plain = self.project.pack(replace(self.workshop, memory=None), **changes)
+        without = replace(self.workshop, memory=None)
+        assert found == self.project.pack(without, **changes)
+        plain = self.project.pack(replace(without, recall=False), **changes)
         assert found == plain
         assert made == zipped(plain)
         return found
 
     def forbid(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module, name in ((package, "dependencies"), (splice, "install_plan")):
+        for module, name in ((dependencies, "dependencies"), (splice, "install_plan")):
             monkeypatch.setattr(module, name, forbidden(name))
 
 
@@ -195,9 +205,12 @@ def test_an_edit_of_own_code_looks_for_nothing(kept: Kept, monkeypatch: pytest.M
     kept.project.lay({"src/app.py": APP + "# edited\n", "src/more.py": "x = 1\n"})
     settle(kept.workshop)
     kept.forbid(monkeypatch)
-    found = kept.project.pack(replace(kept.workshop, look=Look()))
-    assert installed(found) == ["alpha-1.0", "beta-1.0"]
-    assert len(found.own) == 3
+    for memory_ in (kept.workshop.memory, None):
+        found = kept.project.pack(replace(kept.workshop, look=Look(), memory=memory_))
+        assert installed(found) == ["alpha-1.0", "beta-1.0"]
+        assert len(found.own) == 3
+    with pytest.raises(AssertionError, match="dependencies was called"):
+        kept.project.pack(replace(kept.workshop, memory=None, recall=False))
 
 
 def test_another_lock_is_seen(kept: Kept) -> None:
@@ -211,6 +224,40 @@ def test_another_lock_is_seen(kept: Kept) -> None:
     assert installed(kept.pack()) == ["alpha-1.0", "beta-2.0"]
     kept.lock(beta="1.0")
     assert installed(kept.pack()) == ["alpha-1.0", "beta-1.0"]
+
+
+@pytest.mark.parametrize("at", [0, 70, -1, None])
+def test_damage_to_what_is_left_on_disk(kept: Kept, at: int | None) -> None:
+    """A byte of it changed, or half of it lost, costs time and no more."""
+    found = kept.pack()
+    (path,) = (kept.project.root / ".lambdad/state/python").iterdir()
+    data = bytearray(path.read_bytes())
+    if at is None:
+        del data[len(data) // 2 :]
+    else:
+        data[at] ^= 1
+    path.write_bytes(data)
+    assert kept.pack() == found
+
+
+def test_what_no_lock_pins_is_not_left_on_disk(kept: Kept) -> None:
+    """The next process may see other indexes: it asks again."""
+    kept.project.lay({"src/requirements.txt": "alpha\n"})
+    assert warnings_of(kept.pack()) == ["unlocked"]
+    assert not (kept.project.root / ".lambdad/state/python/Sample.json").exists()
+    kept.lock()
+    kept.pack()
+    assert list((kept.project.root / ".lambdad/state/python").iterdir())
+
+
+def test_other_settings_are_seen(kept: Kept) -> None:
+    """What was kept of a request answers no other, and one that moved in its file is told so."""
+    kept.pack()
+    assert installed(kept.pack(without=("beta",))) == ["alpha-1.0"]
+    assert installed(kept.pack()) == ["alpha-1.0", "beta-1.0"]
+    kept.project.lay({"src/requirements.txt": "alpha==1.0\n", "src/uv.lock": "version = 1\n"})
+    for line in (3, 4):
+        kept.pack(where=Location("lambdad.toml", line))
 
 
 def test_an_included_file_is_seen(kept: Kept) -> None:

@@ -20,7 +20,7 @@ from packaging.tags import mac_platforms
 
 from bundler import build, prune
 from bundler.model import Architecture, BuildRequest, Live, Outcome, Want
-from bundler.python import host, package
+from bundler.python import dependencies, host
 from bundler.python import target as targets
 from bundler.python.target import Host, Target
 from bundler.runtimes import RUNTIMES
@@ -280,7 +280,7 @@ def test_killed_while_it_unpacks(app: Project) -> None:
     app.lay({"src/requirements.txt": f"beta==1.0 --hash=sha256:{digest}\n"})
     one = function(runtime=RUNTIME)
     request = BuildRequest(function=one, toolchain=current_toolchain(), want=Want.LIVE)
-    known = package.dependencies(request, app.workshop)
+    known = dependencies.dependencies(request, app.workshop)
     folder = Path(host.install(known, app.workshop).folders[0])
     whole = sorted(os.listdir(folder / "beta"))
     for count in itertools.count():

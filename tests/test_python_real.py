@@ -9,7 +9,7 @@ import pytest
 
 from bundler.model import Architecture, BuildRequest, BundlerError, Contents
 from bundler.native import describe, faults, is_native_name
-from bundler.python import package, wheel
+from bundler.python import dependencies, package, wheel
 from bundler.runtimes import RUNTIMES
 from bundler.store import Store
 from bundler.toolchain import current_toolchain
@@ -35,7 +35,7 @@ def test_numpy_boto3_pydantic(
     target = function(runtime=RUNTIMES[runtime], architecture=Architecture(architecture))
     request = BuildRequest(function=target, toolchain=current_toolchain())
     try:
-        found = package.dependencies(request, workshop)
+        found = dependencies.dependencies(request, workshop)
     except BundlerError as fault:
         pytest.skip(f"no index to be reached: {fault.message}")
     natives = 0

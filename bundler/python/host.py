@@ -16,8 +16,8 @@ from typing import Final
 from bundler.model import Diagnostic
 from bundler.python import built, members, splice
 from bundler.python import wheel as wheels_
+from bundler.python.dependencies import Dependencies
 from bundler.python.members import Member
-from bundler.python.package import Dependencies
 from bundler.python.splice import Splice
 from bundler.segments import Spliced
 from bundler.store import Store

@@ -1,20 +1,18 @@
 """A Python function's contents: its own code as it is, and its locked dependencies.
 
-Start reading here: `pack`, and `dependencies`, which is the long way from requirement files to a
-segment (declared, local, resolve, fetch, graph, splice).
+Start reading here: `pack`. The long way from requirement files to wheels is dependencies.py; it is
+loaded only where remembered.py does not spare it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bundler import tree
-from bundler.memory import recall
+from bundler import names, snapshot, tree
 from bundler.model import (
     BuildRequest,
     Contents,
@@ -22,36 +20,19 @@ from bundler.model import (
     Entry,
     Function,
     InputSet,
-    Location,
     ProjectError,
     Severity,
     error,
-    warning,
 )
-from bundler.python import declared, fetch, graph, handler, local, resolve, splice
-from bundler.python import lock as locks
-from bundler.python import target as targets
-from bundler.python import wheel as wheels_
-from bundler.python.declared import Declared
-from bundler.python.local import LocalPackage
-from bundler.python.lock import Lock
-from bundler.python.target import Target
-from bundler.python.wheel import Wheel
-from bundler.snapshot import union
+from bundler.output import Output
+from bundler.python import handler, remembered
+from bundler.python.remembered import Installed
+from bundler.snapshot import Clock, union
 from bundler.tree import Tree, TreeFile
 from bundler.workshop import Workshop
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
-    """What a function installs; it holds as long as its inputs do, whatever own code does."""
-
-    wheels: tuple[Wheel, ...]
-    """Sorted by name."""
-    local: tuple[LocalPackage, ...] = ()
-    """Those of the wheels that were built of the user's own folders."""
-    inputs: InputSet
-    diagnostics: tuple[Diagnostic, ...]
+if TYPE_CHECKING:
+    from bundler.python.dependencies import Dependencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +51,44 @@ def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None =
     `known` are its dependencies where the caller has seen that their inputs have not moved. Raises
     ProjectError with every fault that could be found; its inputs, too, are all that was looked at.
     """
+    on_disk = known is None and workshop.memory is None
+    if on_disk and workshop.recall and (contents := _pack_remembered(request, workshop)):
+        return contents
+    clock = _clock(workshop) if on_disk else None
     found = gather(request, workshop, known)
     try:
-        return _assemble(
-            request.function, found.own, found.known, found.faults, workshop, inputs=found.inputs
-        )
+        installed = _installed(found, workshop)
+        contents = _assemble(request.function, found.own, installed, found.faults, workshop)
     except ProjectError as fault:
-        if fault.inputs is found.inputs:
-            raise
-        raise ProjectError(*fault.diagnostics, inputs=union(found.inputs, fault.inputs)) from fault
+        inputs = union(found.inputs, fault.inputs)
+        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    if clock is not None and installed is not None and _lasts(installed):
+        remembered.keep(request, installed, clock, workshop)
+    return contents
+
+
+def _pack_remembered(request: BuildRequest, workshop: Workshop) -> Contents | None:
+    """The contents, if all but own code is as it was; faults are told by the long way."""
+    installed = remembered.find(request, workshop)
+    if installed is None:
+        return None
+    with contextlib.suppress(ProjectError):
+        own = _own_tree(request.function, workshop)
+        if not names.shadowed((file.name for file in own.files), installed.names):
+            return _assemble(request.function, own, installed, (), workshop)
+    return None
+
+
+def _lasts(installed: Installed) -> bool:
+    """Whether its inputs are all that decides it: what no lock pins, the indexes decide, too; and
+    what own code hides may be there again."""
+    return not any(one.code in ("unlocked", "own-over-dependency") for one in installed.diagnostics)
+
+
+def _clock(workshop: Workshop) -> Clock | None:
+    with contextlib.suppress(OSError):
+        return snapshot.read_clock(Output(workshop.root).clock)
+    return None
 
 
 def gather(
@@ -95,7 +105,10 @@ def gather(
         faults += fault.diagnostics
         inputs = fault.inputs
     try:
-        known = known or _known(request, workshop)
+        if known is None:
+            from bundler.python import dependencies
+
+            known = dependencies.known(request, workshop)
         inputs = union(inputs, known.inputs)
     except ProjectError as fault:
         faults += fault.diagnostics
@@ -105,36 +118,47 @@ def gather(
     return Gathered(own=walked, known=known, faults=tuple(faults), inputs=inputs)
 
 
+def _installed(found: Gathered, workshop: Workshop) -> Installed | None:
+    """The segment of the dependencies, made where the store lacks it; None: they are unknown."""
+    known = found.known
+    if known is None:
+        return None
+    segment, notes = None, known.diagnostics
+    if known.wheels:
+        from bundler.python import splice
+
+        own = [file.name for file in found.own.files]
+        segment, more = splice.segment(workshop.store, known.wheels, own, workshop.memory)
+        notes += more
+    return Installed(segment=segment, inputs=known.inputs, diagnostics=notes)
+
+
 def _assemble(
     function: Function,
-    walked: Tree,
-    known: Dependencies | None,
+    own: Tree,
+    installed: Installed | None,
     faults: Sequence[Diagnostic],
     workshop: Workshop,
-    *,
-    inputs: InputSet,
 ) -> Contents:
-    files = {file.name: file for file in walked.files}
-    segment = None
-    found: list[Diagnostic] = [*faults, *walked.diagnostics]
-    if known is not None:
-        found += known.diagnostics
-        if known.wheels:
-            segment, notes = splice.segment(
-                workshop.store, known.wheels, files.keys(), workshop.memory
-            )
-            found += notes
-    installed = {record.name for record in segment.records} if segment else set()
-    checked = handler.check(function, files, installed, workshop)
+    files = {file.name: file for file in own.files}
+    found = [*faults, *own.diagnostics]
+    if installed is not None:
+        found += installed.diagnostics
+    taken = frozenset(installed.names) if installed is not None else frozenset()
+    checked = handler.check(function, files, taken, workshop)
     # While the dependencies are unknown, one of them may have the handler.
-    found += [one for one in checked if known or one.code != "missing-handler-file"]
+    found += [one for one in checked if installed or one.code != "missing-handler-file"]
     if any(diagnostic.severity is Severity.ERROR for diagnostic in found):
-        raise ProjectError(*found, inputs=inputs)
-    own = tuple(
-        Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
-        for file in walked.files
+        raise ProjectError(*found)
+    return Contents(
+        own=tuple(
+            Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
+            for file in own.files
+        ),
+        dependencies=installed.segment if installed is not None else None,
+        inputs=union(own.inputs, installed.inputs if installed is not None else InputSet()),
+        diagnostics=tuple(found),
     )
-    return Contents(own=own, dependencies=segment, inputs=inputs, diagnostics=tuple(found))
 
 
 def _own_tree(function: Function, workshop: Workshop) -> Tree:
@@ -162,202 +186,3 @@ def _own_tree(function: Function, workshop: Workshop) -> Tree:
         size=status.st_size,
     )
     return Tree(files=(file,), inputs=looked_at, diagnostics=())
-
-
-# --- dependencies ----------------------------------------------------------------------------
-
-_ONE_AT_A_TIME: Final = threading.Lock()
-"""Functions often share requirements: the second finds what the first resolved and fetched."""
-
-
-def _known(request: BuildRequest, workshop: Workshop) -> Dependencies:
-    """`dependencies`, or what they were as long as nothing they depend on has moved."""
-    memory = workshop.memory
-    if memory is None:
-        return dependencies(request, workshop)
-
-    def make() -> tuple[Dependencies, InputSet]:
-        found = dependencies(request, workshop)
-        if found.wheels:  # one copy for all functions that have the same
-            found = replace(found, wheels=splice.splice(found.wheels, memory).wheels)
-        return found, found.inputs
-
-    key = (request, request.locked, request.function.where)
-    found = recall(memory.dependencies, key, workshop.root, make)
-    if not all(wheels_.is_there(wheel) for wheel in found.wheels):
-        memory.dependencies.drop(key)
-        found = recall(memory.dependencies, key, workshop.root, make)
-    return found
-
-
-def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
-    """The wheels that the function's requirement files lead to; none where there are no such files.
-
-    Raises ProjectError, whose inputs are all that was looked at until then.
-    """
-    function = request.function
-    target = targets.wanted(request)
-    what = declared.read(function, target, workshop)
-    if what is None:
-        return Dependencies(wheels=(), inputs=InputSet(), diagnostics=())
-    inputs = what.inputs
-    if what.lock is None and what.open is None and not function.layers:
-        unread, looked_for = declared.elsewhere(function, workshop)
-        inputs = union(inputs, looked_for)
-        return Dependencies(wheels=(), inputs=inputs, diagnostics=(unread,) if unread else ())
-    try:
-        with _ONE_AT_A_TIME:
-            locals_ = build_locals(what, target, workshop, function)
-            for one in locals_:
-                inputs = union(inputs, one.inputs)
-            lock, notes = _lock(request, what, locals_, target, workshop)
-            fetched, more = fetch.wheels(lock.pins, target, what.indexes, workshop)
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
-    wheels = {**fetched, **{one.wheel.name: one.wheel for one in locals_}}
-    kept, missing = _keep(function, target, wheels, what, lock, locals_=locals_)
-    return Dependencies(
-        wheels=kept,
-        local=tuple(one for one in locals_ if one.wheel in kept),
-        inputs=inputs,
-        diagnostics=(*notes, *more, *missing),
-    )
-
-
-def build_locals(
-    what: Declared, target: Target, workshop: Workshop, function: Function
-) -> list[LocalPackage]:
-    """The wheels of all local packages. Raises ProjectError, all their faults together."""
-    found: list[LocalPackage] = []
-    faults: list[Diagnostic] = []
-    inputs = InputSet()
-    for wanted in dict.fromkeys(what.folders):
-        if not targets.holds(target, wanted.marker):
-            continue
-        try:
-            one = local.build(wanted, target, workshop, function.allow)
-            inputs = union(inputs, one.inputs)
-            found.append(one)
-        except ProjectError as fault:
-            faults += fault.diagnostics
-            inputs = union(inputs, fault.inputs)
-    if faults:
-        raise ProjectError(*faults, inputs=inputs)
-    return found
-
-
-def _lock(
-    request: BuildRequest,
-    what: Declared,
-    locals_: Sequence[LocalPackage],
-    target: Target,
-    workshop: Workshop,
-) -> tuple[Lock, tuple[Diagnostic, ...]]:
-    if what.lock is not None:
-        _check_locals(what, what.lock, locals_, target)
-        return what.lock, ()
-    if what.open is None or what.open_path is None:
-        return Lock(pins=()), ()
-    asked = [one for one in what.open.wanted if targets.holds(target, one.marker)]
-    if all(one.is_folder for one in asked) and not any(map(_asks, locals_)):
-        return Lock(pins=()), ()  # their content is all there is to pin
-    where = Location(what.open_path)
-    message = f"{what.open_path} does not pin what it installs"
-    if request.locked:
-        hint = "run `lambdad lock` and commit what it writes"
-        raise ProjectError(error("unlocked", message, where, hint))
-    question = resolve.ask(
-        what.open, what.open_path, locals_, target, workshop, pip_tools=what.pip_tools
-    )
-    near = None
-    if target.host is not None:
-        # The versions that Lambda gets, as far as they are to be had for this machine.
-        like = resolve.ask(
-            what.open,
-            what.open_path,
-            locals_,
-            targets.of(request.function),
-            workshop,
-            pip_tools=what.pip_tools,
-        )
-        with contextlib.suppress(ProjectError):
-            near = resolve.answer(like, locals_, request.toolchain, workshop)
-    lock = resolve.resolve(question, locals_, request.toolchain, workshop, near)
-    note = warning(
-        "unlocked",
-        f"{message}: what a build takes can change when new versions appear",
-        where,
-        "run `lambdad lock` and commit what it writes",
-    )
-    return lock, (note,)
-
-
-def _asks(one: LocalPackage) -> bool:
-    return bool(graph.requires(one.wheel))
-
-
-def _check_locals(
-    what: Declared, lock: Lock, locals_: Iterable[LocalPackage], target: Target
-) -> None:
-    """A local package's own requirements can outgrow the lock, too."""
-    faults = []
-    for one in locals_:
-        problems = locks.unmet(
-            graph.requires(one.wheel),
-            lock,
-            {other.wheel.name for other in locals_},
-            target,
-            one.wanted.extras,
-        )
-        for reason in problems:
-            faults.append(
-                declared.outdated(
-                    what.lock_path or "", f"{one.wanted.text}: {reason}", one.wanted.where
-                )
-            )
-    if faults:
-        raise ProjectError(*faults)
-
-
-def _keep(
-    function: Function,
-    target: Target,
-    wheels: Mapping[str, Wheel],
-    what: Declared,
-    lock: Lock,
-    *,
-    locals_: Sequence[LocalPackage],
-) -> tuple[tuple[Wheel, ...], tuple[Diagnostic, ...]]:
-    """The wheels less those left out, and what they need but no one installs."""
-    # What the runtime has is not on this machine.
-    without = () if target.host is not None else function.without
-    asked: dict[str, frozenset[str]] = {pin.name: pin.extras for pin in lock.pins}
-    roots = set()
-    for wanted in what.direct:
-        if targets.holds(target, wanted.marker) and not wanted.is_folder:
-            name = locks.name_of(wanted)
-            roots.add(name)
-            asked[name] = asked.get(name, frozenset()) | wanted.extras
-    for one in locals_:
-        roots.add(one.wheel.name)
-        asked[one.wheel.name] = one.wanted.extras
-    needs = graph.needs(wheels, asked, target)
-    gone = graph.left_out(without, needs, roots)
-    kept = tuple(wheels[name] for name in sorted(wheels) if name not in gone)
-    missing = sorted(
-        (name, other)
-        for name, others in needs.items()
-        if name not in gone
-        for other in others
-        if other not in wheels and other not in without
-    )
-    if not missing or function.layers:
-        return kept, ()
-    shown = ", ".join(f"{other} (for {name})" for name, other in missing[:5])
-    note = warning(
-        "lock-incomplete",
-        f"the zip will lack {shown}, which the lock does not hold",
-        Location(what.lock_path or what.open_path or function.code),
-        "run `lambdad lock`; if the runtime or a layer has it, say so with `without`",
-    )
-    return kept, (note,)

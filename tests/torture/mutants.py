@@ -15,7 +15,7 @@ from bundler import build, memory, snapshot
 from bundler.esbuild import bundle, contexts
 from bundler.esbuild.known import Known
 from bundler.model import InputSet, Project, ProjectError, Snapshot
-from bundler.python import package
+from bundler.python import dependencies, package
 from bundler.workshop import Workshop
 from daemon import schedule
 from daemon.builds import Builds
@@ -197,7 +197,7 @@ def _remembers_dependencies() -> None:
         return known[0]
 
     put(memory, "recall", recall)
-    put(package, "recall", recall)
+    put(dependencies, "recall", recall)
 
 
 def _reads_configuration_once() -> None:
