@@ -5,22 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+
+INTERRUPTED: Final = 130
+"""The exit code of whoever was ended by Ctrl-C, as shells give it."""
 
 
 def main() -> None:
     """The entry point of the installed command."""
-    arguments = sys.argv[1:]
+    try:
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt:  # before anything began, else the command would have told
+        code = INTERRUPTED
+    _leave(code)
+
+
+def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["fresh"]:
         from daemon import client
 
         answer = client.main(arguments[1:])
         if isinstance(answer, int):
-            _leave(answer)
+            return answer
         arguments = answer
     from daemon.cli.main import run
 
-    _leave(run(arguments))
+    return run(arguments)
 
 
 def _leave(code: int) -> NoReturn:

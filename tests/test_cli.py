@@ -94,6 +94,7 @@ def test_json_is_one_document(app: Path) -> None:
         (["build", "--no-such-option"], "No such option"),
         (["build", "--parameter", "x"], "NAME=VALUE"),
         (["frobnicate"], "No such command"),
+        (["bild"], "Did you mean 'build'?"),
         (["why", "Nope"], "there is: One"),
     ],
 )
