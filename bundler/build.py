@@ -91,10 +91,11 @@ def build(
         done(outcome)
 
     jobs = []
+    once = Look()
     for function in functions:
         request = request_of(project, function, want=want, locked=locked)
         known = record.load(output.record(function.name, want))
-        looked = look(project.root, request, known, force=force)
+        looked = look(project.root, request, known, force=force, once=once)
         if isinstance(looked, Outcome):
             note(looked)
         else:
@@ -106,13 +107,14 @@ def build(
 
 
 def look(
-    root: str, request: BuildRequest, known: Record | None, *, force: bool = False
+    root: str, request: BuildRequest, known: Record | None, *, force: bool = False, once: Look
 ) -> Outcome | Job:
     """The outcome of the last build, if that still holds now, else the job of building it anew.
 
-    `known` is what was recorded under the request's function and want.
+    `known` is what was recorded under the request's function and want. `once` is shared by all
+    that are looked at in one go.
     """
-    verdict = freshness.check(root, request, known)
+    verdict = freshness.check(root, request, known, once)
     if isinstance(verdict, Fresh) and not force:
         return _remembered(request.function, verdict.record)
     reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons

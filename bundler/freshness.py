@@ -15,6 +15,7 @@ from typing import Final
 from bundler import snapshot
 from bundler.model import BuildRequest, Severity
 from bundler.record import MadeKey, Record, request_changes
+from bundler.snapshot import Stat
 
 SHOWN: Final = 20
 """So many reasons are worth finding: a checkout that moved 2,000 files needs not all of them."""
@@ -30,15 +31,20 @@ class Stale:
     reasons: tuple[str, ...]
 
 
-def check(root: str, request: BuildRequest, record: Record | None) -> Fresh | Stale:
-    """Fresh only if the request, every recorded input and what was made are as they were."""
+def check(
+    root: str, request: BuildRequest, record: Record | None, look: Stat = snapshot.stat_key
+) -> Fresh | Stale:
+    """Fresh only if the request, every recorded input and what was made are as they were.
+
+    Callers who check many functions at once pass one Look, so that what they share costs once.
+    """
     if record is None:
         return Stale(("never built here",))
     if reasons := request_changes(record.request, request):
         return Stale(reasons)
     if reason := _lock_fault(request, record):
         return Stale((reason,))
-    if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs), SHOWN)):
+    if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs, look), SHOWN)):
         return Stale(reasons)
     if record.succeeded and (reason := _fault_of_made(root, record)):
         return Stale((reason,))

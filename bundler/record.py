@@ -74,12 +74,10 @@ def save(path: Path, record: Record) -> None:
 
 def canonical(value: object) -> Json:
     """JSON that is equal for equal values; fields that do not compare are labels and left out."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: canonical(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if field.compare
-        }
+    if isinstance(value, str | int | None):
+        return value
+    if names := _compared(type(value)):
+        return {name: canonical(getattr(value, name)) for name in names}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, frozenset | set):
@@ -89,6 +87,18 @@ def canonical(value: object) -> Json:
     if isinstance(value, Mapping):
         return {str(key): canonical(item) for key, item in sorted(value.items())}
     return value
+
+
+def _compared(kind: type) -> tuple[str, ...]:
+    """A dataclass's fields that compare; none of anything else."""
+    names = _COMPARED.get(kind)
+    if names is None:
+        fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+        names = _COMPARED[kind] = tuple(field.name for field in fields if field.compare)
+    return names
+
+
+_COMPARED: Final[dict[type, tuple[str, ...]]] = {}
 
 
 @functools.lru_cache(maxsize=2048)

@@ -15,6 +15,7 @@ from bundler.build import Job
 from bundler.config.find import read_project
 from bundler.memory import Memory
 from bundler.model import (
+    BuildRequest,
     BundlerError,
     Outcome,
     Project,
@@ -26,10 +27,28 @@ from bundler.model import (
 from bundler.output import Output
 from bundler.record import Record
 from bundler.render import diagnostic_json
+from bundler.snapshot import Look
 from bundler.store import Store, cache_folder
 from bundler.workshop import Workshop
 from daemon import process
 from daemon.schedule import Key
+
+
+class _Requests:
+    """Of one project's functions. Threads may make the same one twice, which costs time alone."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._functions = {function.name: function for function in project.functions}
+        self._made: dict[Key, BuildRequest] = {}
+
+    def get(self, key: Key) -> BuildRequest | None:
+        made = self._made.get(key)
+        if made is None and (function := self._functions.get(key.function)) is not None:
+            want = Want(key.want)
+            made = build.request_of(self.project, function, want=want, locked=key.locked)
+            self._made[key] = made
+        return made
 
 
 class Builds:
@@ -41,6 +60,7 @@ class Builds:
         self._store = Store(Path(cache_folder(self._environ)))
         self._project_lock = threading.Lock()
         self._project: tuple[Project, Snapshot] | None = None
+        self._requests: _Requests | None = None
         self._records_lock = threading.Lock()
         self._records: dict[Path, tuple[tuple[int, int, int], Record | None]] = {}
         self._output = Output(root)
@@ -93,8 +113,9 @@ class Builds:
         """
         project = self._known()
         found: dict[Key, Outcome | None] = {}
+        once = Look()
         for key in keys:
-            looked = self._look(project, key)
+            looked = self._look(project, key, once)
             found[key] = looked if isinstance(looked, Outcome) else None
         return found
 
@@ -126,8 +147,9 @@ class Builds:
         self, project: Project, keys: Sequence[Key], tell: Callable[[Key, Outcome], None]
     ) -> None:
         jobs: list[Job] = []
+        once = Look()
         for key in keys:
-            looked = self._look(project, key)
+            looked = self._look(project, key, once)
             if isinstance(looked, Outcome):
                 tell(key, looked)
             else:
@@ -146,17 +168,26 @@ class Builds:
         build.produce(jobs, self.workshop(project), self._output, note)
         build.tidy(project, self._output, outcomes)
 
-    def _look(self, project: Project, key: Key) -> Outcome | Job:
-        for function in project.functions:
-            if function.name == key.function:
-                want = Want(key.want)
-                request = build.request_of(project, function, want=want, locked=key.locked)
-                return build.look(project.root, request, self._record(function.name, want))
+    def _look(self, project: Project, key: Key, once: Look) -> Outcome | Job:
+        request = self._request(project, key)
+        if request is not None:
+            known = self._record(key.function, request.want)
+            return build.look(project.root, request, known, once=once)
         for other in project.not_built:
             if other.name == key.function:
                 return build.not_built(other)
         # It was declared when it was asked for, and is no longer.
         return _failed(key, "function-gone", f"{key.function} is no longer declared")
+
+    def _request(self, project: Project, key: Key) -> BuildRequest | None:
+        """What is asked of a build under that key; None if the project declares no such function.
+
+        Made once for a project, since a thousand of them are asked for at a time.
+        """
+        known = self._requests
+        if known is None or known.project is not project:
+            known = self._requests = _Requests(project)
+        return known.get(key)
 
     # --- what is recorded ------------------------------------------------------------------------
 
