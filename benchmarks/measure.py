@@ -28,16 +28,17 @@ class Claim:
     """What was measured of us and of the yardstick, and what we promise of the two."""
 
     what: str
-    ours_s: float
+    ours: float
     yardstick: str
-    yardstick_s: float
-    limit_s: float
-    """What ours may take at most, by the promise."""
+    theirs: float
+    limit: float
+    """What ours may come to at most, by the promise."""
     promise: str
+    unit: str = "s"
 
     @property
     def holds(self) -> bool:
-        return self.ours_s <= self.limit_s
+        return self.ours <= self.limit
 
 
 def run(
@@ -82,11 +83,14 @@ def in_turn(runs: int, *measures: Callable[[], Cost]) -> list[Cost]:
 def report(claims: Sequence[Claim]) -> bool:
     """Prints a line a claim; True if all of them hold."""
     for claim in claims:
-        ratio = claim.ours_s / claim.yardstick_s
-        told = f"{ratio:.2f} times that" if ratio > 1 else f"{1 / ratio:.1f} times faster"
+        ratio = claim.ours / claim.theirs
+        less = "faster" if claim.unit == "s" else "less"
+        told = f"{ratio:.2f} times that" if ratio > 1 else f"{1 / ratio:.1f} times {less}"
+        digits = 3 if claim.unit == "s" else 0
         print(
-            f"{'holds' if claim.holds else 'MISSED'}  {claim.what}: {claim.ours_s:.3f} s; "
-            f"{claim.yardstick}: {claim.yardstick_s:.3f} s; {told} "
+            f"{'holds' if claim.holds else 'MISSED'}  {claim.what}: "
+            f"{claim.ours:.{digits}f} {claim.unit}; "
+            f"{claim.yardstick}: {claim.theirs:.{digits}f} {claim.unit}; {told} "
             f"({claim.promise})",
             flush=True,
         )

@@ -56,18 +56,18 @@ def claims(folder: Path) -> list[Claim]:
     found = [
         Claim(
             what="cold build, wheels at hand, CPU",
-            ours_s=cold.cpu_s,
+            ours=cold.cpu_s,
             yardstick="pip install --target and zip",
-            yardstick_s=by_pip.cpu_s,
-            limit_s=by_pip.cpu_s / 10,
+            theirs=by_pip.cpu_s,
+            limit=by_pip.cpu_s / 10,
             promise="at least 10 times less",
         ),
         Claim(
             what="cold build, wheels at hand, CPU",
-            ours_s=cold.cpu_s,
+            ours=cold.cpu_s,
             yardstick="uv pip install --target and zip",
-            yardstick_s=by_uv.cpu_s,
-            limit_s=by_uv.cpu_s / 5,
+            theirs=by_uv.cpu_s,
+            limit=by_uv.cpu_s / 5,
             promise="at least 5 times less",
         ),
     ]
@@ -98,10 +98,10 @@ def edit_claims(app: Path, environ: dict[str, str]) -> list[Claim]:
     return [
         Claim(
             what="one-line edit to zip, whole process",
-            ours_s=mine.wall_s,
+            ours=mine.wall_s,
             yardstick="sam build --cached and zip",
-            yardstick_s=peer.wall_s,
-            limit_s=peer.wall_s / 20,
+            theirs=peer.wall_s,
+            limit=peer.wall_s / 20,
             promise="at least 20 times faster",
         )
     ]

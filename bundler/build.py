@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from bundler import archive, freshness, limits, record, snapshot, tools
 from bundler import live as lives
@@ -47,8 +47,11 @@ from bundler.workshop import Workshop
 ROUNDS: Final = 5
 """A function edited during so many builds in a row is not built: its sources never held still."""
 
+T = TypeVar("T")
+
 Packed = Contents | ProjectError | BundlerError
-Pack = Callable[[Sequence[BuildRequest], Workshop], Mapping[str, Packed]]
+Pack = Callable[[Sequence[BuildRequest], Workshop], Iterable[Mapping[str, Packed]]]
+"""Some at a time, by the functions' names: the next ones are made when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +103,11 @@ def build(
             note(looked)
         else:
             jobs.append(looked)
-    produce(jobs, workshop, output, note)
+    produce(jobs, workshop, output, note, once)
+    if want is Want.ZIP:
+        tell_manifest(project, output, outcomes.values())
     if jobs:
-        tidy(project, output, outcomes.values())
+        collect(project, output)
     return tuple(outcomes[function.name] for function in functions)
 
 
@@ -145,15 +150,20 @@ def not_built(function: NotBuilt) -> Outcome:
 
 
 def produce(
-    jobs: Sequence[Job], workshop: Workshop, output: Output, note: Callable[[Outcome], None]
+    jobs: Sequence[Job],
+    workshop: Workshop,
+    output: Output,
+    note: Callable[[Outcome], None],
+    once: Look | None = None,
 ) -> None:
     """Builds every job; those edited meanwhile are built again, up to ROUNDS times.
 
-    No two jobs are of one function. `note` is called in the caller's thread.
+    No two jobs are of one function. `note` is called in the caller's thread. `once` is the look
+    that found them stale, if that was just now.
     """
     for left in range(ROUNDS - 1, -1, -1):
         again: list[Job] = []
-        for job, result in _one_round(jobs, workshop, output):
+        for job, result in _one_round(jobs, workshop, output, once):
             if isinstance(result, Outcome):
                 note(result)
             elif left:
@@ -163,18 +173,19 @@ def produce(
                 note(_restless(job, result))
         if not again:
             return
-        jobs = again
+        jobs, once = again, None
 
 
 def _one_round(
-    jobs: Sequence[Job], workshop: Workshop, output: Output
+    jobs: Sequence[Job], workshop: Workshop, output: Output, once: Look | None
 ) -> Iterable[tuple[Job, Outcome | Superseded]]:
     units = _units(jobs)
     if len(units) == 1:
-        yield from _work(units[0], workshop, output)
+        # What moves between that look and the build's clock is taken for moved meanwhile.
+        yield from _work(units[0], workshop, output, once)
         return
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        futures = [pool.submit(_work, unit, workshop, output) for unit in units]
+        futures = [pool.submit(list, _work(unit, workshop, output)) for unit in units]
         try:
             for future in as_completed(futures):
                 yield from future.result()
@@ -208,22 +219,42 @@ class _Turn:
 
 
 def _work(
-    unit: Sequence[Job], workshop: Workshop, output: Output
-) -> list[tuple[Job, Outcome | Superseded]]:
+    unit: Sequence[Job], workshop: Workshop, output: Output, once: Look | None = None
+) -> Iterator[tuple[Job, Outcome | Superseded]]:
     """Look before, pack, confirm after. The unit's functions have one method and one want."""
     started_s = time.monotonic()
     with disk_faults():
         clock = snapshot.read_clock(output.clock)
-    workshop = replace(workshop, look=Look())
-    turns = [
-        _Turn(job=job, clock=clock, before=_observe_known(job, workshop), started_s=started_s)
+    workshop = replace(workshop, look=once or Look())
+    turns = {
+        job.name: _Turn(
+            job=job, clock=clock, before=_observe_known(job, workshop), started_s=started_s
+        )
         for job in unit
-    ]
-    packed = _pack([job.request for job in unit], workshop)
-    return [(turn.job, _finish(turn, packed[turn.job.name], workshop, output)) for turn in turns]
+    }
+    packed = iter(_pack([job.request for job in unit], workshop))
+    for some in _ahead(packed) if len(unit) > 1 else packed:
+        for name, one in some.items():
+            yield turns[name].job, _finish(turns[name], one, workshop, output)
 
 
-def _pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed | Runnable]:
+def _ahead(made: Iterator[T]) -> Iterator[T]:
+    """The same things; while the caller works on one, a thread makes the next."""
+    aside = ThreadPoolExecutor(1, thread_name_prefix="pack")
+    try:
+        coming = aside.submit(next, made, None)
+        while (one := coming.result()) is not None:
+            coming = aside.submit(next, made, None)
+            yield one
+    except BaseException:
+        aside.shutdown(wait=False, cancel_futures=True)
+        raise
+    aside.shutdown()
+
+
+def _pack(
+    requests: Sequence[BuildRequest], workshop: Workshop
+) -> Iterable[Mapping[str, Packed | Runnable]]:
     pack = PACKERS[requests[0].function.method]
     if requests[0].want is Want.LIVE:
         return lives.make(requests, workshop, pack)
@@ -258,7 +289,7 @@ def _finish(
     if made is None and job.record is not None:
         inputs = snapshot.union(snapshot.inputs_of(job.record.inputs), inputs)
     after = snapshot.observe(workshop.root, inputs, since=turn.clock, known=turn.before)
-    if turn.before is not None and (moved := snapshot.moved_between(turn.before, after)):
+    if moved := snapshot.moved_between(turn.before, after, turn.clock):
         return Superseded(moved)
     with disk_faults():
         return _keep(turn, made, after, diagnostics, output)
@@ -382,14 +413,22 @@ def _has_error(diagnostics: Iterable[Diagnostic]) -> bool:
     return any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
 
 
-def tidy(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
-    """The manifest tells of the outcomes; what no function has been for a while is collected.
+def tell_manifest(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
+    """The manifest holds what the outcomes name, fresh ones too. Raises BundlerError.
 
-    Raises BundlerError.
+    A kill may have come between a build's record and its line there.
+    """
+    with disk_faults():
+        output.write_manifest(outcomes, [function.name for function in project.functions])
+
+
+def collect(project: Project, output: Output) -> None:
+    """What killed builds left, and what no function has been for a while, is gone.
+
+    It looks at all that is kept: once for many builds is enough.
     """
     names = [function.name for function in project.functions]
-    with disk_faults():
-        output.write_manifest(outcomes, names)
+    output.collect_abandoned()
     records = (record.load(output.record(name)) for name in names)
     output.collect(known.artifact for known in records if known and known.artifact)
     lives.collect(output, names)
@@ -423,14 +462,23 @@ _DISK_FAULTS: Final = {
 _ANOTHER_STORE: Final = "the store must be writable: LAMBDAD_CACHE_DIR names another folder for it"
 
 
-def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
-    from bundler.esbuild import bundle
+def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterator[Mapping[str, Packed]]:
+    from bundler.esbuild import beside, bundle
 
+    by_name = {request.function.name: request for request in requests}
+    left = {request.function.name for request in requests}
     try:
         with disk_faults(_ANOTHER_STORE):
-            return bundle.pack(requests, workshop)
+            for some in bundle.packed(requests, workshop):
+                left -= some.keys()
+                if requests[0].want is Want.LIVE:
+                    yield some  # live.py lays the rest beside it
+                else:
+                    yield {
+                        name: beside.lay(by_name[name], one, workshop) for name, one in some.items()
+                    }
     except BundlerError as fault:  # no esbuild: the functions of other languages still build
-        return {request.function.name: fault for request in requests}
+        yield dict.fromkeys(left, fault)
 
 
 def _node(request: BuildRequest, workshop: Workshop) -> Contents:
@@ -446,15 +494,17 @@ def _python(request: BuildRequest, workshop: Workshop) -> Contents:
 
 
 def _each(pack: Callable[[BuildRequest, Workshop], Contents]) -> Pack:
-    def pack_each(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
-        packed: dict[str, Packed] = {}
+    def pack_each(
+        requests: Sequence[BuildRequest], workshop: Workshop
+    ) -> Iterator[Mapping[str, Packed]]:
         for request in requests:
+            packed: Packed
             try:
                 with disk_faults(_ANOTHER_STORE):  # sources are read by tree.py, which tells
-                    packed[request.function.name] = pack(request, workshop)
+                    packed = pack(request, workshop)
             except (ProjectError, BundlerError) as fault:
-                packed[request.function.name] = fault
-        return packed
+                packed = fault
+            yield {request.function.name: packed}
 
     return pack_each
 

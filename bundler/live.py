@@ -14,6 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -48,29 +49,31 @@ decide how Node.js reads the bundle."""
 
 Made = Runnable | ProjectError | BundlerError
 Pack = Callable[
-    [Sequence[BuildRequest], Workshop], Mapping[str, Contents | ProjectError | BundlerError]
+    [Sequence[BuildRequest], Workshop],
+    Iterable[Mapping[str, Contents | ProjectError | BundlerError]],
 ]
 
 
-def make(requests: Sequence[BuildRequest], workshop: Workshop, pack: Pack) -> Mapping[str, Made]:
-    """What each function is loaded from, by its name, or what is wrong with it; nothing is written
-
-    into the project yet. The requests have one method; `pack` is what bundles for it.
+def make(
+    requests: Sequence[BuildRequest], workshop: Workshop, pack: Pack
+) -> Iterator[Mapping[str, Made]]:
+    """What each function is loaded from, by its name, or what is wrong with it, some at a time;
+    nothing is written into the project yet. The requests have one method; `pack` is what bundles
+    for it.
     """
     method = requests[0].function.method
     if method is Method.ESBUILD:
-        packed = pack(requests, workshop)
-        return {
-            request.function.name: _bundled(request, packed[request.function.name], workshop)
-            for request in requests
-        }
-    made: dict[str, Made] = {}
+        asked = {request.function.name: request for request in requests}
+        for some in pack(requests, workshop):
+            yield {name: _bundled(asked[name], one, workshop) for name, one in some.items()}
+        return
     for request in requests:
+        made: Made
         try:
-            made[request.function.name] = _IN_PLACE[method](request, workshop)
+            made = _IN_PLACE[method](request, workshop)
         except (ProjectError, BundlerError) as fault:
-            made[request.function.name] = fault
-    return made
+            made = fault
+        yield {request.function.name: made}
 
 
 def _node(request: BuildRequest, workshop: Workshop) -> Runnable:
@@ -98,28 +101,35 @@ _IN_PLACE: Final[Mapping[Method, Callable[[BuildRequest, Workshop], Runnable]]] 
 def _bundled(
     request: BuildRequest, packed: Contents | ProjectError | BundlerError, workshop: Workshop
 ) -> Made:
-    if not isinstance(packed, Contents):
-        return packed
     from bundler import snapshot
+    from bundler.esbuild import beside
     from bundler.npm import reach
     from bundler.npm.installed import Ground
 
     function = request.function
     code = _code_folder(function, workshop)
+    if isinstance(packed, Contents):
+        located = (_located(entry, function, code, workshop.root) for entry in packed.own)
+        packed = replace(packed, own=tuple(located))
+    packed = beside.lay(request, packed, workshop)
+    if not isinstance(packed, Contents):
+        return packed
     ground = Ground(workshop, function.allow)
     try:
-        reached = reach.reach(ground, packed.external, code)
+        reached = reach.reach(ground, packed.external, beside.home(function, workshop))
         installed = reach.digest(reached, workshop)
     except ProjectError as fault:
         inputs = snapshot.union(packed.inputs, snapshot.union(ground.inputs(), fault.inputs))
         return ProjectError(*fault.diagnostics, inputs=inputs)
-    own = tuple(_located(entry, function, code, workshop.root) for entry in packed.own)
+    own = packed.own
     if not any(entry.name == SCOPE.name for entry in own):
         own += (SCOPE,)
     links = tuple(
         (f"node_modules/{name}", f"{found.home}/node_modules/{name}")
         for name, found in sorted(reached.asked.items())
-        if found is not None and not _is_above(found.home, workshop.root)
+        if found is not None
+        and not _is_above(found.home, workshop.root)
+        and not any(entry.name.startswith(f"node_modules/{name}/") for entry in own)
     )
     digest = digest_of(own, [installed, *(name for name, _target in links)])
     home = Output(workshop.root).live(function.name)

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from bundler import archive, snapshot
 from bundler.archive import Prefix
@@ -31,6 +31,7 @@ SETS: Final = 16
 """Sets of dependencies, each with a few megabytes of names."""
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 
 
 class Shelf(Generic[T]):
@@ -64,10 +65,42 @@ class Shelf(Generic[T]):
             return len(self._values)
 
 
+class Pool:
+    """One object for all equal ones: functions look at much that others look at, too. An AWS SDK
+    client alone is 600 paths, keys and folders. Any thread may call any method."""
+
+    def __init__(self, most: int = 200_000) -> None:
+        self._most = most
+        self._known: dict[Any, Any] = {}
+
+    def one(self, value: H) -> H:
+        known: H = self._known.setdefault(value, value)
+        if len(self._known) > self._most:
+            self._known = {}
+        return known
+
+    def snapshot(self, seen: Snapshot) -> Snapshot:
+        one = self.one
+        return Snapshot(
+            files={one(path): one(key) for path, key in seen.files.items()},
+            links={one(path): one(key) for path, key in seen.links.items()},
+            listings={one(path): one(listing) for path, listing in seen.listings.items()},
+            suspects=seen.suspects,
+        )
+
+    def inputs(self, inputs: InputSet) -> InputSet:
+        return InputSet(
+            files=frozenset(map(self.one, inputs.files)),
+            links=frozenset(map(self.one, inputs.links)),
+            listings={self.one(path): self.one(names) for path, names in inputs.listings.items()},
+        )
+
+
 class Memory:
     """One project's. Any thread may use it."""
 
     def __init__(self) -> None:
+        self.pool = Pool()
         self.bundles: Shelf[Known] = Shelf(FUNCTIONS)
         """By function and whether it is wanted live."""
         self.dependencies: Shelf[tuple[Dependencies, Snapshot]] = Shelf(FUNCTIONS)

@@ -142,6 +142,19 @@ Options = tuple[tuple[str, OptionValue], ...]
 """Checked options under the tool's own names, sorted by name; lists and maps as tuples."""
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Files beside the code that go into the zip."""
+
+    source: RelPath
+    """A file, a folder, or a glob, as in a .gitignore."""
+    to: str
+    """Of a file its name in the zip, or with "/" at its end ("." too) the folder it goes into; of a
+    folder the folder that gets its content; of a glob the folder that gets what it matches, each
+    below it as it lies below the glob's first parts, those without a wildcard. "": the place that
+    the source has in the project."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """What the user declared, checked; all that decides the bytes except file contents."""
@@ -155,6 +168,13 @@ class Function:
     """The code folder, or the single source file that is all of the code."""
     exclude: tuple[str, ...] = ()
     """.gitignore-style patterns, relative to the code folder, beside the built-in ones."""
+    include: tuple[str, ...] = ()
+    """.gitignore-style patterns of what goes in although an exclude leaves it out."""
+    globs: tuple[str, ...] = ()
+    """Ordered globs (bundler/globs.py) that decide about the code folder's files before the
+    built-in excludes do; of ESBUILD, which of them lie beside the bundle."""
+    copy: tuple[Copy, ...] = ()
+    """In the user's order: what lies at a place already stays there."""
     layers: bool = False
     """It has layers: a module that nothing else provides may come from them."""
     allow: tuple[RelPath, ...] = ()
@@ -163,9 +183,19 @@ class Function:
     entry_points: tuple[str, ...] = ()
     """ESBUILD: source files relative to the code folder; empty: found from the handler."""
     esbuild: Options = ()
+    install: tuple[str, ...] = ()
+    """ESBUILD: npm packages left out of the bundle and put into the zip's node_modules, sorted."""
+    env: tuple[tuple[str, str], ...] = ()
+    """ESBUILD: what process.env.NAME is replaced with in the bundle, sorted by name."""
 
+    shared: tuple[RelPath, ...] = ()
+    """PYTHON: folders beside the code whose content is own code too; the first goes before."""
     requirements: RelPath | None = None
     """PYTHON: the file that declares the dependencies; None: found in the code folder."""
+    extras: tuple[str, ...] = ()
+    """PYTHON: extras of the project that declares them, normalised, sorted."""
+    groups: tuple[str, ...] = ()
+    """PYTHON: likewise its dependency groups."""
     resolver: str | None = None
     """PYTHON: "uv" or "pip-tools"; None: decided by the files there are."""
     without: tuple[str, ...] = ()
@@ -205,6 +235,10 @@ class Project:
     """Of the project as a whole."""
     inputs: InputSet
     """Every configuration file read, or looked for and absent."""
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Functions' names by others that they go by: an AWS CDK function's logical id."""
+    environ: frozenset[str] = frozenset()
+    """The environment's variables that the configuration asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +302,13 @@ class Walk:
     top: RelPath
     """The folder that the patterns are relative to."""
     patterns: tuple[str, ...] = ()
+    """What is left out, beside the built-in excludes."""
+    include: tuple[str, ...] = ()
+    """What is taken in although those leave it out."""
+    only: tuple[str, ...] = ()
+    """Beside which no file is taken in; empty: any file is."""
+    globs: tuple[str, ...] = ()
+    """Ordered globs (bundler/globs.py): they decide after those, before the built-in excludes."""
 
 
 Names = Stems | Walk

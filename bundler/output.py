@@ -20,6 +20,9 @@ ARTIFACT_KEPT_S: Final = 600.0
 """An artifact that nothing names any more stays so long: a deploy may be reading it."""
 
 
+FOLDERS: Final = ("build", "artifacts", "live", "state", "state/live", "state/python")
+
+
 def file_stem(function: str) -> str:
     """A function's name as a file's: "/" becomes "-". Readers refuse names that then clash."""
     return function.replace("/", "-")
@@ -35,16 +38,10 @@ class Output:
     def folder(self) -> Path:
         return Path(self.root, FOLDER)
 
-    def prepare(self, now_s: float | None = None) -> None:
-        """The folders exist, git ignores them, and what killed builds left is gone.
-
-        Raises OSError.
-        """
-        for name in ("build", "artifacts", "live", "state", "state/live", "state/python"):
-            collect_abandoned(self.make(name), now_s)
-        collect_abandoned(self.folder, now_s)
-        for home in self.folder.glob("live/*"):
-            collect_abandoned(home, now_s)
+    def prepare(self) -> None:
+        """The folders exist, and git ignores them. Raises OSError."""
+        for name in FOLDERS:
+            self.make(name)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, b"# lambdad's own folder: made anew by any build\n*\n")
@@ -108,9 +105,16 @@ class Output:
                 temporary.unlink()
             raise
 
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "build" / "manifest.json"
+
     def write_manifest(self, outcomes: Iterable[Outcome], known: Iterable[str]) -> None:
-        """build/manifest.json tells programs what lies there; functions not in `known` leave it."""
-        path = self.folder / "build" / "manifest.json"
+        """build/manifest.json tells programs what lies there; functions not in `known` leave it.
+
+        It is read and written: one process's threads must take turns. Raises OSError.
+        """
+        path = self.manifest
         entries = self._manifest(path)
         entries |= {
             outcome.name: manifest_entry(outcome.function, outcome.artifact)
@@ -128,6 +132,13 @@ class Output:
         except (OSError, ValueError, KeyError, TypeError):
             return {}
         return entries if isinstance(entries, dict) else {}
+
+    def collect_abandoned(self, now_s: float | None = None) -> None:
+        """What killed builds left behind is gone."""
+        for folder in (".", *FOLDERS):
+            collect_abandoned(self.folder / folder, now_s)
+        for home in self.folder.glob("live/*"):
+            collect_abandoned(home, now_s)
 
     def collect(self, named: Iterable[Artifact], now_s: float | None = None) -> None:
         """Removes artifacts that no function names and that are older than a deploy may take."""

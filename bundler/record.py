@@ -32,7 +32,7 @@ from bundler.model import (
 from bundler.sealed import seal, unseal
 from bundler.store import write_atomic
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 Json = Any
 
@@ -204,13 +204,20 @@ def _decode_key(saved: Json) -> FileKey | None:
 def _encode_names(names: Names) -> Json:
     if isinstance(names, Stems):
         return sorted(names.names)
-    return {"top": names.top, "patterns": names.patterns}
+    return {
+        "top": names.top,
+        "patterns": names.patterns,
+        "include": names.include,
+        "only": names.only,
+        "globs": names.globs,
+    }
 
 
 def _decode_names(saved: Json) -> Names:
     if isinstance(saved, list):
         return Stems(frozenset(saved))
-    return Walk(saved["top"], tuple(saved["patterns"]))
+    lists = ("patterns", "include", "only", "globs")
+    return Walk(saved["top"], *(tuple(saved[name]) for name in lists))
 
 
 def decode_diagnostic(saved: Json) -> Diagnostic:

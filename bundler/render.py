@@ -39,6 +39,8 @@ def outcome_json(outcome: Outcome) -> dict[str, object]:
         "reasons": list(outcome.reasons),
         "duration_ms": round(outcome.duration_s * 1000, 1),
     }
+    if outcome.machine_fault:
+        answer["machine_fault"] = True
     if function := outcome.function:
         answer |= {
             "runtime": function.runtime.name,

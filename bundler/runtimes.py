@@ -34,10 +34,12 @@ def _node(major: int) -> Runtime:
 
 RUNTIMES: Final = {
     runtime.name: runtime
-    for runtime in (*map(_python, range(8, 15)), *map(_node, (16, 18, 20, 22, 24)))
+    for runtime in (*map(_python, range(8, 15)), *map(_node, (12, 14, 16, 18, 20, 22, 24)))
 }
 
-DEPRECATED: Final = frozenset({"python3.8", "python3.9", "nodejs16.x", "nodejs18.x"})
+DEPRECATED: Final = frozenset(
+    {"python3.8", "python3.9", "nodejs12.x", "nodejs14.x", "nodejs16.x", "nodejs18.x"}
+)
 """Past AWS's end of support: they still build, with a warning."""
 
 ARCHITECTURES: Final = {architecture.value: architecture for architecture in Architecture}

@@ -139,15 +139,43 @@ def changes(root: str, snapshot: Snapshot, look: Stat = stat_key) -> Iterator[st
             yield from _listing_changes(root, path, listing)
 
 
-def moved_between(before: Snapshot, after: Snapshot) -> tuple[RelPath, ...]:
-    """The inputs known to both that are not the same; a folder only if its counted names differ."""
-    moved = {path for path, key in before.files.items() if after.files.get(path, key) != key}
-    moved |= {path for path, key in before.links.items() if after.links.get(path, key) != key}
-    for path, listing in before.listings.items():
-        later = after.listings.get(path)
-        if later is not None and later.counted == listing.counted and later.names != listing.names:
-            moved.add(path)
+def moved_between(before: Snapshot | None, after: Snapshot, since: Clock) -> tuple[RelPath, ...]:
+    """The inputs that did not hold still while a build ran, which read the clock as it began.
+
+    A folder counts if its counted names differ, or if it was itself moved: away, and back. A file
+    that `before` does not know counts if it changed later than the clock's tick.
+    """
+    moved = _met_young(before, after, since)
+    if before is not None:
+        moved |= {path for path, key in before.files.items() if after.files.get(path, key) != key}
+        moved |= {path for path, key in before.links.items() if after.links.get(path, key) != key}
+        for path, listing in before.listings.items():
+            later = after.listings.get(path)
+            if later is not None and later.counted == listing.counted:
+                if later.names != listing.names or _was_away(listing.key, later.key):
+                    moved.add(path)
     return tuple(sorted(moved))
+
+
+def _met_young(before: Snapshot | None, after: Snapshot, since: Clock) -> set[RelPath]:
+    known = {*before.files, *before.links} if before is not None else set()
+    return {
+        path
+        for path in after.suspects - known
+        if (key := after.files.get(path) or after.links.get(path)) is not None
+        and key.device == since.device
+        and key.ctime_ns > since.now_ns
+    }
+
+
+def _was_away(before: FileKey | None, now: FileKey | None) -> bool:
+    """A rename of the folder itself moves its ctime; what happens in it moves its mtime, too."""
+    return (
+        before is not None
+        and now is not None
+        and before.ctime_ns != now.ctime_ns
+        and before.mtime_ns == now.mtime_ns
+    )
 
 
 def file_key(path: str) -> FileKey | None:
@@ -204,7 +232,7 @@ def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
                     )
                 )
         below_top = "" if path == counted.top else os.path.relpath(path, counted.top)
-        return tree.counted_names(folder, below_top, counted.patterns)
+        return tree.counted_names(folder, below_top, counted)
     return ()
 
 

@@ -67,18 +67,27 @@ def walk(
     top: RelPath,
     *,
     exclude: Sequence[str] = (),
+    include: Sequence[str] = (),
+    only: Sequence[str] = (),
+    globs: Sequence[str] = (),
     allow: Sequence[RelPath] = (),
 ) -> Tree:
     """Every file below `top` that the excludes leave in, symlinks followed.
 
-    `exclude` are .gitignore patterns relative to `top`; "!name" takes a built-in exclude back.
+    All patterns are .gitignore's, relative to `top`. "!name" in `exclude` takes a built-in exclude
+    back; `include` goes before any exclude, and where a pattern of it holds a "/" it also finds
+    what lies in folders that are left out. With `only`, files that match none of it stay out.
+
     Raises ProjectError, all faults together: a symlink that leads out of the repository and of
-    `allow`, a loop, a FIFO, socket or device, a name that is not UTF-8, an unreadable folder.
+    `allow`, a loop, a FIFO, socket or device, a name that is not UTF-8, an unreadable folder, a
+    pattern that is none.
     """
+    if faults := [*map(_pattern_fault, filter(_is_broken, (*exclude, *include, *only)))]:
+        raise ProjectError(*faults)
     errand = _Errand(
         workshop=workshop,
-        counted=Walk(top, tuple(exclude)),
-        homes=_homes(workshop, allow),
+        counted=Walk(top, tuple(exclude), tuple(include), tuple(only), tuple(globs)),
+        homes=homes(workshop, allow),
         files=[],
         absent=set(),
         links=set(),
@@ -113,7 +122,7 @@ def read(workshop: Workshop, file: TreeFile) -> bytes:
         ) from fault
 
 
-def counted_names(folder: str, below_top: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
+def counted_names(folder: str, below_top: str, walk: Walk) -> tuple[str, ...]:
     """The names in a folder that a walk takes in, sorted, each with its kind after a "/".
 
     Kinds: d, f, l (symlink), ? (anything else). Raises OSError.
@@ -123,7 +132,7 @@ def counted_names(folder: str, below_top: str, patterns: tuple[str, ...]) -> tup
             sorted(
                 f"{entry.name}/{kind_of(entry)}"
                 for entry in entries
-                if is_counted(entry.name, below_top, _is_folder(entry), patterns)
+                if is_counted(entry.name, below_top, _is_folder(entry), walk)
             )
         )
 
@@ -136,16 +145,93 @@ def kind_of(entry: os.DirEntry[str]) -> str:
     return "f" if entry.is_file(follow_symlinks=False) else "?"
 
 
-def is_counted(name: str, below_top: str, is_folder: bool, patterns: tuple[str, ...]) -> bool:
-    """Whether a walk takes the name in: the patterns decide, else the built-in excludes."""
-    if patterns:
-        path = f"{below_top}/{name}" if below_top else name
-        verdict = _spec(patterns).check_file(f"{path}/" if is_folder else path).include
+def is_counted(name: str, below_top: str, is_folder: bool, walk: Walk) -> bool:
+    """Whether a walk takes the name in; of a folder, whether it enters it."""
+    if not walk.include and not walk.only:
+        return not _is_left_out(name, below_top, is_folder, walk)
+    path = f"{below_top}/{name}" if below_top else name
+    if walk.include:
+        if _verdict(path, is_folder, walk.include) or (
+            is_folder and _leads(walk.include, path, anywhere=False)
+        ):
+            return True
+        if below_top and _is_shut(below_top, walk):
+            return False
+    if walk.only and not (
+        _verdict(path, is_folder, walk.only)
+        or (is_folder and _leads(walk.only, path, anywhere=True))
+    ):
+        return False
+    return not _is_left_out(name, below_top, is_folder, walk)
+
+
+def _is_left_out(name: str, below_top: str, is_folder: bool, walk: Walk) -> bool:
+    """The patterns decide, else the globs, else the built-in excludes."""
+    path = f"{below_top}/{name}" if below_top else name
+    if walk.patterns:
+        verdict = _verdict(path, is_folder, walk.patterns)
         if verdict is not None:
-            return not verdict
-    return not (
+            return verdict
+    if walk.globs:
+        from bundler import globs
+
+        said = (globs.enters if is_folder else globs.verdict)(walk.globs, path)
+        if said is False:
+            return True
+        # "src/**" means what people wrote there, not the __pycache__ among it.
+        if said and globs.spells_out(walk.globs, name):
+            return False
+    return (
         name in LEFT_OUT or name.endswith(LEFT_OUT_ENDINGS) or name.startswith(LEFT_OUT_BEGINNINGS)
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_shut(folder: str, walk: Walk) -> bool:
+    """Whether the walk came into the folder for what it includes alone."""
+    above, _, name = folder.rpartition("/")
+    if _verdict(folder, True, walk.include):
+        return False
+    if above and _is_shut(above, walk):
+        return True
+    return _is_left_out(name, above, True, walk)
+
+
+def _leads(patterns: tuple[str, ...], folder: str, *, anywhere: bool) -> bool:
+    """Whether a pattern can match something below the folder; `anywhere` is said of patterns that
+    name no place."""
+    inside = folder.split("/")
+    for pattern in patterns:
+        place = pattern.strip().rstrip("/")
+        if place.startswith("!"):
+            continue
+        parts = place.strip("/").split("/")
+        if "/" not in place or parts[0] == "**":
+            if anywhere:
+                return True
+        elif _leads_there(parts, inside):
+            return True
+    return False
+
+
+def _leads_there(parts: Sequence[str], inside: Sequence[str]) -> bool:
+    for part, name in zip(parts, inside, strict=False):
+        if part == "**":
+            return True
+        # A part with a wildcard may be any: to enter one folder too many costs time alone.
+        if part != name and not any(mark in part for mark in "*?[\\"):
+            return False
+    return len(inside) < len(parts)
+
+
+def covers(patterns: tuple[str, ...], path: str) -> bool:
+    """Whether the patterns are of that file, or of a folder it lies in."""
+    return bool(patterns and _verdict(path, False, patterns))
+
+
+def _verdict(path: str, is_folder: bool, patterns: tuple[str, ...]) -> bool | None:
+    """Whether the patterns cover the path; None: they say nothing of it."""
+    return _spec(patterns).check_file(f"{path}/" if is_folder else path).include
 
 
 @functools.lru_cache(maxsize=256)
@@ -153,6 +239,23 @@ def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec
 
     return GitIgnoreSpec.from_lines(patterns)
+
+
+def _is_broken(pattern: str) -> bool:
+    import re
+
+    try:
+        _spec((pattern,))
+    except (ValueError, re.error):
+        return True
+    return False
+
+
+def _pattern_fault(pattern: str) -> Diagnostic:
+    message = f"{pattern!r} is no pattern as in a .gitignore"
+    return error(
+        "bad-value", message, hint="correct it where `exclude`, `include` or `copy` has it"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +274,14 @@ class _Errand:
     warnings: list[Diagnostic]
 
 
-def _homes(workshop: Workshop, allow: Sequence[RelPath]) -> tuple[str, ...]:
+def homes(workshop: Workshop, allow: Sequence[RelPath]) -> tuple[str, ...]:
+    """The real folders that paths of the project may lead into."""
     allowed = (os.path.realpath(workshop.absolute(path)) for path in allow)
     return (os.path.realpath(workshop.repository), *allowed)
+
+
+def is_inside(real: str, homes: Sequence[str]) -> bool:
+    return any(real == home or real.startswith(f"{home.rstrip('/')}/") for home in homes)
 
 
 def _walk_folder(errand: _Errand, folder: RelPath, below_top: str, chain: tuple[str, ...]) -> None:
@@ -190,7 +298,7 @@ def _walk_folder(errand: _Errand, folder: RelPath, below_top: str, chain: tuple[
     if below_top and any(entry.name == "pyvenv.cfg" for entry in entries):
         return  # a virtual environment under any name
     for entry in entries:
-        if is_counted(entry.name, below_top, _is_folder(entry), errand.counted.patterns):
+        if is_counted(entry.name, below_top, _is_folder(entry), errand.counted):
             _take(errand, folder, below_top, chain, entry)
 
 
@@ -247,7 +355,7 @@ def _link_fault(errand: _Errand, path: RelPath, real: str) -> Diagnostic | None:
     if not os.path.lexists(real) or os.path.islink(real):  # still a link: a loop of links
         message = f"{path} is a symlink that leads nowhere; it is left out"
         return warning("dangling-symlink", message, Location(path), _EXCLUDE_IT)
-    if any(real == home or real.startswith(f"{home}/") for home in errand.homes):
+    if is_inside(real, errand.homes):
         return None
     hint = 'if that is meant, name the folder in lambdad.toml: allow = ["..."]'
     message = f"{path} is a symlink that leads out of the repository"

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from bundler import build, explain, record, snapshot
 from bundler.build import Job
@@ -17,6 +20,7 @@ from bundler.memory import Memory
 from bundler.model import (
     BuildRequest,
     BundlerError,
+    FileKey,
     Outcome,
     Project,
     RelPath,
@@ -24,14 +28,17 @@ from bundler.model import (
     Want,
     error,
 )
-from bundler.output import Output
+from bundler.output import Output, manifest_entry
 from bundler.record import Record
 from bundler.render import diagnostic_json
 from bundler.snapshot import Look
 from bundler.store import Store, cache_folder
-from bundler.workshop import Workshop
+from bundler.workshop import Workshop, silent
 from daemon import process
 from daemon.schedule import Key
+
+COLLECT_S: Final = 60.0
+"""What is left behind or needed no more is looked for no more often."""
 
 
 class _Requests:
@@ -64,6 +71,9 @@ class Builds:
         self._records_lock = threading.Lock()
         self._records: dict[Path, tuple[tuple[int, int, int], Record | None]] = {}
         self._output = Output(root)
+        self._manifest_lock = threading.Lock()
+        self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
+        self._collect_s = 0.0
         self._memory = Memory()
 
     def close(self) -> None:
@@ -113,16 +123,28 @@ class Builds:
         """
         project = self._known()
         found: dict[Key, Outcome | None] = {}
+        zips: list[Outcome] = []
         once = Look()
         for key in keys:
             looked = self._look(project, key, once)
             found[key] = looked if isinstance(looked, Outcome) else None
+            if isinstance(looked, Outcome) and key.want == Want.ZIP.value:
+                zips.append(looked)
+        self._tell_manifest(project, zips)
         return found
 
-    def build(self, keys: Sequence[Key], note: Callable[[Key, Outcome], None]) -> None:
+    def build(
+        self,
+        keys: Sequence[Key],
+        note: Callable[[Key, Outcome], None],
+        *,
+        done: Callable[[Key, Outcome], None] = lambda _key, _outcome: None,
+        say: Callable[[str], None] = silent,
+    ) -> None:
         """Builds what is stale of the keys, those that are wanted alike together.
 
-        `note` hears of each key exactly once, whatever happens.
+        `note` hears of each key exactly once, whatever happens. `done` may hear of it earlier, for
+        people to see; `say` is the Workshop's.
         """
         left = set(keys)
 
@@ -135,7 +157,7 @@ class Builds:
             project = self._known()
             for want, locked in sorted({(key.want, key.locked) for key in keys}):
                 alike = [key for key in keys if (key.want, key.locked) == (want, locked)]
-                self._build_alike(project, alike, tell)
+                self._build_alike(project, alike, tell, done, say)
         except BundlerError as fault:
             for key in tuple(left):
                 tell(key, _failed(key, fault.code, fault.message, fault.hint))
@@ -144,29 +166,65 @@ class Builds:
                 tell(key, _failed(key, "internal-error", "lambdad failed; its log tells more"))
 
     def _build_alike(
-        self, project: Project, keys: Sequence[Key], tell: Callable[[Key, Outcome], None]
+        self,
+        project: Project,
+        keys: Sequence[Key],
+        tell: Callable[[Key, Outcome], None],
+        done: Callable[[Key, Outcome], None],
+        say: Callable[[str], None],
     ) -> None:
         jobs: list[Job] = []
         once = Look()
-        for key in keys:
-            looked = self._look(project, key, once)
-            if isinstance(looked, Outcome):
-                tell(key, looked)
-            else:
-                jobs.append(looked)
-        if not jobs:
-            return
         by_name = {key.function: key for key in keys}
         outcomes: list[Outcome] = []
+        is_zip = keys[0].want == Want.ZIP.value
 
         def note(outcome: Outcome) -> None:
             outcomes.append(outcome)
-            tell(by_name[outcome.name], outcome)
+            (done if is_zip else tell)(by_name[outcome.name], outcome)
 
-        with build.disk_faults():
-            self._output.prepare()
-        build.produce(jobs, self.workshop(project), self._output, note)
-        build.tidy(project, self._output, outcomes)
+        for key in keys:
+            looked = self._look(project, key, once)
+            if isinstance(looked, Outcome):
+                note(looked)
+            else:
+                jobs.append(looked)
+        if jobs:
+            with build.disk_faults():
+                self._output.prepare()
+            workshop = replace(self.workshop(project), say=say)
+            build.produce(jobs, workshop, self._output, note, once)
+        if is_zip:  # who hears of a zip finds it in the manifest
+            self._tell_manifest(project, outcomes)
+            for outcome in outcomes:
+                tell(by_name[outcome.name], outcome)
+        if jobs:
+            self._collect(project)
+
+    def _tell_manifest(self, project: Project, outcomes: Sequence[Outcome]) -> None:
+        """Raises BundlerError. Where nothing is new it costs a stat call."""
+        entries = {
+            outcome.name: manifest_entry(outcome.function, outcome.artifact)
+            for outcome in outcomes
+            if outcome.function is not None and outcome.artifact is not None
+        }
+        if not entries:
+            return
+        path = str(self._output.manifest)
+        with self._manifest_lock:
+            known, told = self._manifest
+            if known == snapshot.stat_key(path) and entries.items() <= told.items():
+                return
+            build.tell_manifest(project, self._output, outcomes)
+            self._manifest = snapshot.stat_key(path), {**told, **entries}
+
+    def _collect(self, project: Project) -> None:
+        with self._manifest_lock:
+            due = time.monotonic() >= self._collect_s
+            if due:
+                self._collect_s = time.monotonic() + COLLECT_S
+        if due:
+            build.collect(project, self._output)
 
     def _look(self, project: Project, key: Key, once: Look) -> Outcome | Job:
         request = self._request(project, key)
@@ -202,10 +260,17 @@ class Builds:
         with self._records_lock:
             known = self._records.get(path)
         if known is None or known[0] != key:
-            known = (key, record.load(path))
+            loaded = record.load(path)
+            if loaded is not None:
+                loaded = replace(loaded, inputs=self._memory.pool.snapshot(loaded.inputs))
+            known = (key, loaded)
             with self._records_lock:
                 self._records[path] = known
         return known[1]
+
+    def recorded(self, key: Key) -> Record | None:
+        """What is remembered of the function's last build as that."""
+        return self._record(key.function, Want(key.want))
 
     def why(self, project: Project, name: str) -> dict[str, object]:
         """What `lambdad why --json` prints, of the zip, or of the live tree if there is no zip."""

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from daemon.stream import Hear
+
 LEAVING = 503
+STREAM = "text/event-stream"
 SILENCE_S = 10.0
 """After so long without an answer we ask whether the daemon's loop still turns."""
 ALIVE_S = 5.0
@@ -32,6 +35,7 @@ MOST_HEAD = 65536
 OWN = "lambdad.toml"
 PYPROJECT = "pyproject.toml"
 TEMPLATES = ("template.yaml", "template.yml", "template.json")
+SERVERLESS = ("serverless.yml", "serverless.yaml", "serverless.json")
 SAMCONFIG = ("samconfig.toml", "samconfig.yaml", "samconfig.yml")
 REPOSITORY = (".git", ".hg", ".jj", ".svn")
 
@@ -73,7 +77,7 @@ def _is_described(folder: str) -> bool | None:
         return True
     if os.path.lexists(f"{folder}/{OWN}"):
         return None
-    if any(os.path.isfile(f"{folder}/{name}") for name in TEMPLATES):
+    if any(os.path.isfile(f"{folder}/{name}") for name in TEMPLATES + SERVERLESS):
         return True
     for name, word in ((PYPROJECT, b"lambdad"), *((name, b"template") for name in SAMCONFIG)):
         try:
@@ -113,8 +117,9 @@ def request(
     *,
     start: bool = True,
     environ: Mapping[str, str] = os.environ,
+    hear: Hear | None = None,
 ) -> tuple[int, dict[str, Any]]:
-    """The daemon's answer: its status, and the JSON.
+    """The daemon's answer: its status, and the JSON. If it takes long, `hear` is told meanwhile.
 
     One is started if none runs, or if it is of another version or configuration; if it dies on
     the way, the request is made once more. Without `start`, whichever runs is asked, once. Raises
@@ -124,7 +129,7 @@ def request(
     if os.path.lexists(where.folder) and (reason := unsafe(where)):
         raise NoDaemon(reason)
     if not start:
-        return exchange(where.socket, method, path, body, timeout_s)
+        return exchange(where.socket, method, path, body, timeout_s, hear=hear)
     note = read_note(where)
     believed = note is not None and note.get("identity") == identity(environ)
     left = 2
@@ -134,7 +139,7 @@ def request(
 
             control.start(root, environ)
         try:
-            return exchange(where.socket, method, path, body, timeout_s)
+            return exchange(where.socket, method, path, body, timeout_s, hear=hear)
         except Gone as fault:
             if not (believed and isinstance(fault, Refused)):  # else the note was of a dead one
                 left -= 1
@@ -158,9 +163,11 @@ def exchange(
     target: str,
     body: Mapping[str, Any] | None = None,
     timeout_s: float | None = None,
+    *,
+    hear: Hear | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """One request to the socket. Raises Gone."""
-    status, content = _talk(path, method, target, body, timeout_s)
+    status, content = _talk(path, method, target, body, timeout_s, hear=hear)
     try:
         answer = json.loads(content)
     except ValueError as fault:
@@ -177,12 +184,15 @@ def _talk(
     body: Mapping[str, Any] | None,
     timeout_s: float | None,
     *,
+    hear: Hear | None = None,
     doubt: bool = True,
 ) -> tuple[int, bytes]:
     """The status and the body. In `doubt`, long silence makes it ask whether anybody is there."""
     payload = b"" if body is None else json.dumps(body).encode()
+    # Of HTTP/1.0, since a stream comes in chunks to who can read them.
+    accept = f"1.0\r\nAccept: application/json, {STREAM}" if hear else "1.1"
     head = (
-        f"{method} {target} HTTP/1.1\r\nHost: lambdad\r\nConnection: close\r\n"
+        f"{method} {target} HTTP/{accept}\r\nHost: lambdad\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
     )
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -193,7 +203,7 @@ def _talk(
         except OSError as fault:
             raise Refused(fault.strerror or str(fault)) from fault
         peer.sendall(head.encode() + payload)
-        status, content = _receive(peer, deadline, path if doubt else None)
+        status, content = _receive(peer, deadline, path if doubt else None, hear)
     except OSError as fault:
         raise Gone(fault.strerror or str(fault) or type(fault).__name__) from fault
     finally:
@@ -215,7 +225,9 @@ def _connect(peer: socket.socket, path: str) -> None:
             time.sleep(0.01)
 
 
-def _receive(peer: socket.socket, deadline: float | None, doubted: str | None) -> tuple[int, bytes]:
+def _receive(
+    peer: socket.socket, deadline: float | None, doubted: str | None, hear: Hear | None
+) -> tuple[int, bytes]:
     """Waits for as long as the daemon at the doubted path is alive, at most until the deadline."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -228,6 +240,10 @@ def _receive(peer: socket.socket, deadline: float | None, doubted: str | None) -
     for line in lines[1:]:
         name, _, value = line.partition(":")
         fields[name.strip().lower()] = value.strip()
+    if hear and fields.get("content-type", "").startswith(STREAM):
+        from daemon import stream
+
+        return stream.read(content, lambda: _more(peer, deadline, doubted), hear)
     words = lines[0].split()
     length = fields.get("content-length", "")
     if len(words) < 2 or not (words[1].isdigit() and length.isdigit()):
@@ -340,17 +356,20 @@ def fresh(wanted: Wanted) -> int | None:
     if wanted.timeout_s is not None:
         body["timeout_s"] = wanted.timeout_s
         limit_s = wanted.timeout_s + LATE_S
-    try:
-        status, answer = request(root, "POST", "/v1/fresh", body, limit_s)
-    except NoDaemon as fault:
-        sys.stderr.write(f"no daemon ({fault}): building without one\n")
-        return None
-    if status >= 500:
-        reason = f"{answer.get('detail')} ({answer.get('code')})"
-        sys.stderr.write(f"the daemon can't: {reason}; building without it\n")
-    if status != 200:
-        # Whatever it has against the request, the readers and the build say better.
-        return None
-    from daemon.cli.answer import show
+    from daemon.cli.answer import Results
 
-    return show(answer, root, as_json=wanted.as_json, verbose=wanted.verbose)
+    with Results(root, as_json=wanted.as_json, verbose=wanted.verbose) as results:
+        hear = results.hear if sys.stderr.isatty() and not wanted.as_json else None
+        try:
+            status, answer = request(root, "POST", "/v1/fresh", body, limit_s, hear=hear)
+        except NoDaemon as fault:
+            results.clear()
+            sys.stderr.write(f"no daemon ({fault}): building without one\n")
+            return None
+        if status >= 500:
+            reason = f"{answer.get('detail')} ({answer.get('code')})"
+            sys.stderr.write(f"the daemon can't: {reason}; building without it\n")
+        if status != 200:
+            # Whatever it has against the request, the readers and the build say better.
+            return None
+        return results.end(answer)

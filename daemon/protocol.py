@@ -16,6 +16,25 @@ MOST_BYTES: Final = 1 << 20
 
 Name = Annotated[str, msgspec.Meta(min_length=1, description="A function's name.")]
 Path = Annotated[str, msgspec.Meta(min_length=1, description="Absolute, or from the project on.")]
+Seconds = Annotated[
+    float,
+    msgspec.Meta(
+        ge=0,
+        description="Answer after so long, whatever is still being built. Left out: wait for the "
+        "build, each of whose tools has a time-out of its own.",
+    ),
+]
+Machine = Annotated[
+    bool,
+    msgspec.Meta(
+        description="It failed for want of something on this machine, or by a fault of lambdad's: "
+        "that says nothing about the project."
+    ),
+]
+Stale = Annotated[
+    int,
+    msgspec.Meta(ge=0, description="So many functions more hold the saved files, and are stale."),
+]
 
 
 class FreshRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -24,14 +43,14 @@ class FreshRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     functions: Annotated[list[Name], msgspec.Meta(min_length=1)] | Literal["all"]
     want: Literal["live", "zip"] = "live"
     locked: bool = False
-    timeout_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    timeout_s: Seconds | None = None
 
 
 class SaveRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Which files an editor has just saved, removed or renamed."""
 
     files: Annotated[list[Path], msgspec.Meta(min_length=1)]
-    timeout_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    timeout_s: Seconds | None = None
 
 
 class Where(msgspec.Struct, omit_defaults=True):
@@ -70,6 +89,7 @@ class FunctionMessage(msgspec.Struct, omit_defaults=True):
     reasons: list[str]
     duration_ms: float
     diagnostics: list[DiagnosticMessage]
+    machine_fault: Machine = False
     runtime: str | None = None
     architecture: str | None = None
     handler: str | None = None
@@ -85,6 +105,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     diagnostics: list[DiagnosticMessage]
     functions: list[FunctionMessage]
     building: list[str] = []
+    stale: Stale = 0
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -137,6 +158,16 @@ _FAULTS: Final[Mapping[int, str]] = {
     500: "A fault of the machine, or of lambdad; `detail` tells it.",
     503: "The daemon is leaving: ask again, and the next one answers.",
 }
+
+_EVENTS: Final = (
+    "`building` {functions}, `progress` {functions, text}, and `built` {function, want, status, "
+    "reasons, duration_ms}. Who reads too slowly misses some."
+)
+_PROGRESS: Final = (
+    "As asked. Who accepts text/event-stream, too, is told how a long build goes on: `asked` "
+    "{functions, building}, `progress` {text}, `function` as each is done, and at the end `answer` "
+    "with what JSON would have held, or `problem`."
+)
 
 _OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, type | None, str]]] = {
     ("post", "/v1/fresh"): ("Rebuild if needed; answer once fresh.", FreshRequest, "Answer"),
@@ -192,11 +223,13 @@ def openapi() -> dict[str, Any]:
 
 
 def _answer(kind: str, references: Mapping[str, Any]) -> dict[str, Any]:
+    stream = {"text/event-stream": {"schema": {"type": "string"}}}
     if kind == "events":
-        content: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
-    else:
-        schema = references.get(kind, {"type": "object"})
-        content = {"application/json": {"schema": schema}}
+        return {"description": _EVENTS, "content": stream}
+    schema = references.get(kind, {"type": "object"})
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if kind == "Answer":
+        return {"description": _PROGRESS, "content": content | stream}
     return {"description": "As asked.", "content": content}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
 import os
 import socket
@@ -16,7 +15,7 @@ import struct
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -24,23 +23,21 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from bundler.model import BundlerError, Outcome, Project
+from bundler.model import BundlerError, Diagnostic, Outcome, Project
 from bundler.render import document, is_ok
 from bundler.toolchain import LAMBDAD
-from daemon import protocol, schedule
+from daemon import events, protocol, saved, schedule
 from daemon.builds import Builds
+from daemon.events import Broadcast, Following
 from daemon.leave import Leave
 from daemon.protocol import FreshRequest, RequestError, SaveRequest
+from daemon.saved import Touched
 from daemon.schedule import Action, Asked, Built, Checked, Event, Key, Left, Moved, State
 from daemon.watch import Changes, Watcher
 
-LONGEST_S: Final = 3600.0
-"""A request without a time-out waits no longer."""
 LATELY_S: Final = 600.0
 LATELY: Final = 20
 """So many keys, asked for within so long, are built ahead of requests."""
-SAVED: Final = 8
-"""Of the functions that a saved file touches so many are rebuilt, the lately wanted first."""
 WIND_UP_S: Final = 3.0
 MEND_S: Final = 5.0
 """How often the watcher is given a chance to mend itself."""
@@ -132,7 +129,12 @@ class Server:
         self._replies: dict[int, asyncio.Future[Mapping[Key, Outcome]]] = {}
         self._lately: OrderedDict[Key, float] = OrderedDict()
         self._outcomes: dict[Key, Outcome] = {}
-        self._listeners: set[asyncio.Queue[tuple[str, dict[str, Any]]]] = set()
+        self._stale: set[str] = set()
+        """Functions that a save left stale; for `status` alone: every request looks itself."""
+        self._appeared: set[str] = set()
+        """Functions that were not declared, or could not be built, when we first looked."""
+        self._events = Broadcast(leave)
+        self._following: dict[int, Following] = {}
         self._last_project: Project | None = None
         self._roots: tuple[str, ...] = (root,)
         self._watcher = Watcher(self._roots, self._heard)
@@ -148,7 +150,7 @@ class Server:
         app.router.add_post("/v1/save", self._save)
         app.router.add_get("/v1/status", self._status, allow_head=False)
         app.router.add_get("/v1/why", self._why, allow_head=False)
-        app.router.add_get("/v1/events", self._events, allow_head=False)
+        app.router.add_get("/v1/events", self._events.serve, allow_head=False)
         app.router.add_post("/v1/stop", self._stop)
         app.router.add_get("/openapi.json", self._openapi, allow_head=False)
         return app
@@ -181,13 +183,15 @@ class Server:
         self._state, actions = schedule.step(self._state, event)
         for action in actions:
             self._perform(action)
+        for following in self._following.values():
+            following.stir()
 
     def _perform(self, action: Action) -> None:
         match action:
             case schedule.Check(keys):
                 self._in_thread(self._check, keys)
             case schedule.Build(keys):
-                self._publish("building", {"functions": [key.function for key in keys]})
+                self._events.publish("building", {"functions": _functions(keys)})
                 self._in_thread(self._build, keys)
             case schedule.Reply(request, outcomes):
                 future = self._replies.pop(request, None)
@@ -197,10 +201,10 @@ class Server:
     def _in_thread(self, work: Callable[[tuple[Key, ...]], None], keys: tuple[Key, ...]) -> None:
         self._pool.submit(work, keys)
 
-    def _tell(self, event: Event) -> None:
-        """From any thread. A loop that is closed has nobody left who waits."""
+    def _call(self, work: Callable[..., None], *arguments: object) -> None:
+        """In the loop, from any thread. A loop that is closed has nobody left who waits."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._apply, event)
+            self._loop.call_soon_threadsafe(work, *arguments)
 
     def _check(self, keys: tuple[Key, ...]) -> None:
         found: Mapping[Key, Outcome | None] = dict.fromkeys(keys)
@@ -208,21 +212,45 @@ class Server:
             found = self._builds.check(keys)
         except Exception:
             log.exception("a check failed")  # all count as stale: the build tells what is wrong
-        self._tell(Checked(MappingProxyType(dict(found))))
+        self._call(self._checked, found)
+
+    def _checked(self, found: Mapping[Key, Outcome | None]) -> None:
+        self._stale.difference_update(key.function for key, outcome in found.items() if outcome)
+        self._apply(Checked(MappingProxyType(dict(found))))
 
     def _build(self, keys: tuple[Key, ...]) -> None:
+        def done(key: Key, outcome: Outcome) -> None:
+            self._call(self._done, key, outcome)
+
+        def say(text: str) -> None:
+            self._call(self._said, keys, text)
+
         try:
-            self._builds.build(keys, self._note)
+            self._builds.build(keys, self._note, done=done, say=say)
         except Exception:
             log.exception("a build failed")
 
+    def _done(self, key: Key, outcome: Outcome) -> None:
+        task = self._state.tasks.get(key)
+        for number, following in self._following.items():
+            if task is not None and number in task.joined:  # who asked later gets another build
+                following.done(key, outcome)
+
+    def _said(self, keys: tuple[Key, ...], text: str) -> None:
+        self._events.publish("progress", {"functions": _functions(keys), "text": text})
+        for number, following in self._following.items():
+            wait = self._state.waits.get(number)
+            if wait is not None and not wait.pending.isdisjoint(keys):
+                following.say(text)
+
     def _note(self, key: Key, outcome: Outcome) -> None:
-        self._loop.call_soon_threadsafe(self._built, key, outcome)
+        self._call(self._built, key, outcome)
 
     def _built(self, key: Key, outcome: Outcome) -> None:
         self._outcomes[key] = outcome
+        self._stale.discard(key.function)
         self._apply(Built(key, outcome))
-        self._publish(
+        self._events.publish(
             "built",
             {
                 "function": key.function,
@@ -256,8 +284,7 @@ class Server:
 
     def _heard(self, changes: Changes) -> None:
         """In the watcher's thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._changed, changes)
+        self._call(self._changed, changes)
 
     def _changed(self, changes: Changes) -> None:
         limit = time.monotonic() - LATELY_S
@@ -269,7 +296,7 @@ class Server:
         paths = frozenset(os.path.relpath(path, self._root) for path in changes.paths)
         moved = frozenset(lately) if changes.everything else self._builds.touched(lately, paths)
         if moved:
-            self._tell(Moved(moved))
+            self._call(self._apply, Moved(moved))
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -305,52 +332,81 @@ class Server:
         message = protocol.decode(FreshRequest, await _body(request))
         project = await self._project()
         known = _names(project)
-        names = known if message.functions == "all" else list(dict.fromkeys(message.functions))
+        asked = known if message.functions == "all" else message.functions
+        names = list(dict.fromkeys(project.aliases.get(name, name) for name in asked))
         unknown = sorted(set(names) - set(known))
         if unknown and is_ok((), project.diagnostics):
             detail = f"no function is called {', '.join(unknown)}"
             raise RequestError(404, "unknown-function", detail, unknown=unknown, known=known)
         keys = [Key(name, message.want, message.locked) for name in names if name in set(known)]
         self._remember(keys)
-        return await self._answer(project, keys, message.timeout_s)
+        return await self._answer(request, keys, message.timeout_s, project.diagnostics)
 
     async def _save(self, request: web.Request) -> web.StreamResponse:
         message = protocol.decode(SaveRequest, await _body(request))
         project = await self._project()
-        paths = frozenset(name for path in message.files for name in _names_of(path, self._root))
-        keys = await self._in_pool(self._saved, project, paths)
-        return await self._answer(project, keys, message.timeout_s)
+        held = await self._in_pool(
+            self._saved, project, message.files, list(self._lately), frozenset(self._appeared)
+        )
+        self._stale |= held.stale
+        more = {"stale": len(held.stale)} if held.stale else {}
+        diagnostics = () if held.is_silent else project.diagnostics
+        return await self._answer(request, list(held.keys), message.timeout_s, diagnostics, **more)
 
-    def _saved(self, project: Project, paths: frozenset[str]) -> list[Key]:
-        """The functions that hold the files, those wanted lately first, up to a bound."""
-        order = {key: index for index, key in enumerate(reversed(self._lately))}
-        keys = [Key(function.name, "live") for function in project.functions]
-        touched = self._builds.touched(keys, paths)
-        return sorted(touched, key=lambda key: (order.get(key, len(order)), key))[:SAVED]
+    def _saved(
+        self, project: Project, files: list[str], lately: list[Key], appeared: frozenset[str]
+    ) -> Touched:
+        """In a worker: records are read."""
+        named = [saved.saved(self._root, path) for path in files]
+        recorded = self._builds.recorded
+        return saved.touched(project, named, recorded, lately=lately, appeared=appeared)
 
     async def _answer(
-        self, project: Project, keys: list[Key], timeout_s: float | None
+        self,
+        request: web.Request,
+        keys: list[Key],
+        timeout_s: float | None,
+        diagnostics: Sequence[Diagnostic],
+        **more: object,
     ) -> web.StreamResponse:
+        """Without a time-out it waits for as long as the client does: every tool has its own."""
         number = next(self._numbers)
         reply: asyncio.Future[Mapping[Key, Outcome]] = self._loop.create_future()
         self._replies[number] = reply
+        following = Following(request, keys) if events.is_wanted(request) else None
+        if following is not None:
+            self._following[number] = following
         self._apply(Asked(number, frozenset(keys)))
         building: list[str] = []
         try:
-            async with asyncio.timeout(LONGEST_S if timeout_s is None else timeout_s):
+            async with asyncio.timeout(timeout_s):
+                if following is not None:
+                    await following.tell(reply, lambda: self._known(number))
                 outcomes = await reply
         except TimeoutError:
             wait = self._state.waits.get(number)
-            outcomes = wait.outcomes if wait else {}
+            outcomes = self._known(number)
             building = sorted({key.function for key in wait.pending}) if wait else []
+        except RequestError as fault:
+            if following is None or not following.has_begun:
+                raise
+            return await following.end("problem", msgspec.to_builtins(fault.problem))
         finally:
             self._replies.pop(number, None)
+            self._following.pop(number, None)
             self._apply(Left(number))
         found = [outcomes[key] for key in keys if key in outcomes]
-        answer = document(found, project.diagnostics)
+        answer = document(found, diagnostics) | more
         if building:
             answer |= {"ok": False, "building": building}
+        if following is not None and following.has_begun:
+            return await following.end("answer", answer)
         return web.json_response(answer)
+
+    def _known(self, number: int) -> Mapping[Key, Outcome]:
+        """What is known by now of what that request waits for."""
+        wait = self._state.waits.get(number)
+        return wait.outcomes if wait else {}
 
     async def _status(self, _request: web.Request) -> web.StreamResponse:
         health = self._watcher.health()
@@ -358,7 +414,7 @@ class Server:
         building = {key.function: task.stage.value for key, task in self._state.tasks.items()}
         functions = {
             name: {
-                "state": building.get(name, "idle"),
+                "state": building.get(name, "stale" if name in self._stale else "idle"),
                 "last": {
                     key.want: outcome.status
                     for key, outcome in self._outcomes.items()
@@ -390,32 +446,11 @@ class Server:
             raise RequestError(422, "bad-request", "say ?function=NAME")
         project = await self._project()
         known = _names(project)
+        name = project.aliases.get(name, name)
         if name not in known:
             detail = f"no function is called {name}"
             raise RequestError(404, "unknown-function", detail, unknown=[name], known=known)
         return web.json_response(await self._in_pool(self._builds.why, project, name))
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-        )
-        await response.prepare(request)
-        queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(maxsize=_BACKLOG)
-        self._listeners.add(queue)
-        leaving = asyncio.ensure_future(self._leave.wait())
-        try:
-            while not self._leave.is_set():
-                getting = asyncio.ensure_future(queue.get())
-                await asyncio.wait({getting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not getting.done():
-                    getting.cancel()
-                    break
-                kind, data = getting.result()
-                await response.write(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
-        finally:
-            leaving.cancel()
-            self._listeners.discard(queue)
-        return response
 
     async def _stop(self, _request: web.Request) -> web.StreamResponse:
         self._loop.call_soon(self._leave.because, "it was asked to")
@@ -429,6 +464,11 @@ class Server:
     async def _project(self) -> Project:
         project = await self._in_pool(self._builds.project)
         if project is not self._last_project:
+            names = {function.name for function in project.functions}
+            if self._last_project is not None:
+                known = {function.name for function in self._last_project.functions}
+                self._appeared = (self._appeared | (names - known)) & names
+            self._stale &= names
             self._last_project = project
             self._watch_all_of(project)
         return project
@@ -444,10 +484,9 @@ class Server:
         while len(self._lately) > LATELY:
             self._lately.popitem(last=False)
 
-    def _publish(self, kind: str, data: dict[str, Any]) -> None:
-        for queue in self._listeners:
-            with contextlib.suppress(asyncio.QueueFull):  # who does not read misses events
-                queue.put_nowait((kind, data))
+
+def _functions(keys: Iterable[Key]) -> list[str]:
+    return [key.function for key in keys]
 
 
 def _names(project: Project) -> list[str]:
@@ -465,18 +504,6 @@ async def _body(request: web.Request) -> bytes:
         raise RequestError(408, "too-slow", detail) from fault
     except web.RequestPayloadError as fault:
         raise RequestError(400, "bad-request", "the body ended early, or is none") from fault
-
-
-def _names_of(path: str, root: str) -> set[str]:
-    """The path from the project on, as it was given and with its folder's symlinks resolved.
-
-    An editor may know the project by another path than the real one.
-    """
-    whole = os.path.normpath(os.path.join(root, path))
-    folder, name = os.path.split(whole)
-    with contextlib.suppress(OSError, ValueError):  # a NUL is in no file's name
-        folder = os.path.realpath(folder)
-    return {os.path.relpath(found, root) for found in (whole, os.path.join(folder, name))}
 
 
 def _leaving() -> RequestError:

@@ -31,9 +31,10 @@ def read_case(name: str, folder: Path) -> Project:
     case = lay_out(name, folder)
     return read_project(
         str(folder / case.get("start", ".")),
-        {},
+        case.get("environ", {}),
         case.get("templates", ()),
         case.get("parameters", {}),
+        case.get("options", {}),
     )
 
 
@@ -58,11 +59,19 @@ def _function(function: Function) -> dict[str, Any]:
         "build": f"{function.method.value} {function.runtime.name} {function.architecture.value}",
         "code": function.code,
         "exclude": function.exclude,
+        "include": function.include,
+        "globs": function.globs,
+        "copy": [[copy.source, copy.to] for copy in function.copy],
         "layers": function.layers,
         "allow": function.allow,
         "entry_points": function.entry_points,
         "esbuild": dict(function.esbuild),
+        "install": function.install,
+        "env": dict(function.env),
+        "shared": function.shared,
         "requirements": function.requirements,
+        "extras": function.extras,
+        "groups": function.groups,
         "resolver": function.resolver,
         "without": function.without,
         "notes": [_diagnostic(note) for note in function.notes],

@@ -38,6 +38,14 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(base / "store")
 
 
+@pytest.fixture(scope="session")
+def tools(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Package managers that tests fetch, kept between runs as far as pytest keeps anything."""
+    if request.config.pluginmanager.hasplugin("cacheprovider"):
+        return Path(request.config.cache.mkdir("npm-managers"))
+    return tmp_path_factory.mktemp("npm-managers")
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     """An empty project with an empty store of its own."""

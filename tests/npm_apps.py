@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import struct
 import subprocess
 import tarfile
@@ -19,8 +18,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
-
-import pytest
 
 from bundler import archive
 from bundler.model import BuildRequest, Contents, Function, Handler, Method
@@ -141,44 +138,40 @@ def serving(registry: Registry) -> Iterator[Registry]:
         server.server_close()
 
 
-def run(folder: Path, registry: Registry, *command: str, cache: Path | None = None) -> None:
-    """Runs an installer against that registry alone."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-    home = cache or folder.parent / "home"
-    home.mkdir(exist_ok=True)
+def run(folder: Path, registry: Registry, *command: str, home: Path | None = None) -> None:
+    """Runs an installer against that registry alone, with its caches in `home`."""
+    home = home or folder.parent / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    kept = {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ}
     environ = {
         **kept,
         "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_DATA_HOME": str(home / "data"),
         "npm_config_registry": registry.url + "/",
-        "npm_config_cache": str(home / "npm-cache"),
+        "npm_config_cache": str(home / "npm"),
         "npm_config_audit": "false",
         "npm_config_fund": "false",
         "npm_config_update_notifier": "false",
-        "npm_config_store_dir": str(home / "pnpm-store"),
-        "YARN_CACHE_FOLDER": str(home / "yarn-cache"),
+        "npm_config_store_dir": str(home / "pnpm"),
+        "npm_config_manage_package_manager_versions": "false",
+        # pnpm reads npm's variables up to 11, and its own after that.
+        "pnpm_config_registry": registry.url + "/",
+        "pnpm_config_store_dir": str(home / "pnpm"),
+        "YARN_NPM_REGISTRY_SERVER": registry.url,
+        "YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1",
+        "YARN_GLOBAL_FOLDER": str(home / "yarn"),
+        "YARN_NPM_MINIMAL_AGE_GATE": "0",
+        "YARN_ENABLE_TELEMETRY": "0",
+        "YARN_ENABLE_IMMUTABLE_INSTALLS": "0",
+        "BUN_CONFIG_REGISTRY": registry.url,
+        "BUN_INSTALL_CACHE_DIR": str(home / "bun"),
         "CI": "true",
     }
     done = subprocess.run(
-        command, cwd=folder, env=environ, check=False, capture_output=True, text=True
+        command, cwd=folder, env=environ, check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def tool(name: str, folder: Path, version: str) -> list[str]:
-    """The command that runs an npm-published installer, fetched by the machine's own npm."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    target = folder / name
-    if not target.exists():
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(target)]
-        done = subprocess.run(
-            [*command, f"{name}@{version}"], check=False, capture_output=True, text=True
-        )
-        if done.returncode:
-            shutil.rmtree(target, ignore_errors=True)
-            pytest.skip(f"npm can't fetch {name}: {done.stderr.strip()[-200:]}")
-    return [str(target / "node_modules" / ".bin" / name)]
 
 
 def function(**changes: Any) -> Function:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ class Index:
         """Adds a wheel; its SHA-256."""
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
+        extras = sorted({one for text in requires for one in re.findall(r"extra == '(.*?)'", text)})
+        metadata += "".join(f"Provides-Extra: {one}\n" for one in extras)
         metadata += f"Requires-Python: {requires_python}\n" if requires_python else ""
         content = files or {f"{name}/__init__.py": f"version = {version!r}\n".encode()}
         data = build(

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,8 +183,8 @@ def test_locked_is_insisted_on(
     lay(APP)
     real = build.PACKERS[Method.PYTHON]
 
-    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
-        packed = dict(real(requests, workshop))
+    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
+        packed = whole(real(requests, workshop))
         for request in requests:
             contents = packed[request.function.name]
             assert isinstance(contents, Contents)
@@ -193,7 +193,7 @@ def test_locked_is_insisted_on(
                 if request.locked
                 else replace(contents, diagnostics=(warning("unlocked", "x"),))
             )
-        return packed
+        return [packed]
 
     monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: pack})
     for locked in (first, not first, not first, first):
@@ -237,11 +237,11 @@ def meddle(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[
     real = build.PACKERS[Method.PYTHON]
     numbers: list[int] = []
 
-    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Mapping[str, Packed]:
-        packed = real(requests, workshop)
+    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
+        packed = whole(real(requests, workshop))
         numbers.append(len(numbers))
         act(numbers[-1])
-        return packed
+        return [packed]
 
     monkeypatch.setattr(build, "PACKERS", {**build.PACKERS, Method.PYTHON: pack})
     return numbers
@@ -272,12 +272,48 @@ def test_edited_while_it_is_built_for_the_first_time(
 ) -> None:
     """A path first met counts as moved if it changed after the build began."""
     lay(APP)
-    meddle(monkeypatch, lambda number: lay({"src/words.py": f"WORD = {number}\n"}))
+
+    def edit(number: int) -> None:
+        if number == 0:
+            wait_for_tick(workshop.root)
+            lay({"src/words.py": "WORD = 'three'\n"})
+
+    numbers = meddle(monkeypatch, edit)
     run(workshop, function())
-    monkeypatch.undo()
-    (second,) = run(workshop, function())
-    assert not second.cached
-    assert built(workshop)["words.py"] == b"WORD = 0\n"
+    assert numbers == [0, 1]
+    assert built(workshop)["words.py"] == b"WORD = 'three'\n"
+
+
+def test_a_folder_that_was_away_while_it_was_built(
+    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another in its place may have been read, though all is as it was before."""
+    lay({**APP, "src/more/list.py": "LIST = 'its own'\n"})
+    run(workshop, function())
+    lay({"src/words.py": "WORD = 'two'\n"})
+    folder, away = Path(workshop.root, "src/more"), Path(workshop.root, "away")
+
+    def move(source: Path, target: Path) -> None:
+        wait_for_tick(workshop.root)
+        source.rename(target)
+
+    real = build.PACKERS[Method.PYTHON]
+    first = iter([True])
+
+    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
+        if not next(first, False):
+            return real(requests, workshop)
+        move(folder, away)
+        lay({"src/more/list.py": "LIST = 'a guest'\n"})
+        packed = whole(real(requests, workshop))
+        shutil.rmtree(folder)
+        move(away, folder)
+        return [packed]
+
+    monkeypatch.setattr(build, "PACKERS", {**build.PACKERS, Method.PYTHON: pack})
+    (outcome,) = run(workshop, function())
+    assert "src/more changed during the build" in outcome.reasons
+    assert built(workshop)["more/list.py"] == b"LIST = 'its own'\n"
 
 
 def test_sources_that_never_hold_still(
@@ -300,8 +336,8 @@ def test_a_fault_of_the_machine_is_not_remembered(
     """What the network refused once is tried again, and the other functions are built."""
     lay(APP)
 
-    def refuse(requests: Sequence[BuildRequest], _workshop: Workshop) -> Mapping[str, Packed]:
-        return {item.function.name: BundlerError("offline", "no network") for item in requests}
+    def refuse(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
+        return [{item.function.name: BundlerError("offline", "no network")} for item in requests]
 
     monkeypatch.setattr(build, "PACKERS", {**build.PACKERS, Method.NODE: refuse})
     node = function("Node", method=Method.NODE)
@@ -319,9 +355,10 @@ def test_a_failures_closure_never_shrinks(
     run(workshop, function())
     lay({"src/app.py": "def handler(event, context): return 2\n"})
 
-    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Mapping[str, Packed]:
+    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
         seen = InputSet(files=frozenset({"src/app.py"}))
-        return {item.function.name: ProjectError(error("x", "y"), inputs=seen) for item in requests}
+        fault = ProjectError(error("x", "y"), inputs=seen)
+        return [{item.function.name: fault} for item in requests]
 
     monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: fail})
     assert run(workshop, function())[0].status == "failed"
@@ -337,8 +374,8 @@ def test_a_failure_without_inputs_is_not_remembered(
     """Nothing would ever make it stale, so it is tried again each time."""
     lay(APP)
 
-    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Mapping[str, Packed]:
-        return {item.function.name: ProjectError(error("x", "y")) for item in requests}
+    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
+        return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
     monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: fail})
     assert run(workshop, function())[0].status == "failed"
@@ -357,6 +394,13 @@ def test_a_store_that_can_not_be_made(workshop: Workshop, lay: Lay, tmp_path: Pa
     [fault] = needy.diagnostics
     assert fault.code == "not-writable"
     assert "LAMBDAD_CACHE_DIR" in str(fault.hint)
+
+
+Some = Mapping[str, Packed]
+
+
+def whole(packed: Iterable[Some]) -> dict[str, Packed]:
+    return {name: one for some in packed for name, one in some.items()}
 
 
 @pytest.fixture

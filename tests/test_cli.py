@@ -197,6 +197,30 @@ def test_old_warnings_are_counted(app: Path) -> None:
     assert "deprecated-runtime" in lambdad(app, "build", "--verbose").stderr
 
 
+def test_doctor_names_the_package_manager(app: Path) -> None:
+    """Who installs a function's npm packages is told, once for each place, without running it."""
+    for name in ("one", "two"):
+        (app / name).mkdir()
+        (app / name / "package.json").write_text('{"name": "x"}')
+        (app / name / "index.js").write_text("exports.handler = 1")
+    (app / "pnpm-workspace.yaml").write_text("packages: [one]\n")
+    (app / "pnpm-lock.yaml").write_text("")
+    (app / "two/bun.lock").write_text("{}")
+    tables = "".join(
+        f'[functions.{name}-{number}]\nruntime = "nodejs22.x"\ncode = "{name}"\n'
+        'handler = "index.handler"\n'
+        for name in ("one", "two")
+        for number in (1, 2)
+    )
+    with open(app / "lambdad.toml", "a") as file:
+        file.write(tables)
+    answer = json.loads(lambdad(app, "doctor", "--json").stdout)
+    assert [item["found"] for item in answer["findings"] if item["what"] == "packages"] == [
+        "pnpm in the project's folder, as pnpm-lock.yaml says",
+        "bun in two, as two/bun.lock says",
+    ]
+
+
 def test_doctor(app: Path) -> None:
     """Each thing it looked at is a line; the JSON says the same."""
     answer = json.loads(lambdad(app, "doctor", "--json").stdout)

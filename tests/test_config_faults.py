@@ -23,9 +23,16 @@ SWEPT = [
     ("pyproject", "pyproject.toml"),
     ("samconfig", "samconfig.toml"),
     ("samconfig", "infra/samconfig.yaml"),
+    ("cdk-faults", "cdk.out/manifest.json"),
+    ("cdk-faults", "cdk.out/Good.template.json"),
+    ("cdk-faults", "cdk.out/Good.assets.json"),
+    ("sst-0", ".build/lambda-handlers.json"),
+    ("sst-1", ".sst/functions.jsonl"),
 ]
 
 MUTATED = [*SWEPT, ("build-methods", "template.yaml"), ("toml-only", "lambdad.toml")]
+MUTATED += [("cdk", f"cdk.out/{name}") for name in ("manifest.json", "Main.template.json")]
+MUTATED += [("cdk-bare", f"cdk.out/{name}") for name in ("Main.metadata.json", "tree.json")]
 MUTATED += [("nested", "billing/template.yaml"), ("unresolved", "template.yaml")]
 
 TOKENS = [

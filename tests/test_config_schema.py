@@ -66,7 +66,7 @@ def test_schema_knows_the_tables() -> None:
     assert set(DEFAULTS) < set(FUNCTION)
 
 
-names = st.sampled_from(sorted({*FUNCTION, *SCHEMA["properties"], "nonsense"}))
+names = st.sampled_from(sorted({*FUNCTION, *SCHEMA["properties"], "nonsense", "from", "to"}))
 values = st.recursive(
     st.sampled_from([True, 3, "", "x", "not ok", "arm64", "uv", "boto3", 1.5]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
@@ -74,7 +74,8 @@ values = st.recursive(
 )
 lists = st.lists(st.sampled_from(["boto3", "x", ""]), max_size=3)
 tables = st.dictionaries(names, values) | st.fixed_dictionaries(
-    {}, optional={"without": lists, "entry_points": lists, "exclude": lists}
+    {},
+    optional={"without": lists, "entry_points": lists, "exclude": lists, "copy": st.lists(values)},
 )
 functions = st.dictionaries(st.sampled_from(["a", "b/c"]), tables | values)
 files = st.dictionaries(names, values) | st.fixed_dictionaries(

@@ -26,7 +26,16 @@ from daemon.schedule import Key
 from tests.conftest import write_tree
 from tests.daemons import ends, processes
 from tests.served import APP, served, share_esbuild
-from tests.torture.crash import CRASH_APP, PLACES, Crashes, Wholeness, holds, make_old, temporaries
+from tests.torture.crash import (
+    CRASH_APP,
+    PLACES,
+    Crashes,
+    Wholeness,
+    holds,
+    make_old,
+    noted,
+    temporaries,
+)
 
 WRITES = frozenset(
     ("os.rename", "os.link", "os.symlink", "os.mkdir", "os.chmod", "os.remove", "os.utime")
@@ -112,6 +121,11 @@ class Place:
         self.builds.build(keys, lambda key, outcome: outcomes.update({key: outcome}))
         return document([outcomes[key] for key in keys], project.diagnostics)
 
+    def check(self, want: str) -> bool:
+        """Whether all is fresh, as for a request."""
+        keys = [Key(function.name, want) for function in self.builds.project().functions]
+        return all(self.builds.check(keys).values())
+
     def right(self, answer: Any, token: str) -> None:
         assert answer["ok"], answer
         for found in answer["functions"]:
@@ -192,6 +206,22 @@ def test_a_fault_in_the_middle_of_a_file(place: Place, want: str) -> None:
         assert temporaries(place.root / FOLDER) == [], most
         place.right(place.build(want), token)
     assert failed >= 3
+
+
+def test_a_manifest_that_a_kill_left_behind(place: Place) -> None:
+    """Who hears of a zip finds it in the manifest, though nothing had to be built."""
+    place.save()
+    assert place.build("zip")["ok"]
+    manifest = place.root / FOLDER / "build/manifest.json"
+    old = manifest.read_bytes()
+    place.save()
+    answer = place.build("zip")
+    place.builds.close()
+    place.builds = Builds(os.path.realpath(place.root), place.environ)  # the next daemon
+    manifest.write_bytes(old)
+    assert place.check("zip")
+    for found in answer["functions"]:
+        assert noted(place.root, found["name"]) == found["artifact"]["sha256"]
 
 
 # --- what is left behind -----------------------------------------------------------------------

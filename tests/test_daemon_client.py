@@ -509,18 +509,26 @@ def test_diagnostics_arrive_whole() -> None:
 
 
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    """0 ok, 1 the project is at fault, 2 time was up; who is still being built is named."""
+    """0 ok, 1 the project is at fault, 2 time was up or the machine is to blame."""
     document: dict[str, Any] = {"schema": 1, "ok": True, "diagnostics": [], "functions": []}
-    for more, code in (({}, 0), ({"ok": False}, 1), ({"ok": False, "building": ["One"]}, 2)):
+    machine = {**outcome_json(Outcome(name="One", function=None, status="failed"))}
+    machine["machine_fault"] = True
+    for more, code in (
+        ({}, 0),
+        ({"ok": False}, 1),
+        ({"ok": False, "building": ["One"]}, 2),
+        ({"ok": False, "functions": [machine]}, 2),
+    ):
         for as_json in (False, True):
-            assert answer.show({**document, **more}, "/", as_json=as_json, verbose=False) == code
+            results = answer.Results("/", as_json=as_json, verbose=False)
+            assert results.end({**document, **more}) == code
             shown = capsys.readouterr().out
             assert not as_json or json.loads(shown) == {**document, **more}
     assert "building One  time is up" in _shown(capsys, {**document, "building": ["One"]})
 
 
 def _shown(capsys: pytest.CaptureFixture[str], document: Mapping[str, Any]) -> str:
-    answer.show(document, "/", as_json=False, verbose=False)
+    answer.Results("/", as_json=False, verbose=False).end(document)
     return capsys.readouterr().out
 
 

@@ -1,24 +1,20 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from bundler import snapshot
-from bundler.esbuild import plan
 from bundler.esbuild.bundle import pack
 from bundler.esbuild.closure import closure, from_metafile
 from bundler.esbuild.engine import Job
 from bundler.esbuild.prober import Disk
 from bundler.esbuild.resolution import Settings
-from bundler.model import BuildRequest, Contents, InputSet, ProjectError, Stems, Walk
+from bundler.model import Contents, InputSet, ProjectError, Walk
+from tests.closures import needs_strace, touched, uncovered
 from tests.esbuild_cases import (
-    binary_path,
     case_files,
     lay_out,
     oneshot,
@@ -26,62 +22,6 @@ from tests.esbuild_cases import (
     service,
     workshop_of,
 )
-
-_CALL = re.compile(r"^(?:\[?(?:pid +)?\d+\]? +)?(\w+)\((.*)$")
-_PATH = re.compile(r'"((?:[^"\\]|\\.)*)"')
-
-
-def touched(request: BuildRequest, root: Path, out: Path) -> set[str]:
-    """Every path within the project that the one-shot command asks the system about."""
-    wanted = plan.plan(request.function, workshop_of(root))
-    log = out / "strace"
-    command = [
-        "strace", "-f", "-qq", "-s", "4096", "-e", "trace=%file", "-o", str(log), binary_path(),
-        *(f"{name}={path}" for name, path in wanted.entries), *wanted.flags, f"--outdir={out}/o",
-    ]  # fmt: skip
-    environ = {**os.environ, "NODE_PATH": os.pathsep.join(wanted.node_paths)}
-    subprocess.run(command, cwd=wanted.folder, env=environ, capture_output=True, check=False)
-    paths = set()
-    for line in log.read_text(errors="surrogateescape").splitlines():
-        call = _CALL.match(line)
-        found = _PATH.search(call[2]) if call else None
-        if found:
-            text = found[1].encode().decode("unicode_escape").encode("latin-1").decode()
-            path = os.path.normpath(os.path.join(wanted.folder, text))
-            if f"{path}/".startswith(f"{os.path.realpath(root)}/"):
-                paths.add(path)
-    assert paths, "strace saw nothing"
-    return paths
-
-
-def uncovered(path: str, inputs: InputSet, root: str) -> bool:
-    """Whether a change of that path could go unnoticed."""
-    files = {os.path.normpath(f"{root}/{name}") for name in inputs.files}
-    listings = {os.path.normpath(f"{root}/{name}"): n for name, n in inputs.listings.items()}
-    links = {os.path.normpath(f"{root}/{name}") for name in inputs.links}
-    at = root
-    for part in os.path.relpath(path, root).split("/"):
-        if part == ".":
-            return False
-        here = f"{at}/{part}"
-        names = listings.get(at)
-        noted = here in files
-        if isinstance(names, Stems):
-            noted = noted or names.covers(part)
-        elif isinstance(names, Walk):
-            noted = True
-        if not noted:
-            return True
-        if os.path.islink(here):
-            if here not in links:
-                return True
-            here = os.path.realpath(here)
-        if not os.path.lexists(here):
-            return False  # nothing below it can be there before it is
-        at = here
-    # The contents of what was read count, not only its name; of folders the names do.
-    return os.path.isfile(at) and not {at, path} & files
-
 
 NOT_ASKED = {
     "invalid-option", "missing-entry-point", "missing-handler-file", "missing-option-file"
@@ -93,7 +33,7 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@needs_strace
 @pytest.mark.parametrize("case", LAYOUTS)
 def test_closure_covers_what_esbuild_touches(case: Path, tmp_path: Path) -> None:
     """Every path that esbuild asks about lies in the recorded inputs, failed builds included."""

@@ -33,8 +33,8 @@ OLD_NS = 1_600_000_000_000_000_000
 """An mtime that esbuild takes for settled, so that it keeps the contents."""
 
 
-def new_service() -> Service:
-    return Service(binary_path(), VERSION)
+def new_service(soft_limit: int | None = None) -> Service:
+    return Service(binary_path(), VERSION, soft_limit)
 
 
 @pytest.fixture
@@ -164,12 +164,54 @@ def test_the_least_lately_built_goes_first(tmp_path: Path) -> None:
             made.append(job.entries[0][0])
             return super().context(job)
 
-    esbuild = Contexts(lambda: Counting(binary_path(), VERSION), most=2)
+    esbuild = Contexts(lambda _limit: Counting(binary_path(), VERSION), most=2)
     jobs = [job(tmp_path, number) for number in range(3)]
-    for one in (*jobs, jobs[0], jobs[1], jobs[0], jobs[2], jobs[0], jobs[1]):
-        build(esbuild, one)
+    for number in (0, 0, 1, 1, 0, 2, 2, 0, 1, 0, 1):
+        build(esbuild, jobs[number])
         assert esbuild.count <= 2
+    # The last 1 came before, but its context had to make room for 2's.
     assert made == ["0-0", "1-0", "2-0", "1-0"]
+    esbuild.close()
+
+
+def test_room_is_for_few_large_ones(tmp_path: Path) -> None:
+    """Functions that come in turn, more of them than there is room for, have no contexts; one
+    that comes again at once has, however large."""
+    jobs = [job(tmp_path, number) for number in range(3)]
+    probe = new_service()
+    sizes = [module._parsed(probe.build(one)) for one in jobs]
+    probe.close()
+    esbuild = Contexts(new_service, room=sum(sizes) - 1)
+    for one in jobs * 3:
+        build(esbuild, one)
+        assert esbuild.count == 0
+    for one in (jobs[1], jobs[2], jobs[1], jobs[2]):
+        build(esbuild, one)
+    assert esbuild.count == 2
+    esbuild.close()
+    narrow = Contexts(new_service, room=1)
+    for one in (jobs[0], jobs[0]):
+        build(narrow, one)
+    assert narrow.count == 1
+    narrow.close()
+
+
+def test_the_soft_limit_is_for_what_fits_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a build that is large the process is replaced by one that may grow, for good."""
+    limits: list[int | None] = []
+
+    def start(limit: int | None) -> Service:
+        limits.append(limit)
+        return new_service(limit)
+
+    esbuild = Contexts(start)
+    build(esbuild, job(tmp_path, 0))
+    monkeypatch.setattr(module, "LARGE", 1)
+    for _ in range(3):
+        assert build(esbuild, job(tmp_path, 1)).files
+    assert limits == [module.SOFT_LIMIT, None]
     esbuild.close()
 
 
@@ -194,7 +236,7 @@ def test_no_build_is_lost_when_the_process_is_replaced(tmp_path: Path) -> None:
     """Builds of other threads end in the old process, which goes with the last of them."""
     pids: list[int] = []
 
-    def start() -> Service:
+    def start(_limit: int | None) -> Service:
         found = new_service()
         pids.append(found.pid)
         return found
@@ -254,7 +296,7 @@ def test_two_deaths_in_a_row_are_told(tmp_path: Path) -> None:
         def context(self, job: Job) -> Any:
             return self.build(job)
 
-    esbuild = Contexts(lambda: Dying(binary_path(), VERSION))
+    esbuild = Contexts(lambda _limit: Dying(binary_path(), VERSION))
     with pytest.raises(EsbuildGone):
         esbuild.build(job(tmp_path))
     assert len(set(started)) == 2
@@ -307,7 +349,7 @@ def test_many_threads(esbuild: Contexts, tmp_path: Path) -> None:
 
 def test_the_command_serves_as_well(tmp_path: Path) -> None:
     """Where esbuild's protocol can't be used, the one-shot command is what is kept."""
-    esbuild = Contexts(oneshot)
+    esbuild = Contexts(lambda _limit: oneshot())
     one = job(tmp_path)
     first = build(esbuild, one)
     assert build(esbuild, one).files == build(esbuild, one).files == first.files
@@ -394,7 +436,7 @@ def meddle(app: App, *events: Callable[[], None]) -> None:
             return Meddled(super().context(job), lambda: left.pop(0)() if left else None)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda: Meddling(binary_path(), VERSION)))
+    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Meddling(binary_path(), VERSION)))
 
 
 def nothing() -> None:
@@ -442,7 +484,7 @@ def test_slipped_between_two_edits_of_a_build(app: App) -> None:
             return Before()
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda: Early(binary_path(), VERSION)))
+    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Early(binary_path(), VERSION)))
     for letter in (1, 1, 2):
         assert f"letter {letter}" in app.text()
     app.slip("a.ts", A % 3)
@@ -484,7 +526,7 @@ def test_ordinary_edits_keep_the_context(app: App) -> None:
             return super().context(job)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda: Counting(binary_path(), VERSION)))
+    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
     app.text(), app.text()
     for number in range(2, 9):
         if number % 3 == 0:
@@ -535,7 +577,7 @@ def test_packages_of_the_runtime_stay_out_at_once(tmp_path: Path) -> None:
             return super().context(job)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda: Counting(binary_path(), VERSION)))
+    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
     app.lay({"f.ts": source % 1}, old=False)
     app.text()
     assert len(built) == 2
@@ -599,7 +641,7 @@ def test_large_functions_are_built_a_few_at_a_time(tmp_path: Path) -> None:
             return super().build(job)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda: Counting(binary_path(), VERSION)))
+    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
     app.lay({f"{name}.ts": f'import "./a"; export const handler = () => "{name}"' for name in said})
     for size, expected in ((10, [4, 12]), (3 << 20, [4, 5, 5, 2])):
         app.lay({"a.ts": f"console.log({'x' * size!r})"}, old=False)

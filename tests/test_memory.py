@@ -27,7 +27,7 @@ from bundler.model import (
     Segment,
     Snapshot,
 )
-from bundler.npm import package as npm_package
+from bundler.npm import vendored as npm_vendored
 from bundler.output import Output
 from bundler.python import dependencies, fetch, splice
 from bundler.snapshot import Look
@@ -493,7 +493,7 @@ def test_node_modules_are_not_looked_through_again(
     first = same(node_app)
     Path(node_app.root, "src/app.js").write_text('exports.handler = require("dep")')
     settle(node_app)
-    monkeypatch.setattr(npm_package, "vendor", forbidden("vendor"))
+    monkeypatch.setattr(npm_vendored, "vendor", forbidden("vendor"))
     again = npm_apps.pack(replace(node_app, look=Look()))
     assert again.dependencies is first.dependencies
     assert again.own != first.own

@@ -112,6 +112,20 @@ def test_installed_packages_are_read_once(workshop: Workshop, lay: Lay) -> None:
     assert made(workshop) == first
 
 
+def test_asked_for_while_it_is_installed(workshop: Workshop, lay: Lay) -> None:
+    """A package's package.json comes among its first files; what comes later counts once npm notes
+    what it installed."""
+    lay(APP)
+    whole = made(workshop)
+    index = Path(workshop.root, "src/node_modules/deep/index.js")
+    index.unlink()
+    lay({"src/node_modules/deep/package.json": APP["src/node_modules/deep/package.json"]})
+    assert made(workshop) != whole
+    lay({"src/node_modules/deep/index.js": APP["src/node_modules/deep/index.js"]})
+    lay({"src/node_modules/.package-lock.json": "{}"})
+    assert made(workshop) == whole
+
+
 def test_a_package_of_this_tick_is_not_remembered(
     workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +163,27 @@ def test_linked_packages_are_the_users_own(workshop: Workshop, lay: Lay, scope: 
     assert outcome.live is not None
     assert outcome.live.digest != first.digest
     assert call(Path(workshop.root), outcome.live.entry, "handler") == ["own", 2]
+
+
+@pytest.mark.parametrize("asker", ["src", "src/node_modules/lib"])
+def test_a_copy_of_hard_links_is_the_users_own(workshop: Workshop, lay: Lay, asker: str) -> None:
+    """pnpm and Bun copy a package asked for by its path as hard links: an edit of the original
+    makes the function stale, and loads anew."""
+    declared = {"src": APP["src/package.json"], "src/node_modules/lib": package("lib")}[asker]
+    asked = json.loads(declared)
+    asked.setdefault("dependencies", {})["near"] = "file:../near"
+    original = {"near/package.json": package("near"), "near/word.js": "module.exports = 1;\n"}
+    lay(APP | original | {f"{asker}/package.json": json.dumps(asked)})
+    copied = Path(workshop.root, "src/node_modules/near")
+    copied.mkdir()
+    for name in ("package.json", "word.js"):
+        os.link(Path(workshop.root, "near", name), copied / name)
+    first = made(workshop)
+    lay({"near/word.js": "module.exports = 2;\n"})
+    outcome = run(workshop)
+    assert outcome.live is not None
+    assert outcome.reasons == ("src/node_modules/near/word.js changed",)
+    assert outcome.live.digest != first.digest
 
 
 def test_installing_what_was_missing(workshop: Workshop, lay: Lay) -> None:

@@ -11,15 +11,11 @@ from typing import Any, Final
 import pytest
 
 from bundler.workshop import Workshop
-from tests import npm_apps
+from tests import npm_apps, npm_managers
 from tests.conftest import write_tree
 from tests.npm_apps import HANDLER_JS, Registry, call, names, pack, run, spec, unpack
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-
-PNPM: Final = "9.15.9"
-YARN: Final = "1.22.22"
-
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
@@ -45,11 +41,6 @@ def registry() -> Iterator[Registry]:
     )
     with npm_apps.serving(registry):
         yield registry
-
-
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tools")
 
 
 DEPENDENCIES: Final = {
@@ -200,7 +191,7 @@ def test_pnpm(
     workshop: Workshop, registry: Registry, tmp_path: Path, tools: Path, settings: str
 ) -> None:
     """pnpm's store behind symlinks becomes plain folders that resolve to the same versions."""
-    pnpm = npm_apps.tool("pnpm", tools, PNPM)
+    pnpm = npm_managers.command("pnpm-9", tools)
     root = root_of(
         workshop,
         {"src/package.json": APP, "src/app.js": HANDLER_JS, "src/.npmrc": settings},
@@ -214,7 +205,7 @@ def test_pnpm_workspace(
     workshop: Workshop, registry: Registry, tmp_path: Path, tools: Path
 ) -> None:
     """Each pnpm workspace package gets its own versions in the zip too."""
-    pnpm = npm_apps.tool("pnpm", tools, PNPM)
+    pnpm = npm_managers.command("pnpm-9", tools)
     app = spec("app", dependencies={**DEPENDENCIES, "@own/lib": "workspace:*"})
     root = root_of(
         workshop,
@@ -235,7 +226,7 @@ def test_yarn(
     workshop: Workshop, registry: Registry, tmp_path: Path, tools: Path, workspace: bool
 ) -> None:
     """Yarn classic's layouts resolve to the same versions."""
-    yarn = npm_apps.tool("yarn", tools, YARN)
+    yarn = npm_managers.command("yarn-1", tools)
     files: Mapping[str, Any] = {"src/package.json": APP, "src/app.js": HANDLER_JS}
     root = root_of(workshop, WORKSPACE if workspace else files)
     run(root if workspace else root / "src", registry, *yarn, "install")

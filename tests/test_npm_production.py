@@ -65,6 +65,38 @@ def test_no_manifest(workshop: Workshop) -> None:
     assert "src/package.json" in contents.inputs.files
 
 
+def test_managers_own_files_stay_out(workshop: Workshop) -> None:
+    """Settings, locks and tools of package managers are no part of a function whose code folder is
+    the project's; some hold a token."""
+    managers_own = (
+        *(
+            ".npmrc",
+            ".yarnrc",
+            ".yarnrc.yml",
+            "bunfig.toml",
+            "pnpm-workspace.yaml",
+            ".pnpmfile.cjs",
+        ),
+        *("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock"),
+        *(".pnp.cjs", ".pnp.data.json", ".yarn/releases/yarn.cjs", ".yarn/install-state.gz"),
+    )
+    lay(
+        workshop,
+        {"src/package.json": spec("app"), **{f"src/{name}": "{}" for name in managers_own}},
+    )
+    assert names(pack(workshop)) == ["app.js", "package.json"]
+
+
+def test_a_lock_that_has_another_managers_beside_it(workshop: Workshop) -> None:
+    """Where nothing else tells, npm's lock is the leftover: it is easily written by mistake."""
+    for name, manager in (("yarn.lock", "yarn"), ("pnpm-lock.yaml", "pnpm"), ("bun.lock", "bun")):
+        locks = {"src/package-lock.json": lock(spec("a"), a="1"), f"src/{name}": ""}
+        lay(workshop, {"src/package.json": spec("x", dependencies={"a": "1"}), **locks})
+        (told,) = fault(workshop).diagnostics
+        assert told.hint == f"run `{manager} install` in src"
+        Path(workshop.root, "src", name).unlink()
+
+
 def test_no_dependencies(workshop: Workshop) -> None:
     """An installation of development tools alone is not shipped."""
     declared = spec("app", devDependencies={"tester": "1"})
@@ -86,7 +118,6 @@ NOT_INSTALLED: dict[str, tuple[dict[str, Any], str, str]] = {
     "pnpm's lock": ({"src/pnpm-lock.yaml": ""}, "pnpm install", "src"),
     "Yarn's lock": ({"src/yarn.lock": ""}, "yarn install", "src"),
     "Bun's lock": ({"src/bun.lock": ""}, "bun install", "src"),
-    "Yarn's zips": ({"src/yarn.lock": "", "src/.pnp.cjs": ""}, "nodeLinker: node-modules", "src"),
     "pnpm's workspace": (
         {"pnpm-workspace.yaml": "", "pnpm-lock.yaml": ""},
         "pnpm install",
@@ -112,6 +143,38 @@ NOT_INSTALLED: dict[str, tuple[dict[str, Any], str, str]] = {
         "src",
     ),
     "a lock above that is no workspace's": ({"yarn.lock": ""}, "npm install", "src"),
+    "pnpm's settings": ({"src/pnpm-workspace.yaml": ""}, "pnpm install", "src"),
+    "Yarn's settings": ({"src/.yarnrc.yml": ""}, "yarn install", "src"),
+    "Bun's settings": ({"src/bunfig.toml": ""}, "bun install", "src"),
+    "pnpm's settings below npm's lock": (
+        {
+            "package.json": {"workspaces": ["src"]},
+            "package-lock.json": {
+                "lockfileVersion": 3,
+                "packages": {"src": {"dependencies": {"a": "1"}}, "node_modules/a": {}},
+            },
+            "src/bunfig.toml": "",
+        },
+        "npm ci",
+        "the project's folder",
+    ),
+    "the root's packageManager": (
+        {
+            "package.json": {"workspaces": ["src"], "packageManager": "yarn@4.0.0"},
+            "pnpm-lock.yaml": "",
+            "yarn.lock": "",
+        },
+        "yarn install",
+        "the project's folder",
+    ),
+    "pnpm's workspace of others": (
+        {
+            "pnpm-workspace.yaml": "",
+            "pnpm-lock.yaml": "lockfileVersion: '9.0'\nimporters:\n  lib: {}\n",
+        },
+        "pnpm install",
+        "src",
+    ),
     "packageManager": (
         {"src/package.json": spec("x", packageManager="pnpm@9", dependencies={"a": "1"})},
         "pnpm install",
@@ -147,6 +210,18 @@ def test_not_installed(workshop: Workshop, case: str) -> None:
     assert told.hint is not None
     assert f"{command}" in told.hint
     assert told.hint.endswith(f"in {folder}")
+
+
+@pytest.mark.parametrize("file", [".pnp.cjs", ".pnp.js"])
+def test_plug_and_play(workshop: Workshop, file: str) -> None:
+    """Packages in Yarn's archives are refused, with the setting that lays them out as files."""
+    declared = spec("x", dependencies={"a": "1"})
+    lay(workshop, {"src/package.json": declared, "src/yarn.lock": "", f"src/{file}": ""})
+    (told,) = fault(workshop).diagnostics
+    assert told.code == "plug-and-play"
+    assert told.hint is not None
+    assert "`nodeLinker: node-modules`" in told.hint
+    assert "`yarn install` in src" in told.hint
 
 
 def test_not_installed_points_at_the_line(workshop: Workshop) -> None:

@@ -162,6 +162,21 @@ def test_change_is_seen(workshop: Workshop, root: Path, change: str, tmp_path: P
     assert (after.digest, after.records) != (before.digest, before.records)
 
 
+def test_a_copy_of_hard_links_is_the_users_own(workshop: Workshop, root: Path) -> None:
+    """pnpm and Bun copy a package asked for by its path as hard links: an edit of the original is
+    seen through the copy."""
+    (root / "src/node_modules/@own/lib").unlink()
+    (root / "src/node_modules/@own/lib").mkdir()
+    for name in ("package.json", "index.js"):
+        os.link(root / "lib" / name, root / "src/node_modules/@own/lib" / name)
+    declared = spec("x", dependencies={"a": "1", "@own/lib": "file:../lib"})
+    (root / "src/package.json").write_text(json.dumps(declared))
+    settle(workshop)
+    before = segment(workshop)
+    (root / "lib/index.js").write_text("two")
+    assert segment(workshop) != before
+
+
 def test_code_folder_led_elsewhere(workshop: Workshop, root: Path) -> None:
     """A code folder that is a symlink has what it leads to installed."""
     shutil.copytree(root / "src", root / "src2", symlinks=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bundler.model import Architecture, ProjectError
 from bundler.python import lock as locks
+from bundler.python import pylock
 from bundler.python import requirements
 from bundler.python import target as targets
 from bundler.python.lock import Lock
@@ -35,7 +36,7 @@ def package(name: str, *wheels: str, more: str = "", version: str = "1.0") -> st
 
 
 def parse(*packages: str, head: str = HEAD, target: targets.Target = TARGET) -> Lock:
-    return locks.parse_pylock("\n".join([head, *packages]), "src/pylock.toml", "/project", target)
+    return pylock.parse("\n".join([head, *packages]), "src/pylock.toml", "/project", target)
 
 
 def codes(fault: pytest.ExceptionInfo[ProjectError]) -> list[str]:
@@ -125,7 +126,7 @@ def test_torn_lock(cut: int) -> None:
     """A lock cut at any byte is refused, or pins no other file."""
     outcome: set[object]
     try:
-        found = locks.parse_pylock(PYLOCK[:cut], "pylock.toml", "/project", TARGET)
+        found = pylock.parse(PYLOCK[:cut], "pylock.toml", "/project", TARGET)
     except ProjectError as fault:
         outcome = {one.code for one in fault.diagnostics}
     else:

@@ -23,8 +23,9 @@ from bundler.store import Store
 from bundler.toolchain import current_toolchain
 from tests.conftest import workshop_at
 from tests.samples import function
+from tests.torture.clients import Wrong
 from tests.torture.mutants import MUTANTS
-from tests.torture.run import Wrong, prime, run
+from tests.torture.run import prime, run
 
 OPERATIONS = 10_000
 WITHIN = 2_000

@@ -52,11 +52,21 @@ BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
 OF_LANGUAGE: Final = {
     "bundle": Language.JAVASCRIPT,
     "esbuild": Language.JAVASCRIPT,
+    "install": Language.JAVASCRIPT,
+    "env": Language.JAVASCRIPT,
+    "shared": Language.PYTHON,
     "requirements": Language.PYTHON,
+    "extras": Language.PYTHON,
+    "groups": Language.PYTHON,
     "resolver": Language.PYTHON,
     "without": Language.PYTHON,
 }
 """Settings that mean something for one language alone."""
+
+OF_BUNDLES: Final = ("esbuild", "install", "env")
+"""Settings that mean something where esbuild bundles."""
+
+IDENTIFIER: Final = re.compile("[A-Za-z_$][A-Za-z0-9_$]*")
 
 
 def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | NotBuilt:
@@ -84,11 +94,19 @@ def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | No
         method=method,
         code=draft.code.value,
         exclude=draft.exclude or (),
+        include=draft.include or (),
+        globs=draft.beside if bundled else draft.globs,
+        copy=draft.copy or (),
         layers=bool(draft.layers),
         allow=allow,
         entry_points=(draft.entry_points or ()) if bundled else (),
         esbuild=tuple(sorted(draft.esbuild.items())) if bundled else (),
+        install=tuple(sorted(set(draft.install or ()))) if bundled else (),
+        env=tuple(sorted(draft.env.items())) if bundled else (),
+        shared=(draft.shared or ()) if python else (),
         requirements=draft.requirements.value if draft.requirements and python else None,
+        extras=(draft.extras or ()) if python else (),
+        groups=(draft.groups or ()) if python else (),
         resolver=draft.resolver if python else None,
         without=(draft.without or ()) if python else (),
         where=draft.where,
@@ -280,12 +298,34 @@ def _method(draft: Draft, look: Look, runtime: Runtime, handler: Handler) -> Met
     bundle = draft.bundle
     if bundle is None:
         bundle = _needs_bundling(draft, look, handler)
-    if "esbuild" in draft.own and not bundle:
-        message = "esbuild has no part in a function that is not bundled"
-        where = draft.own["esbuild"]
-        hint = "add bundle = true, or remove it"
-        draft.failed("esbuild", error("misplaced-option", message, where, hint))
+    for setting in OF_BUNDLES if not bundle else ():
+        if setting in draft.own:
+            message = f"{setting} has no part in a function that is not bundled"
+            hint = "add bundle = true, or remove it"
+            fault = error("misplaced-option", message, draft.own[setting], hint)
+            draft.failed(setting, fault)
+    if bundle:
+        _names_of_bundles(draft)
     return Method.ESBUILD if bundle else Method.NODE
+
+
+def _names_of_bundles(draft: Draft) -> None:
+    """What `env` and `install` name must be names."""
+    for name in draft.env:
+        if not IDENTIFIER.fullmatch(name):
+            message = f"env can't replace process.env.{shortened(name)}: that is no name in code"
+            where = draft.own.get("env", draft.where)
+            draft.failed("env", error("bad-value", message, where, "use letters, digits and _"))
+    if not draft.install:
+        return
+    from bundler.npm.manifest import is_package_name
+
+    for name in draft.install:
+        if not is_package_name(name) or "@" in name[1:]:
+            message = f"install can't hold \"{shortened(name)}\": that is no package's name"
+            where = draft.own.get("install", draft.where)
+            hint = "write its name alone, without a version or a path"
+            draft.failed("install", error("bad-value", message, where, hint))
 
 
 def _needs_bundling(draft: Draft, look: Look, handler: Handler) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bundler.model import Diagnostic, Location, OptionValue, RelPath, Severity
+from bundler.model import Copy, Diagnostic, Location, OptionValue, RelPath, Severity
 
 T = TypeVar("T")
 
@@ -35,10 +35,16 @@ class Reason:
 @dataclass(slots=True, kw_only=True)
 class Draft:
     name: str
+    alias: str | None = None
+    """Another name that it goes by, where no other function has it."""
     where: Location
     code: Said[RelPath]
+    staged: RelPath | None = None
+    """The AWS CDK's copy of the code, where nothing tells of what it is one."""
     handler: Said[str] | None = None
     runtime: Said[str] | None = None
+    runtime_default: Said[str] | None = None
+    """What the framework gives a function that says none; lambdad.toml's defaults go before."""
     architecture: Said[str] | None = None
     bundle: bool | None = None
     """JavaScript; None: only what Node.js can't load as it is."""
@@ -46,11 +52,23 @@ class Draft:
     """AWS_LAMBDA_EXEC_WRAPPER is set: a program of the user's starts the handler."""
     layers: bool | None = None
     exclude: tuple[str, ...] | None = None
+    include: tuple[str, ...] | None = None
+    globs: tuple[str, ...] = ()
+    """As in Function, for one that is not bundled."""
+    beside: tuple[str, ...] = ()
+    """As in Function, for one that is."""
+    copy: tuple[Copy, ...] | None = None
     entry_points: tuple[str, ...] | None = None
+    install: tuple[str, ...] | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    """JavaScript: by its name, without the "process.env." before it."""
+    shared: tuple[RelPath, ...] | None = None
     esbuild: dict[str, OptionValue] = field(default_factory=dict)
     unset: set[str] = field(default_factory=set)
     """esbuild's options said to be off, where off is to say nothing: no default counts."""
     requirements: Said[RelPath] | None = None
+    extras: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
     resolver: str | None = None
     without: tuple[str, ...] | None = None
     own: dict[str, Location] = field(default_factory=dict)
@@ -83,8 +101,20 @@ class Found:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     parameters: set[str] = field(default_factory=set)
     """Declared, so that one given by mistake can be told."""
+    environ: set[str] = field(default_factory=set)
+    """The environment's variables that were asked for."""
     broken: bool = False
     """A file could not be read: there may be more functions than these."""
+
+
+def aliases(drafts: Collection[Draft]) -> dict[str, str]:
+    """The functions' names, by the other names that they alone go by."""
+    names = {draft.name for draft in drafts}
+    found: dict[str, list[str]] = {}
+    for draft in drafts:
+        if draft.alias is not None and draft.alias not in names:
+            found.setdefault(draft.alias, []).append(draft.name)
+    return {alias: several[0] for alias, several in found.items() if len(several) == 1}
 
 
 def by_place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:

@@ -10,7 +10,16 @@ from typing import Final
 
 from bundler.config import sam, toml
 from bundler.config.check import check
-from bundler.config.declared import Found, Said, by_place, nearest
+from bundler.config.declared import Found, Said, aliases, by_place, nearest
+from bundler.config.files import (
+    AWAITED,
+    CDK_APP,
+    CDK_ASSEMBLY,
+    CDK_MANIFEST,
+    SERVERLESS,
+    SST_LINES,
+    SST_LIST,
+)
 from bundler.config.intrinsics import PSEUDO
 from bundler.config.located import shortened
 from bundler.config.look import Look, folder_of
@@ -23,6 +32,7 @@ from bundler.model import (
     Location,
     Project,
     RelPath,
+    error,
     warning,
 )
 
@@ -36,6 +46,8 @@ class Given:
     environ: Mapping[str, str]
     parameters: Mapping[str, str]
     """Of the caller and of lambdad.toml, the caller's first."""
+    options: Mapping[str, str]
+    """Of a command line of the Serverless Framework: `stage` among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +77,47 @@ def _named_by_samconfig(look: Look) -> tuple[Said[RelPath] | None, list[Diagnost
     return config.template, config.diagnostics
 
 
-FORMATS: Final = (Format(sam.FILES, _read_sam, _named_by_samconfig),)
+def _read_cdk(look: Look, file: Said[RelPath], given: Given) -> Found:
+    from bundler.config import cdk
+
+    return cdk.read(look, file, given.parameters)
+
+
+def _named_by_cdk_json(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
+    if look.kind(CDK_APP) != "file":
+        return None, []
+    from bundler.config import cdk
+
+    return cdk.named(look), []
+
+
+def _read_sst(look: Look, file: Said[RelPath], _given: Given) -> Found:
+    from bundler.config import sst
+
+    return sst.read(look, file)
+
+
+def _read_serverless(look: Look, file: Said[RelPath], given: Given) -> Found:
+    from bundler.config import serverless
+
+    return serverless.read(look, file, given.parameters, given.options, given.environ)
+
+
+def _not_named(_look: Look) -> tuple[None, list[Diagnostic]]:
+    return None, []
+
+
+FORMATS: Final = (
+    Format(sam.FILES, _read_sam, _named_by_samconfig),
+    Format(SERVERLESS, _read_serverless, _not_named),
+    Format((SST_LINES, SST_LIST), _read_sst, _not_named),
+    Format((f"{CDK_ASSEMBLY}/{CDK_MANIFEST}",), _read_cdk, _named_by_cdk_json),
+)
 """The first that a folder has a file of describes the project."""
 
 NOT_READ: Final = {
-    "serverless.yml": "the Serverless Framework's file",
-    "serverless.yaml": "the Serverless Framework's file",
-    "serverless.ts": "the Serverless Framework's file",
-    "serverless.json": "the Serverless Framework's file",
-    "cdk.out": "an AWS CDK cloud assembly",
-    "cdk.json": "an AWS CDK app",
-    "sst.config.ts": "an SST app",
-    "sst.json": "an SST app",
+    "sst.config.js": "an SST app of a version that writes no list of its functions,",
+    "sst.config.ts": "an SST app of a version that writes no list of its functions,",
 }
 """What describes projects too, and has no reader yet."""
 
@@ -86,11 +127,13 @@ def read_project(
     environ: Mapping[str, str],
     templates: Sequence[str] = (),
     parameters: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Project:
     """The project that `start` lies in: the nearest folder upwards that something describes.
 
     `templates`, relative to `start`, describe it instead of what lies there; its folder is then
-    that of a lambdad.toml upwards, else `start`. `parameters` go before what any file says.
+    that of a lambdad.toml upwards, else `start`. `parameters` go before what any file says, and
+    `options` are what `${opt:NAME}` stands for.
     Raises BundlerError `no-project`.
     """
     start = os.path.realpath(start)
@@ -98,15 +141,21 @@ def read_project(
     given = Given(
         environ,
         {**{name: said.value for name, said in own.parameters.items()}, **(parameters or {})},
+        options or {},
     )
     found = Found()
     files: list[Said[RelPath]] = []
     if not own.broken:
         paths = [os.path.join(start, template) for template in templates]
         files, found.diagnostics = _files(look, own, paths)
+        if not files and own.templates is None:
+            _await(look, own, found)
     for file in files:
         _add(found, _format(file.value).read(look, file, given))
     drafts = [] if own.broken else toml.overlay(own, found, look)
+    if options and not any(_format(file.value).files == SERVERLESS for file in files):
+        message = "--opt and --stage are for the Serverless Framework, and no file of it is read"
+        found.diagnostics.append(warning("unknown-parameter", message))
     if files and not found.broken:
         found.diagnostics += _unknown_parameters(own, parameters or {}, found.parameters)
     good, not_built = sort_out(drafts)
@@ -131,6 +180,8 @@ def read_project(
         not_built=tuple(sorted(not_built, key=lambda each: each.name)),
         diagnostics=tuple(sorted(dict.fromkeys(diagnostics), key=by_place)),
         inputs=look.inputs(),
+        aliases=aliases(drafts),
+        environ=frozenset(found.environ),
     )
 
 
@@ -153,6 +204,9 @@ def _located(start: str, has_templates: bool) -> tuple[Look, Own]:
         look = Look(start, repository or start)
         return look, toml.read(look)
     for folder in _upwards(start, repository):
+        for name, (what, lacking, hint) in AWAITED.items():
+            if os.path.exists(os.path.join(folder, name)):
+                raise BundlerError("no-project", f"{name} is {what}: {lacking}", hint)
         for name, what in NOT_READ.items():
             if os.path.exists(os.path.join(folder, name)):
                 raise BundlerError(
@@ -214,13 +268,29 @@ def _files(
 def _format(file: RelPath) -> Format:
     """By its name; a name that no format goes by is a SAM template's."""
     name = posixpath.basename(file)
-    return next((form for form in FORMATS if name in form.files), FORMATS[0])
+    if name.startswith("serverless"):  # services of one folder: serverless.api.yml
+        return next(form for form in FORMATS if form.files == SERVERLESS)
+    named = (form for form in FORMATS if name in map(posixpath.basename, form.files))
+    return next(named, FORMATS[0])
+
+
+def _await(look: Look, own: Own, found: Found) -> None:
+    """Unless lambdad.toml declares every function itself, others must be told by another tool."""
+    if own.functions and all("handler" in table.fields for table in own.functions.values()):
+        return
+    for name, (what, lacking, hint) in AWAITED.items():
+        if look.kind(name):
+            message = f"{name} is {what}: {lacking}"
+            found.diagnostics.append(error("missing-synth", message, Location(name), hint))
+            found.broken = True
+            return
 
 
 def _add(found: Found, more: Found) -> None:
     found.drafts += more.drafts
     found.diagnostics += more.diagnostics
     found.parameters |= more.parameters
+    found.environ |= more.environ
     found.broken |= more.broken
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
 from bundler.config.located import shortened
 from bundler.config.names import file_name, is_safe
-from bundler.model import BundlerError, Language, Project
+from bundler.model import BundlerError, Language, NotBuilt, Project
 from bundler.runtimes import RUNTIMES
 
 FILES: Final = 20_000
@@ -103,11 +103,41 @@ def _over_template(project: Project) -> str:
     places = [each.where.file for each in project.functions]
     places += [each.where.file for each in project.not_built]
     text = OVER_TEMPLATE.format(files=" and ".join(map(shortened, sorted(set(places)))))
+    sources = _sources(project)
+    for name, folder in sources.items():
+        text += f"\n[functions.{_key(name)}]\ncode = {_quoted(folder)}\n"
     told = [(each.name, each.handler.text) for each in project.functions]
-    told += [(each.name, each.status) for each in project.not_built if is_safe(each.name)]
+    told += [
+        (each.name, each.status)
+        for each in project.not_built
+        if is_safe(each.name) and each.name not in sources and not _is_frameworks(each)
+    ]
     for name, remark in told:
         text += f"\n# [functions.{_key(name)}]    # {shortened(remark)}\n"
     return text
+
+
+def _is_frameworks(each: NotBuilt) -> bool:
+    return any(item.code == "framework-function" for item in each.diagnostics)
+
+
+def _sources(project: Project) -> dict[str, str]:
+    """The code folders of functions whose AWS CDK assembly does not tell them."""
+    unknown = {
+        each.name
+        for each in project.not_built
+        if any(item.code == "unknown-source" for item in each.diagnostics)
+    }
+    if not unknown:
+        return {}
+    from bundler.config import cdk, cdk_source
+    from bundler.config.files import CDK_ASSEMBLY, CDK_MANIFEST
+    from bundler.config.look import Look
+
+    named = cdk.named(Look(project.root, project.repository))
+    manifest = named.value if named else f"{CDK_ASSEMBLY}/{CDK_MANIFEST}"
+    found = cdk_source.sources(project.root, manifest)
+    return {name: folder for name, folder in sorted(found.items()) if name in unknown}
 
 
 def _tables(found: list[_Handler]) -> Iterator[str]:

@@ -13,28 +13,31 @@ from bundler.model import Diagnostic, RelPath
 TOKEN: Final = re.compile(r'[ \t\r\n]*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n,\]}]+)')
 
 
-def parse(text: str, file: RelPath) -> Document:
-    """Raises ProjectError `broken-config`. Of duplicate keys the last counts, with a warning."""
+def parse(text: str, file: RelPath, first: int = 1) -> Document:
+    """Raises ProjectError `broken-config`. Of duplicate keys the last counts, with a warning.
+
+    `first` is the line of the file that the text begins on.
+    """
     try:
         json.loads(text)
     except json.JSONDecodeError as fault:
         message = fault.msg[:1].lower() + fault.msg[1:]
-        raise broken(message, file, fault.lineno, fault.colno) from fault
+        raise broken(message, file, first + fault.lineno - 1, fault.colno) from fault
     except RecursionError as fault:
         raise too_deep(file) from fault
     except ValueError as fault:
         # A number of more digits than Python converts.
         raise broken(shortened(str(fault)), file) from fault
-    return _scan(text, file)
+    return _scan(text, file, first)
 
 
-def _scan(text: str, file: RelPath) -> Document:
+def _scan(text: str, file: RelPath, first: int) -> Document:
     """The text is valid JSON, so every word is one, and brackets match."""
     newlines = [match.start() for match in re.finditer("\n", text)]
     opened: list[Node] = []
     key: Node | None = None
     diagnostics: list[Diagnostic] = []
-    top = Node(None, file, 1, 1)
+    top = Node(None, file, first, 1)
     for match in TOKEN.finditer(text):
         word = match[1]
         if word in ",:":
@@ -44,7 +47,7 @@ def _scan(text: str, file: RelPath) -> Document:
             continue
         line = bisect.bisect_left(newlines, match.start(1))
         column = match.start(1) - (newlines[line - 1] if line else -1)
-        node = _node(word, file, line + 1, column)
+        node = _node(word, file, first + line, column)
         parent = opened[-1].value if opened else None
         if isinstance(parent, dict):
             if key is None:

@@ -32,12 +32,15 @@ class Look:
     def first_file(self, paths: Iterable[RelPath]) -> RelPath | None:
         return next((path for path in paths if self.kind(path) == "file"), None)
 
-    def read(self, path: RelPath) -> bytes | None:
-        """The file's bytes; None: there is none. Raises ProjectError if it can't be read."""
+    def read(self, path: RelPath, most: int = SIZE) -> bytes | None:
+        """The file's bytes, one more than `most` of a longer one; None: there is none.
+
+        Raises ProjectError if it can't be read.
+        """
         self._read.add(path)
         try:
             with open(self.absolute(path), "rb", opener=_open_file) as file:
-                return file.read(SIZE + 1)
+                return file.read(most + 1)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         except OSError as fault:

@@ -26,7 +26,7 @@ TYPES: Final[Mapping[str, tuple[type, str]]] = {
 
 KEYWORDS: Final = frozenset(
     {"type", "properties", "additionalProperties", "items", "enum", "pattern", "minLength"}
-    | {"uniqueItems", "$ref", "$defs", "$schema", "title", "description", "examples"}
+    | {"uniqueItems", "required", "$ref", "$defs", "$schema", "title", "description", "examples"}
 )
 """All that schema.json may use: what is not here would not be checked."""
 
@@ -69,6 +69,9 @@ def _object_faults(
 ) -> Iterator[tuple[Path, Diagnostic]]:
     properties = schema.get("properties", {})
     others = schema.get("additionalProperties", True)
+    for name in schema.get("required", ()):
+        if name not in node.fields:
+            yield path, _fault(path, f"must say {name}", None, node.where)
     for name, item in node.fields.items():
         inner = (*path, name)
         if name in properties:

@@ -12,13 +12,28 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bundler.config import located_toml
-from bundler.config.declared import Draft, Found, Said, nearest
+from bundler.config.declared import Draft, Found, Said, T, aliases, nearest
 from bundler.config.located import Node, decode, plain, shortened
 from bundler.config.look import Look, joined
-from bundler.model import Diagnostic, Location, Options, OptionValue, ProjectError, RelPath, error
+from bundler.model import (
+    Copy,
+    Diagnostic,
+    Location,
+    Options,
+    OptionValue,
+    ProjectError,
+    RelPath,
+    error,
+)
 
 FILE: Final = "lambdad.toml"
 PYPROJECT: Final = "pyproject.toml"
+
+STATED: Final = (
+    *("exclude", "include", "copy", "install"),
+    *("shared", "requirements", "extras", "groups", "resolver", "without"),
+)
+"""Settings that a Draft has under their own names, and that one list or text replaces."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +129,7 @@ def overlay(own: Own, found: Found, look: Look) -> list[Draft]:
     Reports in `found.diagnostics` what is said of functions that are not there.
     """
     by_name = {draft.name: draft for draft in found.drafts}
+    _rename(own, aliases(found.drafts))
     esbuild = _options(own.defaults.get("esbuild"))
     found.diagnostics += esbuild[1]
     for draft in found.drafts:
@@ -128,6 +144,19 @@ def overlay(own: Own, found: Found, look: Look) -> list[Draft]:
         elif not found.broken:
             found.diagnostics.append(_unknown(name, table, by_name))
     return drafts
+
+
+def _rename(own: Own, names: Mapping[str, str]) -> None:
+    """Tables that go by another name of their function go by its own, unless it has one too."""
+
+    def renamed(table: Mapping[str, T]) -> dict[str, T]:
+        taken = {**own.functions, **own.faults}
+        return {
+            names[name] if name in names and names[name] not in taken else name: item
+            for name, item in table.items()
+        }
+
+    own.functions, own.faults = renamed(own.functions), renamed(own.faults)
 
 
 def _added(
@@ -156,25 +185,34 @@ def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) 
     draft.own = {name: item.key_where for name, item in said.items()}
     for setting in said:
         draft.reasons.pop(setting, None)
-    # A setting that the template states, though not so that it could be read, takes no default.
+    if not said.keys().isdisjoint(("code", "handler")):
+        draft.reasons.pop("source", None)
+    # A setting that the template states takes no default, though it could not be read.
+    stated = {*draft.reasons, *(name for name in STATED if getattr(draft, name))}
     settings = {
-        **{name: item for name, item in own.defaults.items() if name not in draft.reasons},
+        **{name: item for name, item in own.defaults.items() if name not in stated},
         **said,
     }
     draft.handler = _text(said.get("handler")) or draft.handler
-    draft.runtime = _text(said.get("runtime")) or draft.runtime or _text(settings.get("runtime"))
+    draft.runtime = (
+        _text(said.get("runtime"))
+        or draft.runtime
+        or _text(settings.get("runtime"))
+        or draft.runtime_default
+    )
     draft.architecture = (
         _text(said.get("architecture")) or draft.architecture or _text(settings.get("architecture"))
     )
     if code := said.get("code"):
         draft.code = Said(joined(".", code.text, look.root), code.where)
+        draft.globs = draft.beside = ()  # of another folder
     if entry_points := said.get("entry_points"):
         draft.entry_points = tuple(posixpath.normpath(item.text) for item in entry_points.items)
-    if exclude := settings.get("exclude"):
-        draft.exclude = tuple(item.text for item in exclude.items)
+    _apply_files(draft, settings, look)
     _apply_python(draft, settings, look)
     _apply_switches(draft, said, settings)
-    # Option by option: the function's own, then the template's, then the defaults.
+    # Name by name: the function's own, then the template's, then the defaults.
+    draft.env = {**_env(own.defaults), **draft.env, **_env(said)}
     table_of_options = said.get("esbuild")
     options, faults = _options(table_of_options)
     defaults = {name: value for name, value in esbuild.items() if name not in draft.unset}
@@ -191,16 +229,41 @@ def _text(node: Node | None) -> Said[str] | None:
     return Said(node.text, node.where) if node else None
 
 
+def _apply_files(draft: Draft, settings: Mapping[str, Node], look: Look) -> None:
+    if exclude := settings.get("exclude"):
+        draft.exclude = tuple(item.text for item in exclude.items)
+    if include := settings.get("include"):
+        draft.include = tuple(item.text for item in include.items)
+    if copy := settings.get("copy"):
+        draft.copy = tuple(_copy(item, look) for item in copy.items)
+    if install := settings.get("install"):
+        draft.install = tuple(item.text for item in install.items)
+
+
+def _copy(item: Node, look: Look) -> Copy:
+    to = item.fields.get("to")
+    return Copy(joined(".", item.fields["from"].text, look.root), to.text if to else "")
+
+
 def _apply_python(draft: Draft, settings: Mapping[str, Node], look: Look) -> None:
     if requirements := settings.get("requirements"):
         path = joined(".", requirements.text, look.root)
         draft.requirements = Said(path, requirements.where)
     if resolver := settings.get("resolver"):
         draft.resolver = resolver.text
+    if extras := settings.get("extras"):
+        draft.extras = _names(extras)
+    if groups := settings.get("groups"):
+        draft.groups = _names(groups)
     if without := settings.get("without"):
-        # The normal form of PEP 503.
-        names = {re.sub(r"[-_.]+", "-", item.text).lower() for item in without.items}
-        draft.without = tuple(sorted(names))
+        draft.without = _names(without)
+    if shared := settings.get("shared"):
+        draft.shared = tuple(joined(".", item.text, look.root) for item in shared.items)
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """In the normal form of PEP 503."""
+    return tuple(sorted({re.sub(r"[-_.]+", "-", item.text).lower() for item in node.items}))
 
 
 def _apply_switches(draft: Draft, said: Mapping[str, Node], settings: Mapping[str, Node]) -> None:
@@ -211,6 +274,11 @@ def _apply_switches(draft: Draft, said: Mapping[str, Node], settings: Mapping[st
     if (skip := said.get("skip")) and skip.value is True:
         file = skip.file
         draft.skipped("skip", "told-to-skip", f"{file} says to skip it", skip.where)
+
+
+def _env(settings: Mapping[str, Node]) -> dict[str, str]:
+    table = settings.get("env")
+    return {name: item.text for name, item in table.fields.items()} if table else {}
 
 
 def _options(table: Node | None) -> tuple[Options, tuple[Diagnostic, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,7 +20,7 @@ from bundler.esbuild.closure import (
 )
 from bundler.esbuild.contexts import Contexts
 from bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
-from bundler.esbuild.known import Imports, Known, observe_decided, recall
+from bundler.esbuild.known import Known, imports_of, observe_decided, recall
 from bundler.esbuild.made import Built, Made, share
 from bundler.esbuild.messages import Scene, diagnostics_of, unresolved_packages
 from bundler.esbuild.plan import SOURCES, Plan, plan
@@ -54,27 +54,43 @@ take esbuild 900 MB and us 550 MB at once, 260 MB and 130 MB in fives, and no le
 def pack(
     requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
 ) -> dict[str, Contents | ProjectError]:
-    """The contents of each function's zip, by the function's name, or what is wrong with it.
+    """All that `packed` gives, at once."""
+    return {name: one for some in packed(requests, workshop, esbuild) for name, one in some.items()}
+
+
+def packed(
+    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
+) -> Iterator[Mapping[str, Contents | ProjectError]]:
+    """The contents of each function's zip, by the function's name, or what is wrong with it; so
+    many at a time as memory holds, so the caller is to be done with some before it takes more.
 
     With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, it is the
     one in the workshop's memory, or one that is started for this call; if it dies, another goes on,
     once. Raises BundlerError as binary.find does, and `esbuild-gone`.
     """
     if esbuild is not None:
-        return _pack(requests, workshop, esbuild)
-    last = ""
+        yield from _pack(requests, workshop, esbuild)
+        return
     if workshop.memory is not None:
         try:
-            kept = workshop.memory.esbuild(lambda: Contexts(lambda: start(workshop)))
-            return _pack(requests, workshop, kept)
+            kept = workshop.memory.esbuild(
+                lambda: Contexts(lambda limit: start(workshop, soft_limit=limit))
+            )
+            yield from _pack(requests, workshop, kept)
         except EsbuildGone as fault:
             raise _ended_twice(str(fault)) from fault
+        return
+    last, left = "", list(requests)
     for _ in range(2):
         esbuild = start(workshop)
         try:
-            return _pack(requests, workshop, esbuild)
+            for some in _pack(left, workshop, esbuild):
+                left = [request for request in left if request.function.name not in some]
+                yield some
         except EsbuildGone as fault:
             last = str(fault)
+        else:
+            return
         finally:
             esbuild.close()
     raise _ended_twice(last)
@@ -86,18 +102,19 @@ def _ended_twice(last: str) -> BundlerError:
 
 def _pack(
     requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild
-) -> dict[str, Contents | ProjectError]:
+) -> Iterator[Mapping[str, Contents | ProjectError]]:
     packer = _Packer(workshop, esbuild)
-    results: dict[str, Contents | ProjectError] = {}
+    faulty: dict[str, Contents | ProjectError] = {}
     plans = []
     for request in requests:
         try:
             plans.append(packer.plan(request))
         except ProjectError as fault:
-            results[request.function.name] = fault
+            faulty[request.function.name] = fault
+    if faulty:
+        yield faulty
     for group in _groups(plans):
-        results |= packer.pack_group(group)
-    return results
+        yield from packer.pack_group(group)
 
 
 class _Packer:
@@ -125,17 +142,16 @@ class _Packer:
         self._plans[function.name] = one
         return one
 
-    def pack_group(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
+    def pack_group(self, group: Sequence[Plan]) -> Iterator[dict[str, Contents | ProjectError]]:
         """All of them, together as far as memory allows: esbuild and we hold every output."""
-        results: dict[str, Contents | ProjectError] = {}
-        count = _FIRST
-        while len(results) < len(group):
-            some = group[len(results) : len(results) + count]
+        begun, count = 0, _FIRST
+        while begun < len(group):
+            some = group[begun : begun + count]
             packed = self._pack_together(some)
-            results |= packed
+            begun += len(some)
             fitting = _HELD * len(some) // max(1, _bytes_of(packed.values()))
             count = max(1, min(_MOST, fitting))
-        return results
+            yield packed
 
     def _pack_together(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
         if len(group) == 1:
@@ -166,7 +182,7 @@ class _Packer:
         if known is not None and known.provided:
             job, output = self._build_alone(_without(one, known.provided))
             # With other imports it might not be nowhere to be found.
-            if not output.errors and Imports(output.metafile).are(known.imports):
+            if not output.errors and imports_of(output.metafile) == known.imports:
                 return self._from_alone(one, job, output)
         for _ in range(_MAX_ROUNDS):
             job, output = self._build_alone(one)
@@ -218,6 +234,8 @@ class _Packer:
             if warned.where in (None, one.function.where) or warned.where.file in inputs.files
         )
         found += checks.sdk_v2(one, made) + checks.requires(one, made)
+        if not one.live:
+            found += checks.archives(one, made, inputs, self._workshop)
         natively = made.has_assets and not one.live
         faults = natives.faults(output, one.code, self._scene(one)) if natively else ()
         if fault := checks.missing_export(one, output, made, root):
@@ -238,20 +256,21 @@ class _Packer:
         """The closure of a build that went well; it is kept for the next one."""
         workshop, name = self._workshop, one.function.name
         known = self._known.get(name)
-        if known is not None and known.roots == made.roots and built.imports.are(known.imports):
+        if known is not None and known.roots == made.roots and built.imports == known.imports:
             return known.inputs
         sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
         inputs = self._closure(one, sources)
         if workshop.memory is not None and self._clock is not None:
             decided = observe_decided(inputs, sources, workshop, self._clock)
             if decided is not None:
+                pool = workshop.memory.pool
                 known = Known(
                     plan=self._plans[name],
                     provided=_added(one, self._plans[name]),
                     roots=made.roots,
                     imports=built.imports,
-                    inputs=inputs,
-                    decided=decided,
+                    inputs=pool.inputs(inputs),
+                    decided=pool.snapshot(decided),
                 )
                 workshop.memory.bundles.put((one.function, one.live), known)
         return inputs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from bundler import sdk
 from bundler.esbuild import exports
 from bundler.esbuild import options as table
@@ -9,7 +11,8 @@ from bundler.esbuild.closure import relative
 from bundler.esbuild.engine import Output
 from bundler.esbuild.made import Made
 from bundler.esbuild.plan import Plan
-from bundler.model import Diagnostic, error, warning
+from bundler.model import Diagnostic, InputSet, error, warning
+from bundler.workshop import Workshop
 
 
 def missing_export(one: Plan, output: Output, made: Made, root: str) -> Diagnostic | None:
@@ -62,7 +65,8 @@ def missing_export(one: Plan, output: Output, made: Made, root: str) -> Diagnost
 def sdk_v2(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
     """The user made AWS SDK v2 external on a runtime that has none."""
     function = one.function
-    if function.layers or sdk.provided(function.runtime, sdk.V2) or sdk.V2 not in one.left_out:
+    brought = function.layers or sdk.V2 in function.install
+    if brought or sdk.provided(function.runtime, sdk.V2) or sdk.V2 not in one.left_out:
         return ()
     wanted = any(
         item.get("external") and item["path"].split("/")[0] == sdk.V2
@@ -77,6 +81,35 @@ def sdk_v2(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
             function.where,
             "remove it from `external` and install it, or move to v3, such as @aws-sdk/client-s3",
         ),
+    )
+
+
+def archives(one: Plan, made: Made, inputs: InputSet, workshop: Workshop) -> tuple[Diagnostic, ...]:
+    """The place of Plug'n'Play's archives on this machine is in the bundle: in the comments that
+    name sources, or in its source map."""
+    outside = {
+        os.path.dirname(os.path.normpath(workshop.absolute(path)))
+        for path in inputs.files
+        if path.startswith("../") and path.endswith(".zip")
+    }
+    told = []
+    for folder in sorted(outside):
+        if f"{folder}/".startswith(f"{workshop.repository}/"):
+            continue
+        shown = os.path.relpath(folder, one.folder)
+        below = "/".join(part for part in shown.split("/") if part != "..")
+        if any(f"/{below}/".encode() in content for content in made.files.values()):
+            told.append(shown)
+    return tuple(
+        warning(
+            "plug-and-play",
+            f"packages come from Yarn's archives in {shown}, and that path is in the bundle: on "
+            "another machine it has other bytes",
+            one.function.where,
+            "set `enableGlobalCache: false` in .yarnrc.yml and run `yarn install`; or minify, "
+            "without a source map",
+        )
+        for shown in told
     )
 
 

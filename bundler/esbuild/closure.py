@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from bundler.esbuild import pnp
 from bundler.esbuild.engine import Import, Trace
 from bundler.esbuild.prober import Disk, Prober
 from bundler.esbuild.resolution import Resolver, Settings
@@ -58,12 +59,15 @@ def from_metafile(
             continue
         files.add(path)
         here = os.path.dirname(path)
+        archived = path.endswith(".zip")  # what it imports, Plug'n'Play's data and archives decide
         for item in inputs[name]["imports"]:
             wanted = item["path"]
             if item.get("external"):
-                imports.add(Import(here, wanted))
+                if not archived:
+                    imports.add(Import(here, wanted))
                 continue
-            imports.add(Import(here, item.get("original", wanted), place(wanted)))
+            if not archived:
+                imports.add(Import(here, item.get("original", wanted), place(wanted)))
             if wanted not in met and wanted in inputs:
                 met.add(wanted)
                 todo.append(wanted)
@@ -71,7 +75,13 @@ def from_metafile(
 
 
 def from_trace(trace: Trace) -> Sources:
-    return Sources(files=frozenset(trace.files), imports=frozenset(trace.imports))
+    files = (pnp.real(path) for path in trace.files)
+    return Sources(
+        files=frozenset(pnp.archive(path) or path for path in files),
+        imports=frozenset(
+            wanted for wanted in trace.imports if pnp.archive(f"{pnp.real(wanted.folder)}/") is None
+        ),
+    )
 
 
 def closure(
@@ -169,7 +179,9 @@ def _place(name: str, folder: str, disk: Disk) -> str | None:
     """The file that the metafile means by an input's name; None for what is no file."""
     if name.startswith("<"):
         return None
-    path = os.path.normpath(f"{folder}/{name.removeprefix(_DISABLED)}")
+    path = pnp.real(os.path.normpath(f"{folder}/{name.removeprefix(_DISABLED)}"))
+    if ".zip/" in path and (archive := pnp.archive(path)) is not None:
+        return archive
     if not _ODD.search(name) or disk.kind(path):
         return path
     shorter = _TAIL.sub("", path)

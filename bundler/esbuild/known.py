@@ -6,6 +6,8 @@ folders and links that seldom move. While those are as they were, nothing of it 
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,21 +24,14 @@ _PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", "
 folder tell."""
 
 
-class Imports:
-    """Of each input of a build what it imports, by the metafile's names.
+def imports_of(metafile: Mapping[str, Any]) -> bytes:
+    """A digest of what each input of a build imports, by the metafile's names.
 
-    Functions that were built together have one object in common, and are compared once.
+    The names of an AWS SDK client would take a megabyte a function.
     """
-
-    def __init__(self, metafile: Mapping[str, Any]) -> None:
-        self._named = {name: record["imports"] for name, record in metafile["inputs"].items()}
-        self._compared: tuple[Imports, bool] | None = None
-
-    def are(self, others: Imports) -> bool:
-        """Whether they are the same."""
-        if self._compared is None or self._compared[0] is not others:
-            self._compared = others, self._named == others._named
-        return self._compared[1]
+    named = {name: record["imports"] for name, record in metafile["inputs"].items()}
+    # The second version of the format knows no references: equal values have equal bytes.
+    return hashlib.sha256(marshal.dumps(named, 2)).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +40,8 @@ class Known:
     provided: tuple[str, ...]
     """Packages that were nowhere to be found and left out, since they are there when running."""
     roots: frozenset[str]
-    imports: Imports
+    imports: bytes
+    """`imports_of` that build."""
     inputs: InputSet
     """The closure."""
     decided: Snapshot

@@ -14,6 +14,7 @@ from bundler.esbuild.closure import relative
 from bundler.esbuild.engine import Message, Place
 from bundler.esbuild.manifest import split_package
 from bundler.model import Diagnostic, Function, Location, error, warning
+from bundler.npm import installer
 
 UNRESOLVED: Final = re.compile(r'Could not resolve "(.*)"$')
 
@@ -146,7 +147,8 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
     manifest, field = _declaration(name, where, scene)
     folder = os.path.dirname(manifest) or "."
     at = "" if folder == "." else f" in {folder}"
-    install = f"`npm install {name}`{at}"
+    by = manager(folder, scene)
+    install = f"`{installer.adding(by, name)}`{at}"
     if name == sdk.V2 and field is None and not sdk.provided(runtime, name):
         return sdk.v2_missing(runtime, where, install)
     if field is not None:
@@ -158,7 +160,7 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
             "unresolved-import",
             f'package "{name}" is not installed; {manifest} declares it in {field}',
             where,
-            f"run `{installer(folder, scene)} install`{at}",
+            f"run `{by} install`{at}",
         )
     declared = f"{manifest} does not declare it" if manifest else "there is no package.json"
     lacks = ""
@@ -213,16 +215,11 @@ def _folders(where: Location, scene: Scene) -> Iterable[str]:
         folder = above
 
 
-_LOCKS: Final = (
-    ("pnpm-lock.yaml", "pnpm"), ("yarn.lock", "yarn"), ("bun.lock", "bun"), ("bun.lockb", "bun"),
-)  # fmt: skip
-
-
-def installer(folder: str, scene: Scene) -> str:
+def manager(folder: str, scene: Scene) -> str:
     """Whose lock lies in the folder, relative to the project, or nearest above it."""
     path = os.path.normpath(os.path.join(scene.root, folder))
     while True:
-        for lock, tool in _LOCKS:
+        for lock, tool in installer.LOCKS:
             if os.path.exists(f"{path}/{lock}"):
                 return tool
         above = os.path.dirname(path)

@@ -9,7 +9,7 @@ from typing import Final
 from bundler import native
 from bundler.esbuild.closure import relative
 from bundler.esbuild.engine import Output
-from bundler.esbuild.messages import Scene, installer
+from bundler.esbuild.messages import Scene, manager
 from bundler.model import Diagnostic, Location, error
 from bundler.npm.installer import Installer
 
@@ -68,7 +68,7 @@ def _hint(path: str, scene: Scene) -> str:
     if not modules:
         return f"build it for Linux on {architecture.value}, for example in Lambda's build image"
     folder = relative(above, scene.root)
-    by = Installer(name=installer(folder, scene), folder=above, lock=None)
+    by = Installer(name=manager(folder, scene), folder=above, lock=None)
     shown = "the project's folder" if folder == "." else folder
     return (
         f"{by.command_for(architecture)} in {shown}; a package that is compiled when installed "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
     entries, extra = _entries(function, workshop, code, single)
     brought = external.declared(code, workshop.repository)
     leave_out = external.absent if live else external.externals
-    left_out = leave_out(function.runtime, brought, code)
+    left_out = (*leave_out(function.runtime, brought, code), *function.install)
     folder = code if _needs_code_folder(chosen) else workshop.root
     settled = tuple(sorted(chosen.items()))
     platform = str(chosen.get("platform", "node"))
@@ -133,6 +134,9 @@ class _Choice:
 
     def settle(self) -> dict[str, OptionValue]:
         chosen = dict(self._function.esbuild)
+        if self._function.env:
+            env = {f"process.env.{name}": json.dumps(text) for name, text in self._function.env}
+            chosen["define"] = tuple(sorted({**env, **dict(pairs(chosen.get("define")))}.items()))
         if isinstance(chosen.get("tsconfig"), str):
             chosen["tsconfig"] = self._file("tsconfig", str(chosen["tsconfig"]))
         if "inject" in chosen:

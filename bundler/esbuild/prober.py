@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bundler.esbuild import tsconfig
+from bundler.esbuild import pnp, tsconfig
 
 _MAX_LINKS: Final = 40
 
@@ -20,6 +20,7 @@ class Disk:
         self._kinds: dict[str, str] = {}
         self._json: dict[str, Mapping[str, Any]] = {}
         self._configs: dict[str, tsconfig.Raw] = {}
+        self._locations: dict[str, pnp.Locations] = {}
 
     def kind(self, path: str) -> str:
         """ "f", "d", "l" or "?"; "" where there is nothing or nothing can be seen."""
@@ -51,6 +52,13 @@ class Disk:
             known = self._json[path] = found if isinstance(found, dict) else {}
         return known
 
+    def locations(self, path: str) -> pnp.Locations:
+        """Where packages lie by the Plug'n'Play data at a path."""
+        known = self._locations.get(path)
+        if known is None:
+            known = self._locations[path] = pnp.read(path)
+        return known
+
     def config(self, path: str) -> tsconfig.Raw:
         known = self._configs.get(path)
         if known is None:
@@ -76,6 +84,23 @@ class Prober:
 
     def inside(self, folder: str) -> bool:
         return folder.startswith(self._inside) or folder == self._repository
+
+    def played(self, folder: str, name: str) -> tuple[str, ...]:
+        """Where Plug'n'Play has a package for code in that folder, archives left out; recorded are
+        the data that tell, and the archives."""
+        while True:
+            for file in pnp.FILES:
+                path = os.path.join(folder, file)
+                if self.disk.kind(path):
+                    self.files.add(path)
+                    places = self.disk.locations(path).get(name, ())
+                    archives = {place: pnp.archive(f"{place}/") for place in places}
+                    self.files.update(one for one in archives.values() if one is not None)
+                    return tuple(place for place, one in archives.items() if one is None)
+            above = os.path.dirname(folder)
+            if above == folder:
+                return ()
+            folder = above
 
     def stem(self, folder: str, name: str) -> None:
         """From now on that name counts in that (real, existing) folder."""

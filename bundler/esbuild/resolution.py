@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler.esbuild import tsconfig
+from bundler.esbuild import pnp, tsconfig
 from bundler.esbuild.engine import Import
 from bundler.esbuild.manifest import split_package, targets
 from bundler.esbuild.prober import Prober
@@ -20,10 +20,7 @@ from bundler.esbuild.prober import Prober
 MANIFEST: Final = "package.json"
 ALWAYS: Final = ("node_modules", "package", "tsconfig", "jsconfig", ".pnp")
 """Names that esbuild looks for in each folder it passes; ".pnp" is Yarn's."""
-_ABOVE: Final = (
-    "node_modules", MANIFEST, "tsconfig.json", "jsconfig.json",
-    ".pnp.data.json", ".pnp.cjs", ".pnp.js",
-)  # fmt: skip
+_ABOVE: Final = ("node_modules", MANIFEST, "tsconfig.json", "jsconfig.json", *pnp.FILES)
 _REWRITTEN: Final = (".js", ".jsx", ".mjs", ".cjs")
 """An import that ends so may be meant for the TypeScript file of that name."""
 EXTENSIONS: Final = (
@@ -214,6 +211,10 @@ class Resolver:
             name, below = split_package(specifier)
             if manifest.get("name") == name and manifest.get("exports") is not None:
                 self._exports(home, manifest, below)
+        name, below = split_package(specifier)
+        for place in self.prober.played(folder, name):
+            if (package := self.prober.real(place)) is not None:
+                self._within(package, below, None)
         self._lookup(folder, specifier, found)
 
     def _lookup(self, folder: str, specifier: str, found: str | None) -> None:
@@ -249,6 +250,13 @@ class Resolver:
         package = self.prober.real(f"{top}/{last}") if self._disk.kind(f"{top}/{last}") else None
         if package is None or self._disk.kind(package) != "d":
             return found is not None and os.path.dirname(found) == top
+        self._within(package, below, found)
+        if self._manifest(package).get("exports") is not None:
+            return True
+        return found is not None and found.startswith(f"{package}/")
+
+    def _within(self, package: str, below: str, found: str | None) -> None:
+        """What an import of a package, or of a path below it, looks at in its real folder."""
         if (package, below) not in self._packages:
             self._packages.add((package, below))
             self.enter(package)
@@ -257,9 +265,6 @@ class Resolver:
                 self._exports(package, manifest, below)
             if found is None or manifest.get("exports") is None:
                 self._module(f"{package}{below}" if below else package)
-        if self._manifest(package).get("exports") is not None:
-            return True
-        return found is not None and found.startswith(f"{package}/")
 
     def _exports(self, package: str, manifest: Mapping[str, Any], below: str) -> None:
         for target in targets(manifest.get("exports"), f".{below}"):

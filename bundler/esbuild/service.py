@@ -40,8 +40,12 @@ NO_MESSAGES: Final[Mapping[str, Value]] = {"errors": [], "warnings": []}
 class Service:
     """esbuild as a service. Any thread may call any method; contexts rebuild one at a time each."""
 
-    def __init__(self, binary: str, version: str) -> None:
-        """Starts the process. Raises EsbuildGone unless it answers with that very version."""
+    def __init__(self, binary: str, version: str, soft_limit: int | None = None) -> None:
+        """Starts the process. Raises EsbuildGone unless it answers with that very version.
+
+        Near `soft_limit`, in bytes, it collects garbage rather than grow (GOMEMLIMIT of Go's
+        package runtime); what it cannot do without it takes all the same, slowly.
+        """
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- until close()
         self._lock = threading.Lock()  # guards the five below
         self._gone: str | None = None
@@ -57,6 +61,7 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
+                env={**os.environ, "GOMEMLIMIT": str(soft_limit)} if soft_limit else None,
                 start_new_session=True,
                 bufsize=0,
             )
@@ -115,30 +120,32 @@ class Service:
         return ServiceContext(self, job, key, calls, _output(answer, job) if refused else None)
 
     def close(self) -> None:
-        """Ends the process, contexts first. Safe to call again."""
-        for key in [key for key, calls in list(self._calls.items()) if calls.trace is None]:
-            with contextlib.suppress(EsbuildGone):
-                self._dispose(key, timeout_s=LEAVE_TIMEOUT_S)
+        """Ends the process. Safe to call again."""
+        if any(calls.trace is None for calls in list(self._calls.values())):
+            # It would take a second to complain of a deadlock. Nothing it has is worth saving.
+            self._kill()
         self._outbox.put(None)
         try:
             self._process.wait(LEAVE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
             self._process.wait()
         self._reader.join()
         self._writer.join()
         self._complaints.close()
 
-    def _dispose(self, key: int, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    def _dispose(self, key: int) -> None:
         with self._lock:
             known = self._calls.pop(key, None)
         if known is not None:
-            self._ask({"command": "dispose", "key": key}, timeout_s)
+            self._ask({"command": "dispose", "key": key})
 
-    def _ask(
-        self, request: Mapping[str, Value], timeout_s: float = ANSWER_TIMEOUT_S
-    ) -> dict[str, Any]:
+    def _kill(self) -> None:
+        if self._process.poll() is None:  # else the number may be another's by now
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _ask(self, request: Mapping[str, Value]) -> dict[str, Any]:
         answer: queue.SimpleQueue[Value | EsbuildGone] = queue.SimpleQueue()
         with self._lock:
             if self._gone is not None:
@@ -147,11 +154,10 @@ class Service:
             self._waiting[number] = answer
         self._outbox.put(encode(Packet(number, True, request)))
         try:
-            value = answer.get(timeout=timeout_s)
+            value = answer.get(timeout=ANSWER_TIMEOUT_S)
         except queue.Empty:
-            value = EsbuildGone(f"esbuild gave no answer within {timeout_s:.0f} s")
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            value = EsbuildGone(f"esbuild gave no answer within {ANSWER_TIMEOUT_S:.0f} s")
+            self._kill()
         if isinstance(value, EsbuildGone):
             raise value
         if not isinstance(value, dict):

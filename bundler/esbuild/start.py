@@ -15,11 +15,12 @@ _SOURCE: Final = "export const answer: number = 6 * 7\n"
 _GOLDEN: Final = b"// golden.ts\nvar answer = 6 * 7;\nexport {\n  answer\n};\n"
 
 
-def start(workshop: Workshop, *, own: bool = True) -> Esbuild:
-    """esbuild, ready to build; close() it. `own` as in binary.find, whose errors this raises."""
+def start(workshop: Workshop, *, own: bool = True, soft_limit: int | None = None) -> Esbuild:
+    """esbuild, ready to build; close() it. `own` as in binary.find, whose errors this raises;
+    `soft_limit` as in Service."""
     path = binary.find(workshop, own=own)
     try:
-        service = Service(path, binary.VERSION)
+        service = Service(path, binary.VERSION, soft_limit)
     except EsbuildGone as fault:
         workshop.say(f"esbuild's service does not start ({fault}); running it once per build")
         return OneShot(path, workshop.environ)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from bundler.esbuild import pnp
 from bundler.esbuild.manifest import split_package, targets
 
 if TYPE_CHECKING:
@@ -123,28 +124,34 @@ def _base(extends: str, folder: str, prober: Prober) -> str | None:
         path = os.path.normpath(os.path.join(folder, extends))
         return _first((path, f"{path}.json"), prober)
     name, below = split_package(extends)
+    for package in prober.played(folder, name):
+        if (found := _first(_candidates(package, below, prober), prober)) is not None:
+            return found
     while True:
-        prober.files.update(f"{folder}/{pnp}" for pnp in (".pnp.data.json", ".pnp.cjs", ".pnp.js"))
+        prober.files.update(f"{folder}/{file}" for file in pnp.FILES)
         if os.path.basename(folder) != "node_modules":
-            package = f"{folder}/node_modules/{name}"
-            path = f"{folder}/node_modules/{extends}"
-            candidates = [f"{path}/tsconfig.json", path, f"{path}.json"]
-            prober.files.add(f"{package}/package.json")
-            if prober.real(f"{package}/package.json") is not None:
-                manifest = prober.disk.manifest(f"{package}/package.json")
-                own = manifest.get("tsconfig")
-                if isinstance(own, str) and not below:
-                    target = os.path.normpath(f"{package}/{own}")
-                    candidates = [f"{target}/tsconfig.json", target, f"{target}.json"]
-                exported = targets(manifest.get("exports"), f".{below}")
-                candidates = [os.path.normpath(f"{package}/{t}") for t in exported] + candidates
-            found = _first(candidates, prober)
+            found = _first(_candidates(f"{folder}/node_modules/{name}", below, prober), prober)
             if found is not None:
                 return found
         above = os.path.dirname(folder)
         if above == folder:
             return None
         folder = above
+
+
+def _candidates(package: str, below: str, prober: Prober) -> list[str]:
+    path = f"{package}{below}"
+    candidates = [f"{path}/tsconfig.json", path, f"{path}.json"]
+    prober.files.add(f"{package}/package.json")
+    if prober.real(f"{package}/package.json") is not None:
+        manifest = prober.disk.manifest(f"{package}/package.json")
+        own = manifest.get("tsconfig")
+        if isinstance(own, str) and not below:
+            target = os.path.normpath(f"{package}/{own}")
+            candidates = [f"{target}/tsconfig.json", target, f"{target}.json"]
+        exported = targets(manifest.get("exports"), f".{below}")
+        candidates = [os.path.normpath(f"{package}/{t}") for t in exported] + candidates
+    return candidates
 
 
 def _first(candidates: tuple[str, ...] | list[str], prober: Prober) -> str | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable
+from functools import partial
 
-from bundler import snapshot
+from bundler import extra, snapshot
 from bundler.live import digest_of
 from bundler.model import (
     BuildRequest,
@@ -40,7 +41,9 @@ def make(request: BuildRequest, workshop: Workshop) -> Runnable:
     ground = Ground(workshop, function.allow)
     inputs = InputSet()
     try:
-        walked = package.own_tree(workshop, function)
+        code = partial(package.own_tree, workshop, function)
+        walked, *copies = extra.gather((code, *extra.copying(function, workshop)))
+        walked = extra.without(walked, copies, function)
         inputs = walked.inputs
         own = tuple(package.read(workshop, walked))
         reached = _reach(function, own, ground)
@@ -61,17 +64,20 @@ def _reach(function: Function, own: Iterable[Entry], ground: Ground) -> Reach:
     """What package.json asks for, and what the sources name: the AWS SDK is often undeclared."""
     code = os.path.realpath(ground.workshop.absolute(function.code))
     names: set[str] = set()
+    local: frozenset[str] = frozenset()
     if os.path.isdir(code):
         path = posixpath.normpath(posixpath.join(function.code, manifest.NAME))
         ground.files.add(path)
         declared = manifest.read(ground.workshop, path, own=True)
-        names.update(production.needs(declared) if declared is not None else ())
+        if declared is not None:
+            names.update(production.needs(declared))
+            local = declared.local
     else:
         code = os.path.dirname(code)
     for entry in own:
         if entry.name.endswith(imports.SOURCES):
             names |= imports.glance(entry.content.decode(errors="replace"))
-    return reach.reach(ground, filter(manifest.is_package_name, names), code)
+    return reach.reach(ground, filter(manifest.is_package_name, names), code, local)
 
 
 def _entry(

@@ -101,14 +101,14 @@ class Ground:
     def find(self, name: str, asker: str) -> Found | None:
         """The package that code in the real folder `asker` gets by that name."""
         for home in self.above(asker):
-            if os.path.basename(home) == MODULES or not (modules := self._modules_of(home)):
+            if os.path.basename(home) == MODULES or not (modules := self.modules_of(home)):
                 continue
             if (package := self._package(modules, name)) is not None:
                 real, declared = package
                 return Found(real, home, declared, self.is_own(real))
         return None
 
-    def _modules_of(self, home: str) -> str | None:
+    def modules_of(self, home: str) -> str | None:
         """The folder's node_modules, noted as an input whether it is there or not."""
         if home not in self._modules:
             path = f"{home}/{MODULES}"

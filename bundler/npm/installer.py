@@ -16,12 +16,14 @@ from bundler.npm.installed import MODULES, Ground
 from bundler.npm.manifest import Manifest
 
 LOCKS: Final = (
-    *((name, "npm") for name in lock.NAMES),
-    ("pnpm-lock.yaml", "pnpm"),
-    ("yarn.lock", "yarn"),
     ("bun.lock", "bun"),
     ("bun.lockb", "bun"),
+    ("pnpm-lock.yaml", "pnpm"),
+    ("yarn.lock", "yarn"),
+    *((name, "npm") for name in lock.NAMES),
 )
+"""Of several, with nothing else to tell: Bun's, which is the one that leaves no record, and npm's
+last, which is easily written by mistake."""
 RECORDS: Final = (
     (".package-lock.json", "npm"),
     (".modules.yaml", "pnpm"),
@@ -29,7 +31,9 @@ RECORDS: Final = (
     (".yarn-state.yml", "yarn"),
 )
 PNPM_ROOT: Final = "pnpm-workspace.yaml"
-PLUG_AND_PLAY: Final = ".pnp.cjs"
+SETTINGS: Final = ((PNPM_ROOT, "pnpm"), (".yarnrc.yml", "yarn"), ("bunfig.toml", "bun"))
+"""What tells where no lock was written yet."""
+PLUG_AND_PLAY: Final = (".pnp.cjs", ".pnp.js")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +65,21 @@ class Installer:
         return f"run `bun install --os={target.OS} --cpu={cpu}`"
 
 
+def adding(name: str, package: str) -> str:
+    """That manager's command that installs a package and declares it in `dependencies`."""
+    return f"{name} install {package}" if name == "npm" else f"{name} add {package}"
+
+
 def find(ground: Ground, code: str, declared: Manifest) -> Installer:
     """For the real folder `code`, which holds `declared`.
 
     Raises ProjectError `bad-package-json`.
     """
-    for folder in ground.above(code):
-        locks = {name: installer for name, installer in LOCKS if ground.exists(f"{folder}/{name}")}
-        if not locks or (folder != code and not _is_workspace(ground, folder)):
-            continue
-        return _choose(ground, folder, locks, declared)
+    for names in (LOCKS, SETTINGS):
+        for folder in ground.above(code):
+            there = {name: by for name, by in names if ground.exists(f"{folder}/{name}")}
+            if there and (folder == code or _is_workspace(ground, folder)):
+                return _choose(ground, folder, there if names is LOCKS else {}, declared)
     return _choose(ground, code, {}, declared)
 
 
@@ -80,22 +89,34 @@ def _choose(ground: Ground, folder: str, locks: dict[str, str], declared: Manife
     order = [name for name in locked if name in recorded]
     # A record without its lock: another manager's lock is a leftover that installed nothing here.
     order += sorted(recorded - set(locked))
-    order += [declared.manager] if declared.manager in locked or not locked else []
-    order += [*locked, "npm"]
+    named = declared.manager or _manager(ground, folder)
+    order += [named] if named in locked or not locked else []
+    order += [*locked, *(by for file, by in SETTINGS if ground.exists(f"{folder}/{file}")), "npm"]
     name = next(name for name in order if name in ("npm", "pnpm", "yarn", "bun"))
     path = next((file for file, by in locks.items() if by == name), None)
     return Installer(
         name=name,
         folder=folder,
         lock=None if path is None else ground.relative(f"{folder}/{path}"),
-        plug_and_play=name == "yarn" and ground.exists(f"{folder}/{PLUG_AND_PLAY}"),
+        plug_and_play=name == "yarn"
+        and any(ground.exists(f"{folder}/{file}") for file in PLUG_AND_PLAY),
     )
 
 
 def _is_workspace(ground: Ground, folder: str) -> bool:
     if ground.exists(f"{folder}/{PNPM_ROOT}"):
         return True
+    root = _read(ground, folder)
+    return root is not None and root.workspaces
+
+
+def _manager(ground: Ground, folder: str) -> str:
+    """What the workspace's root names: its members seldom do."""
+    root = _read(ground, folder)
+    return root.manager if root is not None else ""
+
+
+def _read(ground: Ground, folder: str) -> Manifest | None:
     path = ground.relative(os.path.join(folder, manifest.NAME))
     ground.files.add(path)
-    root = manifest.read(ground.workshop, path, own=True)
-    return root is not None and root.workspaces
+    return manifest.read(ground.workshop, path, own=True)

@@ -14,6 +14,7 @@ from bundler.model import InputSet, Location, ProjectError, RelPath, error
 from bundler.workshop import Workshop
 
 NAME: Final = "package.json"
+LOCAL: Final = ("file:", "link:", "portal:", "workspace:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,10 @@ class Manifest:
     peers: frozenset[str] = frozenset()
     bundled: frozenset[str] = frozenset()
     """Packages it carries in its own node_modules."""
+    named: frozenset[str] = frozenset()
+    """Packages that the function's own settings ask for, however they are declared."""
+    local: frozenset[str] = frozenset()
+    """Dependencies that are asked for by a place on this machine."""
     os: tuple[str, ...] = ()
     cpu: tuple[str, ...] = ()
     libc: tuple[str, ...] = ()
@@ -72,6 +77,9 @@ def parse(path: RelPath, content: bytes, *, own: bool) -> Manifest:
         optional=optional,
         peers=peers,
         bundled=frozenset(texts(bundled)),
+        local=frozenset(
+            name for name, spec in (wanted | optional).items() if spec.startswith(LOCAL)
+        ),
         os=texts(fields.get("os")),
         cpu=texts(fields.get("cpu")),
         libc=texts(fields.get("libc")),

@@ -14,10 +14,10 @@ import posixpath
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from bundler import sdk, segments, snapshot, tree
-from bundler.memory import recall
+from bundler import extra, sdk, snapshot, tree
 from bundler.model import (
     BuildRequest,
     Contents,
@@ -27,7 +27,6 @@ from bundler.model import (
     InputSet,
     Location,
     ProjectError,
-    RelPath,
     Segment,
     Severity,
     warning,
@@ -36,16 +35,17 @@ from bundler.npm import handler, imports, installer, manifest, syntax
 from bundler.npm.imports import Use
 from bundler.npm.installed import MODULES
 from bundler.npm.manifest import Manifest
-from bundler.npm.vendored import Vendored, vendor
+from bundler.npm.vendored import Vendored, recalled
 from bundler.tree import Tree, TreeFile
 from bundler.workshop import Workshop
 
 INSTALLERS_OWN: Final = (
     *(".npmrc", ".npmignore", ".yarnrc", ".yarnrc.yml", "npm-debug.log*", "yarn-error.log*"),
+    *("bunfig.toml", ".pnpmfile.*js", ".pnp.*", f"/{installer.PNPM_ROOT}"),
     *(f"/{name}" for name, _ in installer.LOCKS),
 )
 """Left out as by `npm pack`, which SAM runs: .npmrc may hold a token, and a lock changes with tools
-that are used in development only."""
+that are used in development only. So with what other managers have in their place."""
 
 AS_IT_IS: Final = (f"!{MODULES}", f"/{MODULES}/.bin", f"/{MODULES}/.cache", f"/{MODULES}/.*.json")
 """For the walk of a folder whose node_modules nothing declares."""
@@ -70,14 +70,16 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
         inputs = InputSet(files=frozenset((path,)))
         try:
             declared = manifest.read(workshop, path, own=True)
-            if declared is not None:
-                vendored = _vendored(request, workshop, path)
+            if declared is not None and not _is_shut_out(function):
+                vendored = recalled(request, workshop, path)
         except ProjectError as fault:
             faults += fault.diagnostics
             inputs = snapshot.union(inputs, fault.inputs)
     try:
         bare = declared is None and not faults
-        walked = own_tree(workshop, function, bare=bare)
+        code = partial(own_tree, workshop, function, bare=bare)
+        trees = extra.gather((code, *extra.copying(function, workshop)))
+        walked = extra.merged(trees, function, workshop)
         own = tuple(read(workshop, walked))
     except ProjectError as fault:
         inputs = snapshot.union(inputs, fault.inputs)
@@ -87,33 +89,15 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     if vendored is not None:
         inputs = snapshot.union(inputs, vendored.inputs)
         segment = vendored.segment
+        own = extra.apart(own, segment)
         faults += vendored.diagnostics
     faults += walked.diagnostics
     told = any(fault.severity is Severity.ERROR for fault in faults)
-    faults += _check(function, declared, own, segment, installed=not told)
+    by = vendored.by if vendored is not None else "npm"
+    faults += _check(function, declared, own, segment, installed=not told, by=by)
     if any(fault.severity is Severity.ERROR for fault in faults):
         raise ProjectError(*faults, inputs=inputs)
     return Contents(own=own, dependencies=segment, inputs=inputs, diagnostics=tuple(faults))
-
-
-def _vendored(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendored:
-    """`vendor`, or what it gave as long as nothing that depends on has moved."""
-    memory = workshop.memory
-    if memory is None:
-        return vendor(request, workshop, path)
-
-    def make() -> tuple[Vendored, InputSet]:
-        found = vendor(request, workshop, path)
-        if found.segment is not None:
-            found = replace(found, segment=memory.shared(found.segment))
-        return found, found.inputs
-
-    key = (request, request.locked, request.function.where)
-    found = recall(memory.vendored, key, workshop.root, make)
-    if found.segment is not None and not segments.is_there(found.segment):
-        memory.vendored.drop(key)
-        found = recall(memory.vendored, key, workshop.root, make)
-    return found
 
 
 def own_tree(workshop: Workshop, function: Function, *, bare: bool = False) -> Tree:
@@ -121,14 +105,36 @@ def own_tree(workshop: Workshop, function: Function, *, bare: bool = False) -> T
     one file that is all of the code."""
     if os.path.isfile(workshop.absolute(function.code)):
         return _single(workshop, function)
+    bare = bare and not _is_shut_out(function)
+    ours = AS_IT_IS if bare else ()
+    patterns = (*INSTALLERS_OWN, *ours, *function.exclude, *(() if bare else (f"/{MODULES}",)))
+    include = function.include
+    walked = tree.walk(
+        workshop,
+        function.code,
+        exclude=patterns,
+        include=include,
+        globs=function.globs,
+        allow=function.allow,
+    )
     if bare:
-        patterns = (*INSTALLERS_OWN, *AS_IT_IS, *function.exclude)
-        return tree.walk(workshop, function.code, exclude=patterns, allow=function.allow)
-    patterns = (*INSTALLERS_OWN, *function.exclude, f"/{MODULES}")
-    walked = tree.walk(workshop, function.code, exclude=patterns, allow=function.allow)
+        return walked
     # An exclude of the user's such as "!*" outranks ours.
-    kept = (file for file in walked.files if not file.name.startswith(f"{MODULES}/"))
+    kept = (
+        file
+        for file in walked.files
+        if not file.name.startswith(f"{MODULES}/") or tree.covers(include, file.name)
+    )
     return replace(walked, files=tuple(kept))
+
+
+def _is_shut_out(function: Function) -> bool:
+    """Whether nothing of node_modules goes along: a layer brings it, or no package is needed."""
+    if not function.globs:
+        return False
+    from bundler import globs
+
+    return globs.enters(function.globs, MODULES) is False
 
 
 def _single(workshop: Workshop, function: Function) -> Tree:
@@ -158,8 +164,9 @@ def _check(
     segment: Segment | None,
     *,
     installed: bool,
+    by: str,
 ) -> Iterator[Diagnostic]:
-    """What Lambda would stumble over; of packages only if they are `installed`."""
+    """What Lambda would stumble over; of packages only if they are `installed`, which `by` does."""
     entries = {entry.name: entry for entry in own}
 
     def read(name: str) -> str:
@@ -185,8 +192,13 @@ def _check(
     if declared is not None:
         lacking.discard(declared.name)
     if lacking:
-        uses = imports.uses(found, frozenset(entries), read)
-        yield from _lacking(function, declared, uses, read, lacking)
+        uses = [
+            use
+            for use in imports.uses(found, frozenset(entries), read)
+            if use.package in lacking and not use.imported.guarded
+        ]
+        install = partial(_install, function, declared, by)
+        yield from _lacking(function, declared, uses, read, install)
 
 
 def _present(files: Iterable[str]) -> set[str]:
@@ -204,23 +216,20 @@ def _lacking(
     declared: Manifest | None,
     uses: Iterable[Use],
     read: Callable[[str], str],
-    lacking: set[str],
+    install: Callable[[str], str],
 ) -> Iterator[Diagnostic]:
-    """A diagnostic for each of the `lacking` packages that is used."""
+    """A diagnostic for each package that is used and lacking."""
     told: dict[str, Diagnostic] = {}
     for use in uses:
-        if use.package not in lacking or use.imported.guarded:
-            continue
         file = posixpath.normpath(posixpath.join(function.code, use.file))
         where = syntax.location(file, read(use.file), use.imported.offset)
         if use.package == sdk.V2:
-            install = _install(function, declared, use.package)
-            fault = sdk.v2_missing(function.runtime, where, install)
+            fault = sdk.v2_missing(function.runtime, where, install(use.package))
             if not use.imported.loading:
                 # It may stand where no request comes by.
                 fault = replace(fault, severity=Severity.WARNING)
         elif use.imported.loading:
-            fault = _undeclared(function, declared, use.package, where)
+            fault = _undeclared(function, declared, use.package, where, install)
         else:
             continue
         before = told.get(use.package)
@@ -230,7 +239,11 @@ def _lacking(
 
 
 def _undeclared(
-    function: Function, declared: Manifest | None, package: str, where: Location
+    function: Function,
+    declared: Manifest | None,
+    package: str,
+    where: Location,
+    install: Callable[[str], str],
 ) -> Diagnostic:
     if declared is None:
         reason = f"{function.code} has no package.json that declares it"
@@ -240,16 +253,18 @@ def _undeclared(
         "undeclared-package",
         f'{where.file} loads "{package}", which will not be in the zip: {reason}',
         where,
-        f"run {_install(function, declared, package)}, or have the function bundled",
+        f"run {install(package)}, or have the function bundled",
     )
 
 
-def _install(function: Function, declared: Manifest | None, package: str) -> str:
+def _install(function: Function, declared: Manifest | None, by: str, package: str) -> str:
     """The command that adds a package. Without --prefix npm goes up to a package.json that is there
     already, whose packages stay out of the zip."""
     if declared is None:
-        place, folder = f"--prefix {shlex.quote(function.code)}", "."
+        command, folder = f"npm install --prefix {shlex.quote(function.code)} {package}", "."
+    elif by == "npm":
+        command, folder = f"npm install --save-prod {package}", function.code
     else:
-        place, folder = "--save-prod", function.code
+        command, folder = installer.adding(by, package), function.code
     at = "the project's folder" if folder == "." else folder
-    return f"`npm install {place} {package}` in {at}"
+    return f"`{command}` in {at}"

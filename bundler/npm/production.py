@@ -12,14 +12,16 @@ import posixpath
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
-from bundler.model import Architecture, Diagnostic, Location, error, warning
+from bundler.model import Architecture, Diagnostic, Location, RelPath, error, warning
 from bundler.npm import target
 from bundler.npm.installed import MODULES, Found, Ground
 from bundler.npm.installer import Installer
 from bundler.npm.lock import Lock, Locked
 from bundler.npm.manifest import Manifest
+from bundler.npm.pins import Pins, outdated
 
 SHOWN: Final = 8
 """Names in a message; more are counted."""
@@ -38,6 +40,9 @@ class Edge:
 
     name: str
     found: Found
+    local: bool = False
+    """It was asked for by its place: a link, or a copy. pnpm's and Bun's copies are hard links, so
+    that an edit of the original changes them without an installation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,11 @@ class _Search:
     declared: Manifest
     by: Installer
     lock: Lock | None
+    pins: Pins | None
+    catalogs: Mapping[tuple[str, str], str]
     architecture: Architecture
+    carriers: set[str] = field(default_factory=set)
+    """Folders of packages that carry others, which no lock but npm's knows."""
     edges: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
     missing: list[tuple[str, str]] = field(default_factory=list)
     """Who asks, "" being own code, and for what."""
@@ -73,18 +82,23 @@ def find(
     declared: Manifest,
     by: Installer,
     lock: Lock | None,
+    pins: Pins | None = None,
+    catalogs: Mapping[tuple[str, str], str] = MappingProxyType({}),
     architecture: Architecture,
 ) -> Production:
     """Everything that own code in the real folder `code` can reach; faults are diagnostics.
 
-    Raises ProjectError `bad-package-json`.
+    Of `lock`, npm's, and `pins`, another's, at most one is given; `catalogs` are pnpm's. Raises
+    ProjectError `bad-package-json`.
     """
-    search = _Search(ground, code, declared, by, lock, architecture)
+    search = _Search(ground, code, declared, by, lock, pins, catalogs, architecture)
     waiting = deque([(code, declared)])
     while waiting:
         folder, manifest = waiting.popleft()
         if folder in search.edges:
             continue
+        if manifest.bundled:
+            search.carriers.add(folder)
         edges = tuple(_edges(search, folder, manifest))
         search.edges[folder] = edges
         waiting.extend((edge.found.folder, edge.found.manifest) for edge in edges)
@@ -101,8 +115,10 @@ def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
         ):
             if need is Need.REQUIRED:
                 search.foreign.append(f"{name} {found.manifest.version}".strip())
-        elif _agrees(search, folder, Edge(name, found), need):
-            yield Edge(name, found)
+        else:
+            edge = Edge(name, found, local=name in manifest.local)
+            if _agrees(search, folder, edge, need):
+                yield edge
 
 
 def needs(manifest: Manifest) -> dict[str, Need]:
@@ -111,6 +127,7 @@ def needs(manifest: Manifest) -> dict[str, Need]:
         **dict.fromkeys((*manifest.peers, *manifest.bundled), Need.IF_THERE),
         **dict.fromkeys(manifest.dependencies, Need.REQUIRED),
         **dict.fromkeys(manifest.optional, Need.OPTIONAL),
+        **dict.fromkeys(manifest.named, Need.REQUIRED),
     }
 
 
@@ -119,6 +136,8 @@ def _agrees(search: _Search, asker: str, edge: Edge, need: Need) -> bool:
 
     What a linked package outside the lock's folder has installed for itself is not the lock's.
     """
+    if search.pins is not None and f"{asker}/".startswith(f"{search.by.folder}/"):
+        return _is_pinned(search, search.pins, edge, need)
     if search.lock is None or not f"{asker}/".startswith(f"{search.lock.folder}/"):
         return True
     found = edge.found
@@ -131,6 +150,23 @@ def _agrees(search: _Search, asker: str, edge: Edge, need: Need) -> bool:
         return need is Need.REQUIRED
     if locked.version is not None and locked.version != found.manifest.version:
         search.outdated.append(f"{shown} (the lock says {locked.version})")
+    return True
+
+
+def _is_pinned(search: _Search, pins: Pins, edge: Edge, need: Need) -> bool:
+    """`_agrees` for a lock that tells versions, but no places: the one installed must be among
+    them, and what nobody requires must be known by name."""
+    found = edge.found
+    if found.linked or edge.local or found.home in search.carriers:
+        return True
+    names = {edge.name, found.manifest.name} & pins.versions.keys()
+    known = [pins.versions[name] for name in names]
+    if not known:
+        return need is Need.REQUIRED
+    if all(one is not None and found.manifest.version not in one for one in known):
+        locked = ", ".join(sorted(version for one in known for version in one or ()))
+        shown = f"{edge.name} {found.manifest.version}".strip()
+        search.outdated.append(f"{shown} (the lock says {locked})")
     return True
 
 
@@ -180,14 +216,15 @@ def _fits_target(name: str, locked: Locked | None, architecture: Architecture) -
 
 def _diagnostics(search: _Search) -> Iterator[Diagnostic]:
     yield from search.ground.faults.values()
-    stale = _stale_names(search, search.lock) if search.lock is not None else []
-    if search.lock is not None and stale:
-        yield _lock_outdated(search, search.lock, stale)
-    elif search.lock is not None and search.outdated:
+    stale = _stale_names(search)
+    lock = search.by.lock
+    if lock is not None and stale:
+        yield _lock_outdated(search, lock, stale)
+    elif lock is not None and search.outdated:
         yield error(
             "install-outdated",
-            f"what is installed is not what {search.lock.path} says: {_some(search.outdated)}",
-            Location(search.lock.path),
+            f"what is installed is not what {lock} says: {_some(search.outdated)}",
+            Location(lock),
             _again(search),
         )
     # What was added to package.json and not yet locked is told once.
@@ -209,22 +246,29 @@ def _again(search: _Search) -> str:
     return f"run `{search.by.command}` in {search.ground.shown(search.by.folder)}"
 
 
-def _lock_outdated(search: _Search, lock: Lock, stale: Sequence[str]) -> Diagnostic:
+def _lock_outdated(search: _Search, lock: RelPath, stale: Sequence[str]) -> Diagnostic:
     folder = search.ground.shown(search.by.folder)
     return error(
         "lock-outdated",
-        f"{lock.path} does not fit {search.declared.path}: {_some(stale)}",
+        f"{lock} does not fit {search.declared.path}: {_some(stale)}",
         _where(search.declared, stale),
-        f"run `npm install` in {folder}, and commit the lock",
+        f"run `{search.by.name} install` in {folder}, and commit the lock",
     )
 
 
 def _not_installed(search: _Search, missing: Sequence[tuple[str, str]]) -> Diagnostic:
     path, hint = search.declared.path, _again(search)
-    if search.by.plug_and_play:
-        hint = f"set `nodeLinker: node-modules` in .yarnrc.yml, then {hint}"
     names = [f"{name} (for {asker})" if asker else name for asker, name in missing]
     own = [name for asker, name in missing if not asker]
+    if search.by.plug_and_play:
+        return error(
+            "plug-and-play",
+            f"Yarn's Plug'n'Play keeps the dependencies of {path} in archives, which Node.js on "
+            f"Lambda can't load: {_some(names)}",
+            _where(search.declared, own),
+            f"set `nodeLinker: node-modules` in .yarnrc.yml, then {hint}; or have the function "
+            "bundled",
+        )
     return error(
         "not-installed",
         f"dependencies of {path} are not installed: {_some(names)}",
@@ -248,14 +292,29 @@ def _for_other_machines(search: _Search) -> Diagnostic:
     )
 
 
-def _stale_names(search: _Search, lock: Lock) -> list[str]:
+def _stale_names(search: _Search) -> list[str]:
     """Dependencies that the lock does not have, or has as they were wanted before."""
     wanted = {**search.declared.dependencies, **search.declared.optional}
+    if search.pins is not None:
+        member = posixpath.relpath(search.code, search.by.folder)
+        stale = outdated(search.pins, member, wanted, search.catalogs)
+        if search.pins.patterns is None:
+            return stale
+        # Yarn 1 keeps no note of members of the workspace that need each other.
+        return [name for name in stale if _is_copied(search, name)]
+    lock = search.lock
+    if lock is None:
+        return []
     own = posixpath.relpath(search.code, lock.folder)
     entry = lock.packages.get("" if own == "." else own)
     if lock.complete and entry is not None:
         return sorted(name for name, spec in wanted.items() if entry.wants.get(name) != spec)
     return sorted(name for name in wanted if f"{MODULES}/{name}" not in lock.packages)
+
+
+def _is_copied(search: _Search, name: str) -> bool:
+    found = search.ground.find(name, search.code)
+    return found is not None and not found.linked
 
 
 def _where(declared: Manifest, names: Sequence[str]) -> Location:

@@ -3,7 +3,9 @@
 Unlike the production set (bundler/npm/production.py) it asks no lock and no target: whatever is
 there is what a worker here would load. Reading all of node_modules at every edit would be slow; so
 an installed package's digest is remembered with the key of its package.json, which an installer
-writes anew. Linked packages are the user's own, and are read each time.
+writes anew, and with those of the records that package managers write at the end: package.json is
+among the first files that come. Packages that are linked to, or copied from, folders of the user's
+are read each time: a copy may be hard links.
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bundler import sealed, snapshot, tree
 from bundler.model import FileKey, InputSet, RelPath
-from bundler.npm import manifest, packaged, production
+from bundler.npm import installer, manifest, packaged, production
 from bundler.npm.installed import MODULES, Found, Ground
 from bundler.output import Output
 from bundler.workshop import Workshop
@@ -26,7 +28,7 @@ from bundler.workshop import Workshop
 MEMO: Final = "locks"
 """The store's kind for what packages came to; such names begin with "reach-"."""
 
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
 
 _one_at_a_time = threading.Lock()
 """Functions share packages: the second finds what the first remembered."""
@@ -38,26 +40,30 @@ class Reach:
     """Each name that was asked for, and what it leads to."""
     packages: tuple[Found, ...]
     """All that can be loaded from there on, sorted by folder."""
-    linked: tuple[tuple[Found, tree.Tree], ...]
-    """Those of the user's own, with their files."""
+    local: tuple[tuple[Found, tree.Tree], ...]
+    """Those from the user's own folders, with their files."""
+    deciding: Mapping[str, tuple[str, ...]]
+    """Of each other one's folder, the files that an installation writes anew."""
 
     @property
     def inputs(self) -> InputSet:
-        """The files of linked packages; all else is in the ground's."""
+        """The files of local packages; all else is in the ground's."""
         found = InputSet()
-        for _package, walked in self.linked:
+        for _package, walked in self.local:
             found = snapshot.union(found, walked.inputs)
         return found
 
 
-def reach(ground: Ground, names: Iterable[str], asker: str) -> Reach:
+def reach(ground: Ground, names: Iterable[str], asker: str, local: Collection[str] = ()) -> Reach:
     """From code in the real folder `asker`; what is not installed is passed over.
 
-    Raises ProjectError: `bad-package-json`, and what bundler/tree.py finds in linked packages.
+    `local` are the names that the asker has from a place on this machine. Raises ProjectError:
+    `bad-package-json`, and what bundler/tree.py finds in local packages.
     """
     asked = {name: ground.find(name, asker) for name in sorted(set(names))}
     waiting = deque(found for found in asked.values() if found is not None)
     met: dict[str, Found] = {}
+    near = {found.folder for name, found in asked.items() if found is not None and name in local}
     while waiting:
         found = waiting.popleft()
         if found.folder in met:
@@ -66,18 +72,41 @@ def reach(ground: Ground, names: Iterable[str], asker: str) -> Reach:
         for name in sorted(production.needs(found.manifest)):
             if (other := ground.find(name, found.folder)) is not None:
                 waiting.append(other)
+                if name in found.manifest.local:
+                    near.add(other.folder)
     packages = tuple(met[folder] for folder in sorted(met))
-    linked = tuple(
-        (found, _walk(ground, found.folder))
+    walked = tuple(
+        (found, _walk(ground, found))
         for found in packages
-        if found.linked and not asker.startswith(f"{found.folder}/") and found.folder != asker
+        if found.linked or found.folder in near
+        if not asker.startswith(f"{found.folder}/") and found.folder != asker
     )
-    return Reach(asked, packages, linked)
+    own = {found.folder for found, _tree in walked}
+    deciding = {
+        found.folder: _deciding(ground, found.folder)
+        for found in packages
+        if not found.linked and found.folder not in own
+    }
+    return Reach(asked, packages, walked, deciding)
 
 
-def _walk(ground: Ground, folder: str) -> tree.Tree:
-    path = ground.relative(folder)
-    return tree.walk(ground.workshop, path, exclude=packaged.LINKED, allow=ground.allow)
+def _deciding(ground: Ground, folder: str) -> tuple[str, ...]:
+    homes = (home for home in ground.above(folder) if ground.is_own(f"{home}/"))
+    records = [
+        f"{modules}/{name}"
+        for modules in map(ground.modules_of, homes)
+        if modules is not None
+        for name, _manager in installer.RECORDS
+    ]
+    for path in records:
+        ground.exists(path)
+    return f"{folder}/{manifest.NAME}", *records
+
+
+def _walk(ground: Ground, found: Found) -> tree.Tree:
+    path = ground.relative(found.folder)
+    patterns = packaged.LINKED if found.linked else packaged.INSTALLED
+    return tree.walk(ground.workshop, path, exclude=patterns, allow=ground.allow)
 
 
 def digest(reached: Reach, workshop: Workshop) -> str:
@@ -87,16 +116,17 @@ def digest(reached: Reach, workshop: Workshop) -> str:
     """
     if not reached.packages:
         return ""
-    digests = _installed([found.folder for found in reached.packages if not found.linked], workshop)
-    for found, walked in reached.linked:
-        digests[found.folder] = _digest_of_linked(walked, workshop)
+    local = {found.folder: walked for found, walked in reached.local}
+    digests = _installed(reached.deciding, workshop)
+    for folder, walked in local.items():
+        digests[folder] = _digest_of_local(walked, workshop)
     whole = hashlib.sha256()
     for folder, one in sorted(digests.items()):
         whole.update(f"{os.path.relpath(folder, workshop.root)}\0{one}\0".encode())
     return whole.hexdigest()
 
 
-def _digest_of_linked(walked: tree.Tree, workshop: Workshop) -> str:
+def _digest_of_local(walked: tree.Tree, workshop: Workshop) -> str:
     found = hashlib.sha256()
     for file in walked.files:
         content = tree.read(workshop, file)
@@ -108,7 +138,7 @@ def _digest_of_linked(walked: tree.Tree, workshop: Workshop) -> str:
 # --- installed packages ------------------------------------------------------------------------
 
 
-def _installed(folders: Iterable[str], workshop: Workshop) -> dict[str, str]:
+def _installed(deciding: Mapping[str, Iterable[str]], workshop: Workshop) -> dict[str, str]:
     with _one_at_a_time:
         name = f"reach-{hashlib.sha256(workshop.root.encode()).hexdigest()}.json"
         known = _recall(name, workshop)
@@ -116,15 +146,15 @@ def _installed(folders: Iterable[str], workshop: Workshop) -> dict[str, str]:
         now_ns = _clock_ns(workshop)
         digests: dict[str, str] = {}
         learnt = False
-        for folder in folders:
+        for folder, files in deciding.items():
             path = os.path.relpath(folder, workshop.root)
-            key = snapshot.file_key(f"{folder}/{manifest.NAME}")
-            if key is not None and path in known and known[path][0] == key:
+            keys = [snapshot.file_key(file) for file in files]
+            if path in known and known[path][0] == keys:
                 digests[folder] = known[path][1]
                 continue
             digests[folder] = _digest_of_files(folder)
-            if key is not None and max(key.ctime_ns, key.mtime_ns) < now_ns:
-                known[path] = key, digests[folder]
+            if all(key is None or max(key.ctime_ns, key.mtime_ns) < now_ns for key in keys):
+                known[path] = keys, digests[folder]
                 learnt = True
         if learnt:
             _remember(name, known, workshop)
@@ -154,7 +184,7 @@ def _clock_ns(workshop: Workshop) -> int:
         return 0  # without a clock nothing can be told to be old enough
 
 
-Known = dict[RelPath, tuple[FileKey, str]]
+Known = dict[RelPath, tuple[list[FileKey | None], str]]
 
 
 def _recall(name: str, workshop: Workshop) -> Known:
@@ -163,7 +193,10 @@ def _recall(name: str, workshop: Workshop) -> Known:
         memo: Any = sealed.unseal(path.read_bytes()) if path is not None else None
         if not isinstance(memo, dict) or memo["schema"] != _SCHEMA:
             return {}
-        return {folder: (FileKey(*key), one) for folder, (key, one) in memo["packages"].items()}
+        return {
+            folder: ([key and FileKey(*key) for key in keys], one)
+            for folder, (keys, one) in memo["packages"].items()
+        }
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return {}
 

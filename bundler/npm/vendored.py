@@ -4,8 +4,9 @@ A segment's key is the digest of its files' names and contents, so equal install
 Reading them all on every edit of own code would be slow; so what the last look came to is
 remembered with the keys of everything it depended on, and holds while none of them moved:
 package.json, the lock, the installer's record, the folders of node_modules that were looked in,
-each package's own package.json, and every file of a linked package, because users edit those. The
-other files of installed packages change through an installer, which writes package.json anew.
+each package's own package.json, and every file of a package that is linked to, or copied from, a
+folder of the user's, because users edit those. The other files of installed packages change through
+an installer, which writes package.json anew.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bundler import record, sealed, segments, snapshot, tree
+from bundler.memory import recall
 from bundler.model import (
     BuildRequest,
     Diagnostic,
@@ -29,10 +31,9 @@ from bundler.model import (
     error,
     warning,
 )
-from bundler.npm import installer, lock, manifest, packaged, placement, production
+from bundler.npm import installer, lock, manifest, packaged, pins, placement, production
 from bundler.npm.installed import Ground
 from bundler.npm.installer import Installer
-from bundler.npm.lock import Lock
 from bundler.npm.manifest import Manifest
 from bundler.npm.packaged import RECIPE, Package
 from bundler.npm.placement import Position
@@ -47,7 +48,7 @@ MEMO: Final = "locks"
 LINKED_STORE: Final = "node_modules/.store"
 """Of npm's `install-strategy=linked`."""
 
-_SCHEMA: Final = 3
+_SCHEMA: Final = 5
 
 _one_at_a_time = threading.Lock()
 """Functions share code folders: the second finds what the first remembered. Compressing uses all
@@ -61,10 +62,37 @@ class Vendored:
     inputs: InputSet
     diagnostics: tuple[Diagnostic, ...]
     """Warnings."""
+    by: str = "npm"
+    """Which manager installs here."""
 
 
-def vendor(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendored:
-    """What the code folder's package.json, at `path`, needs at run time.
+def recalled(
+    request: BuildRequest, workshop: Workshop, path: RelPath, named: frozenset[str] = frozenset()
+) -> Vendored:
+    """`vendor`, or what it gave as long as nothing that depends on has moved."""
+    memory = workshop.memory
+    if memory is None:
+        return vendor(request, workshop, path, named)
+
+    def make() -> tuple[Vendored, InputSet]:
+        found = vendor(request, workshop, path, named)
+        if found.segment is not None:
+            found = replace(found, segment=memory.shared(found.segment))
+        return found, found.inputs
+
+    key = (request, request.locked, request.function.where, path)
+    found = recall(memory.vendored, key, workshop.root, make)
+    if found.segment is not None and not segments.is_there(found.segment):
+        memory.vendored.drop(key)
+        found = recall(memory.vendored, key, workshop.root, make)
+    return found
+
+
+def vendor(
+    request: BuildRequest, workshop: Workshop, path: RelPath, named: frozenset[str] = frozenset()
+) -> Vendored:
+    """What the package.json at `path` needs at run time; if some are `named`, those packages alone
+    as code beside it finds them, and what they need.
 
     Raises ProjectError, as many faults together as can be told: bad-package-json, bad-npm-lock,
     unlocked, lock-outdated, not-installed, install-outdated, native-platform,
@@ -72,13 +100,15 @@ def vendor(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendored
     BundlerError `sources-moved`.
     """
     with _one_at_a_time:
-        name = _memo_name(request, workshop)
+        name = _memo_name(request, workshop, path, named)
         known = _recall(workshop, name)
         if known is not None:
             return known
         # The clock first: whatever is read after it and changes meanwhile is suspect.
         clock = _clock(workshop)
         declared = manifest.read(workshop, path, own=True)
+        if named:
+            declared = _only(declared, path, named)
         if declared is None:
             inputs = InputSet(files=frozenset((path,)))
             return Vendored(segment=None, inputs=inputs, diagnostics=())
@@ -88,13 +118,29 @@ def vendor(request: BuildRequest, workshop: Workshop, path: RelPath) -> Vendored
         return vendored
 
 
+def _only(declared: Manifest | None, path: RelPath, named: frozenset[str]) -> Manifest:
+    """The manifest as if it asked for these packages alone; without any, one that asks for them."""
+    if declared is None:
+        declared = Manifest(path=path, dependencies={}, optional={}, lines={})
+    return replace(
+        declared,
+        dependencies={
+            name: declared.dependencies[name] for name in named & declared.dependencies.keys()
+        },
+        optional={name: declared.optional[name] for name in named & declared.optional.keys()},
+        peers=frozenset(),
+        bundled=frozenset(),
+        named=named,
+    )
+
+
 def _make(
     request: BuildRequest, workshop: Workshop, declared: Manifest
 ) -> tuple[Vendored, str | None]:
     function = request.function
     ground = Ground(workshop, function.allow)
     ground.files.add(declared.path)
-    code = os.path.realpath(workshop.absolute(function.code))
+    code = os.path.realpath(os.path.dirname(workshop.absolute(declared.path)))
     try:
         by, found = _production(request, ground, code, declared)
         notes = _check(request, by, found, declared)
@@ -108,7 +154,7 @@ def _make(
     inputs = snapshot.union(ground.inputs(), linked)
     listed = packaged.listing(placed, packages)
     if not listed:
-        return Vendored(segment=None, inputs=inputs, diagnostics=notes), None
+        return Vendored(segment=None, inputs=inputs, diagnostics=notes, by=by.name), None
     contents = [(name, item.file.executable, item.digest) for name, item in listed]
     key = segments.key("npm", contents)
     segment = segments.find(workshop.store, key)
@@ -116,35 +162,53 @@ def _make(
         plural = "" if len(packages) == 1 else "s"
         workshop.say(f"packing {len(packages)} npm package{plural}")
         segment = segments.make(workshop.store, key, packaged.entries(workshop, listed))
-    return Vendored(segment=segment, inputs=inputs, diagnostics=notes), key
+    return Vendored(segment=segment, inputs=inputs, diagnostics=notes, by=by.name), key
 
 
 def _production(
     request: BuildRequest, ground: Ground, code: str, declared: Manifest
 ) -> tuple[Installer, Production]:
     by = installer.find(ground, code, declared)
-    npm_lock = None
-    if by.name == "npm" and by.lock is not None:
-        npm_lock = _read_lock(ground, by.lock, by.folder)
+    npm_lock, pinned = None, None
+    if by.lock is not None:
         member = os.path.relpath(code, by.folder).replace(os.sep, "/")
-        if member != "." and member not in npm_lock.packages:
-            by, npm_lock = Installer(name="npm", folder=code, lock=None), None
-        elif os.path.isdir(f"{by.folder}/{LINKED_STORE}"):
-            npm_lock = None  # it tells places in a layout that is not the installed one
-    architecture = request.function.architecture
+        if by.name == "npm":
+            npm_lock = lock.parse(by.lock, by.folder, _content(ground, by.lock))
+            is_member = member == "." or member in npm_lock.packages
+        else:
+            pinned = pins.parse(by.lock, _content(ground, by.lock))
+            is_member = pinned is None or pinned.members is None or member in pinned.members
+        if not is_member:
+            by, npm_lock, pinned = replace(by, folder=code, lock=None), None, None
+        elif npm_lock is not None and os.path.isdir(f"{by.folder}/{LINKED_STORE}"):
+            pinned, npm_lock = pins.of_npm(npm_lock), None
     return by, production.find(
-        ground, code=code, declared=declared, by=by, lock=npm_lock, architecture=architecture
+        ground,
+        code=code,
+        declared=declared,
+        by=by,
+        lock=npm_lock,
+        pins=pinned,
+        catalogs=_catalogs(ground, by, declared),
+        architecture=request.function.architecture,
     )
 
 
-def _read_lock(ground: Ground, path: RelPath, folder: str) -> Lock:
+def _catalogs(ground: Ground, by: Installer, declared: Manifest) -> dict[tuple[str, str], str]:
+    wanted = (*declared.dependencies.values(), *declared.optional.values())
+    path = f"{by.folder}/{installer.PNPM_ROOT}"
+    if not any(spec.startswith("catalog:") for spec in wanted) or not ground.exists(path):
+        return {}
+    return pins.catalogs(_content(ground, ground.relative(path)))
+
+
+def _content(ground: Ground, path: RelPath) -> bytes:
     try:
         with open(ground.workshop.absolute(path), "rb") as file:
-            content = file.read()
+            return file.read()
     except OSError as fault:
         message = f"can't read {path}: {fault.strerror}"
         raise ProjectError(error("unreadable-file", message, Location(path))) from fault
-    return lock.parse(path, folder, content)
 
 
 def _check(
@@ -169,11 +233,11 @@ def _check(
 def _packages(
     request: BuildRequest, ground: Ground, found: Production, placed: dict[Position, str]
 ) -> tuple[dict[str, Package], InputSet]:
-    """Every folder of the set, read; and the inputs that are the linked ones' files."""
+    """Every folder of the set, read; and the inputs that are the local ones' files."""
     function = request.function
-    linked = {
-        edge.found.folder for edges in found.edges.values() for edge in edges if edge.found.linked
-    }
+    edges = [edge for some in found.edges.values() for edge in some]
+    linked = {edge.found.folder for edge in edges if edge.found.linked}
+    local = {edge.found.folder for edge in edges if edge.local} | linked
     names = {folder: position[-1] for position, folder in placed.items() if position}
     packages: dict[str, Package] = {}
     inputs = InputSet()
@@ -185,7 +249,7 @@ def _packages(
         packages[folder] = packaged.examine(
             ground.workshop, name, walked.files, function.runtime, function.architecture
         )
-        if folder in linked:
+        if folder in local:
             inputs = snapshot.union(inputs, walked.inputs)
     return packages, inputs
 
@@ -231,14 +295,17 @@ def _uncompiled(
 # --- what is remembered ----------------------------------------------------------------------
 
 
-def _memo_name(request: BuildRequest, workshop: Workshop) -> str:
+def _memo_name(
+    request: BuildRequest, workshop: Workshop, path: RelPath, named: frozenset[str]
+) -> str:
     function = request.function
     decided_by: Any = record.canonical(
         (
             _SCHEMA,
             workshop.root,
             workshop.repository,
-            function.code,
+            path,
+            named,
             function.runtime,
             function.architecture,
             function.allow,
@@ -264,6 +331,7 @@ def _remember(
         "segment": key,
         "inputs": record.encode_snapshot(inputs),
         "diagnostics": record.canonical(vendored.diagnostics),
+        "by": vendored.by,
     }
     workshop.store.put(MEMO, name, sealed.seal(memo))
 
@@ -290,4 +358,5 @@ def _recall(workshop: Workshop, name: str) -> Vendored | None:
         segment=segment,
         inputs=snapshot.inputs_of(inputs),
         diagnostics=tuple(record.decode_diagnostic(item) for item in memo["diagnostics"]),
+        by=memo["by"],
     )

@@ -18,6 +18,7 @@ from bundler.model import BundlerError
 from bundler.native import NativeFile, describe, is_native_name
 from bundler.python import interpreters, splice, wheel
 from bundler.python import target as targets
+from bundler.python.indexes import scrubbed
 from bundler.python.target import Target
 from bundler.python.wheel import Wheel
 from bundler.sealed import seal, unseal
@@ -37,17 +38,23 @@ class NotBuiltError(Exception):
 
 
 def build(
-    source: Sequence[str], target: Target, workshop: Workshop, *, requirements: str | None = None
+    source: Sequence[str],
+    target: Target,
+    workshop: Workshop,
+    *,
+    requirements: str | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Wheel:
     """A wheel built by pip in isolation, normalised, proved and in the store.
 
     `source` are pip's arguments that name what to build; `requirements` is the text of a file
-    that goes in front of them. Raises NotBuiltError: the build failed, or what came of it is
-    native and this machine is not the target's kind.
+    that goes in front of them; `more` goes into pip's environment.
+    Raises NotBuiltError: the build failed, or what came of it is native and this machine is not
+    the target's kind.
     """
     python = interpreters.find(target.version, workshop.environ)
     version = target.version if python else sys.version_info[:2]
-    environ = interpreters.pip_environ(workshop.environ)
+    environ = interpreters.pip_environ(workshop.environ) | dict(more or {})
     environ |= {"SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     with workshop.store.workspace() as folder:
         arguments = list(source)
@@ -87,6 +94,7 @@ _SHOWN_LINES: Final = 12
 
 def essence(output: str) -> str:
     """The end of what the package's own build said, without the frame that pip puts around it."""
+    output = scrubbed(output)
     framed = re.search(r"\[\d+ lines? of output\]\n(.*?)\n *\[end of output\]", output, re.DOTALL)
     lines = textwrap.dedent(framed[1] if framed else output).rstrip().splitlines()
     return "".join(f"\n  {line}" for line in lines[-_SHOWN_LINES:])

@@ -1,30 +1,21 @@
 """Which files declare a function's dependencies, and which of them decides.
 
-They share a stem, "requirements" unless the configuration names another file. Its pylock.toml, and
-its .txt where that has hashes, are locks; without one its .txt, else its .in, is to be resolved.
+Files of requirements share a stem, "requirements" unless the configuration names another file. Its
+pylock.toml, and its .txt where that has hashes, are locks; then comes a project that its own tool
+has locked (projects.py); then its .txt, else its .in, is to be resolved; else the project.
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from bundler.model import (
-    Diagnostic,
-    Function,
-    InputSet,
-    Location,
-    ProjectError,
-    RelPath,
-    error,
-    warning,
-)
+from bundler.model import Function, InputSet, ProjectError, RelPath, error
 from bundler.python import lock as locks
-from bundler.python import requirements
+from bundler.python import projects, pylock, requirements
 from bundler.python.indexes import Indexes, merged
-from bundler.python.lock import LOCK_HINT, Lock
+from bundler.python.lock import LAMBDAD_LOCK, Lock
 from bundler.python.requirements import Requirements, Wanted
 from bundler.python.target import Target
 from bundler.snapshot import union
@@ -42,6 +33,10 @@ class Files:
     named: RelPath | None
     """What the configuration names."""
 
+    @property
+    def folder(self) -> RelPath:
+        return os.path.dirname(self.source) or "."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
@@ -52,12 +47,14 @@ class Declared:
     lock_path: RelPath | None = None
     open: Requirements | None = None
     open_path: RelPath | None = None
-    source: Requirements | None = None
+    source: tuple[Wanted, ...] | None = None
     """What the lock was made from, if that is there: its direct requirements."""
     indexes: Indexes = field(default_factory=Indexes)
     """Where to look, as the files have it."""
     pip_tools: bool = False
     """The project works with pip-tools."""
+    mend: str = LAMBDAD_LOCK
+    """The command that locks anew."""
     inputs: InputSet
 
     @property
@@ -70,8 +67,9 @@ class Declared:
     @property
     def direct(self) -> tuple[Wanted, ...]:
         """What people asked for, as far as any file tells."""
-        asked = self.source if self.lock is not None else self.open
-        return asked.wanted if asked is not None else ()
+        if self.lock is not None:
+            return self.source or ()
+        return self.open.wanted if self.open is not None else ()
 
 
 def locate(function: Function, workshop: Workshop) -> Files | None:
@@ -132,6 +130,8 @@ _NAME_ANOTHER: Final = "create it, or name another file as `requirements` in lam
 def _decide(
     files: Files, function: Function, target: Target, workshop: Workshop, inputs: InputSet
 ) -> Declared:
+    if files.named is not None and os.path.basename(files.named) in projects.NAMES:
+        return _of_project(files, function, target, workshop, inputs=inputs)
     has_source = _exists(files.source, workshop)
     pip_tools = function.resolver == "pip-tools" or (function.resolver is None and has_source)
     txt = requirements.read(files.txt, workshop) if _exists(files.txt, workshop) else None
@@ -146,7 +146,8 @@ def _decide(
     )
     try:
         if _exists(files.pylock, workshop) and not (hashed and files.named == files.txt):
-            lock = locks.read_pylock(files.pylock, workshop.root, target)
+            lock = pylock.read(files.pylock, workshop.root, target, function)
+            inputs = union(inputs, _archives(lock, workshop))
             return Declared(
                 files=files,
                 lock=lock,
@@ -157,6 +158,7 @@ def _decide(
                 inputs=inputs,
             )
         if txt is not None and hashed:
+            _check_selection(function, files.txt)
             lock = locks.from_requirements(txt, target)
             return Declared(
                 files=files,
@@ -167,6 +169,12 @@ def _decide(
                 pip_tools=pip_tools,
                 inputs=inputs,
             )
+        if files.named is None:
+            found = _of_project(files, function, target, workshop, inputs=inputs)
+            if found.lock is not None or (txt is None and source is None):
+                return found
+            inputs = union(inputs, found.inputs)
+        _check_selection(function, files.txt)
         if txt is not None and source is not None and (pins := _loose_pins(txt)) is not None:
             _check_fit(pins, files.txt, source, target)
     except ProjectError as fault:
@@ -181,75 +189,72 @@ def _decide(
     )
 
 
+def _of_project(
+    files: Files, function: Function, target: Target, workshop: Workshop, *, inputs: InputSet
+) -> Declared:
+    """What the project of a tool such as uv or Poetry declares; nothing, if there is none."""
+    named = os.path.basename(files.named) if files.named is not None else None
+    has_txt = _exists(files.txt, workshop) or _exists(files.source, workshop)
+    project, looked_for = projects.find(files.folder, named, function, workshop)
+    inputs = union(inputs, looked_for)
+    if project is None or (project.lock_path is None and named is None and has_txt):
+        return Declared(files=files, inputs=inputs)
+    try:
+        lock, asked = None, None
+        if project.lock_path is not None:
+            lock = projects.lock(project, function, target, workshop)
+            inputs = union(inputs, union(lock.inputs, _archives(lock, workshop)))
+        elif not project.manifest.dynamic:
+            asked = projects.open_requirements(project, target, workshop)
+            inputs = union(inputs, asked.inputs)
+    except ProjectError as fault:
+        raise ProjectError(*fault.diagnostics, inputs=union(fault.inputs, inputs)) from fault
+    return Declared(
+        files=files,
+        lock=lock,
+        lock_path=project.lock_path,
+        open=asked,
+        open_path=project.path if asked is not None else None,
+        source=projects.requirements(project, workshop) if lock is not None else None,
+        indexes=projects.sources(project, lock, workshop),
+        pip_tools=function.resolver == "pip-tools",
+        mend=project.manifest.mend,
+        inputs=inputs,
+    )
+
+
+def _archives(lock: Lock, workshop: Workshop) -> InputSet:
+    """The files that it pins by their path."""
+    paths = [os.path.relpath(pin.path, workshop.root) for pin in lock.pins if pin.path is not None]
+    return InputSet(files=frozenset(paths))
+
+
 def _exists(path: RelPath, workshop: Workshop) -> bool:
     return os.path.exists(workshop.absolute(path))
 
 
+def _check_selection(function: Function, path: RelPath) -> None:
+    """Raises ProjectError (`unknown-extra`): files of requirements have neither to choose from."""
+    faults = [
+        *locks.unknown("extras", function.extras, (), path),
+        *locks.unknown("groups", function.groups, (), path),
+    ]
+    if faults:
+        raise ProjectError(*faults)
+
+
 def _check_fit(
     lock: Lock, path: RelPath, source: Requirements | None, target: Target
-) -> Requirements | None:
+) -> tuple[Wanted, ...] | None:
     """The source. Raises ProjectError (`lock-outdated`) if the lock does not give what it asks."""
     if source is None:
         return None
     problems = locks.outdated(lock, source.wanted, source.constraints, target)
     if problems:
-        raise ProjectError(*(outdated(path, reason, where) for reason, where in problems))
-    return source
-
-
-def outdated(path: RelPath, reason: str, where: Location) -> Diagnostic:
-    message = f"{path} no longer fits {where.file}: {reason}"
-    return error("lock-outdated", message, where, LOCK_HINT)
-
-
-def elsewhere(function: Function, workshop: Workshop) -> tuple[Diagnostic | None, InputSet]:
-    """That a code folder without requirements declares its dependencies to another tool."""
-    looked_for = []
-    for name, asks, hint in _OTHERS:
-        path = os.path.normpath(f"{function.code}/{name}")
-        looked_for.append(path)
-        try:
-            with open(workshop.absolute(path), "rb") as file:
-                said = tomllib.load(file)
-        except (OSError, ValueError):  # absent, or the tool's to complain of
-            continue
-        if asks(said):
-            message = f"the dependencies in {path} are not installed: lambdad does not read them"
-            note = warning("unread-dependencies", message, Location(path), f"in its folder, {hint}")
-            return note, InputSet(files=frozenset(looked_for))
-    return None, InputSet(files=frozenset(looked_for))
-
-
-def _asks_as_project(said: dict[str, Any]) -> bool:
-    project = said.get("project")
-    return isinstance(project, dict) and bool(project.get("dependencies"))
-
-
-def _asks_poetry(said: dict[str, Any]) -> bool:
-    tool = said.get("tool")
-    poetry = tool.get("poetry") if isinstance(tool, dict) else None
-    asked = poetry.get("dependencies") if isinstance(poetry, dict) else None
-    return isinstance(asked, dict) and bool(asked.keys() - {"python"})
-
-
-def _asks_pipenv(said: dict[str, Any]) -> bool:
-    return bool(said.get("packages"))
-
-
-_OTHERS: Final = (
-    (
-        "pyproject.toml",
-        _asks_as_project,
-        "`uv export --no-dev --no-emit-project --format pylock.toml -o pylock.toml` writes a lock "
-        "that it reads",
-    ),
-    (
-        "pyproject.toml",
-        _asks_poetry,
-        "`poetry export -o requirements.txt` writes what it reads",
-    ),
-    ("Pipfile", _asks_pipenv, "`pipenv requirements > requirements.txt` writes what it reads"),
-)
+        raise ProjectError(
+            *(locks.no_longer_fits(path, why, where, LAMBDAD_LOCK) for why, where in problems)
+        )
+    return source.wanted
 
 
 def _loose_pins(txt: Requirements) -> Lock | None:

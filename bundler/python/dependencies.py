@@ -22,7 +22,7 @@ from bundler.model import (
     error,
     warning,
 )
-from bundler.python import declared, fetch, graph, local, resolve, splice
+from bundler.python import declared, fetch, graph, local, projects, resolve, splice
 from bundler.python import lock as locks
 from bundler.python import target as targets
 from bundler.python import wheel as wheels_
@@ -83,7 +83,7 @@ def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
         return Dependencies(wheels=(), inputs=InputSet(), diagnostics=())
     inputs = what.inputs
     if what.lock is None and what.open is None and not function.layers:
-        unread, looked_for = declared.elsewhere(function, workshop)
+        unread, looked_for = projects.unread(function, workshop)
         inputs = union(inputs, looked_for)
         return Dependencies(wheels=(), inputs=inputs, diagnostics=(unread,) if unread else ())
     try:
@@ -144,8 +144,8 @@ def _lock(
         return Lock(pins=()), ()  # their content is all there is to pin
     where = Location(what.open_path)
     message = f"{what.open_path} does not pin what it installs"
+    hint = f"run `{what.mend}` and commit what it writes"
     if request.locked:
-        hint = "run `lambdad lock` and commit what it writes"
         raise ProjectError(error("unlocked", message, where, hint))
     question = resolve.ask(
         what.open, what.open_path, locals_, target, workshop, pip_tools=what.pip_tools
@@ -168,7 +168,7 @@ def _lock(
         "unlocked",
         f"{message}: what a build takes can change when new versions appear",
         where,
-        "run `lambdad lock` and commit what it writes",
+        hint,
     )
     return lock, (note,)
 
@@ -192,8 +192,11 @@ def _check_locals(
         )
         for reason in problems:
             faults.append(
-                declared.outdated(
-                    what.lock_path or "", f"{one.wanted.text}: {reason}", one.wanted.where
+                locks.no_longer_fits(
+                    what.lock_path or "",
+                    f"{one.wanted.text}: {reason}",
+                    one.wanted.where,
+                    what.mend,
                 )
             )
     if faults:
@@ -239,6 +242,6 @@ def _keep(
         "lock-incomplete",
         f"the zip will lack {shown}, which the lock does not hold",
         Location(what.lock_path or what.open_path or function.code),
-        "run `lambdad lock`; if the runtime or a layer has it, say so with `without`",
+        f"run `{what.mend}`; if the runtime or a layer has it, say so with `without`",
     )
     return kept, (note,)

@@ -198,8 +198,9 @@ def _line(pin: Pinned, at_url: bool) -> str:
 
 
 def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss | None:
+    sources, environ = errand.sources, errand.workshop.environ
     (folder / "requirements.txt").write_text(
-        "\n".join([*_source_lines(errand.sources), *requirements]) + "\n", "utf-8"
+        "\n".join([*_source_lines(sources), *requirements]) + "\n", "utf-8"
     )
     answer = tools.run(
         [
@@ -215,7 +216,7 @@ def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss
             *("--requirement", "requirements.txt"),
         ],
         cwd=folder,
-        environ=interpreters.pip_environ(errand.workshop.environ),
+        environ={**interpreters.pip_environ(environ), **indexes.pip_secrets(sources, environ)},
         timeout_s=1800,
     )
     if answer.code == 0:
@@ -319,6 +320,7 @@ def _built_at(errand: _Errand, pin: Pinned, *, at_url: bool) -> Wheel | Miss:
             errand.target,
             errand.workshop,
             requirements="\n".join(lines) + "\n",
+            more=indexes.pip_secrets(errand.sources, errand.workshop.environ),
         )
     except NotBuiltError as fault:
         miss = misses.diagnose(fault.output) if fault.output else None
@@ -396,7 +398,7 @@ def _mismatch(pin: Pinned, miss: Miss) -> Diagnostic:
         f"{pin.name} {pin.version or ''} is not the file that was locked: expected "
         f"{' or '.join(miss.expected)}, got {miss.got}",
         pin.where,
-        hint="if the lock was edited, run `lambdad lock`; if not, the index serves another file "
+        hint="if the lock was edited, write it anew; if not, the index serves another file "
         "than it did: don't use it before you know why",
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +41,11 @@ class Network:
 
 
 def lines(indexes: Indexes) -> list[str]:
-    """As the head of a requirements file, where credentials in URLs stay out of `ps`."""
+    """As the head of a requirements file; index URLs with credentials are for the environment."""
+    urls = not has_secrets(indexes)
     return [
-        *_line("--index-url", [indexes.index_url] if indexes.index_url else []),
-        *_line("--extra-index-url", indexes.extra_index_urls),
+        *_line("--index-url", [indexes.index_url] if indexes.index_url and urls else []),
+        *_line("--extra-index-url", indexes.extra_index_urls if urls else ()),
         *_line("--find-links", indexes.find_links),
         *(["--no-index"] if indexes.no_index else []),
         *(["--pre"] if indexes.pre else []),
@@ -55,6 +58,50 @@ def lines(indexes: Indexes) -> list[str]:
 
 def _line(option: str, values: Sequence[str]) -> list[str]:
     return [f"{option} {shlex.quote(value)}" for value in values]
+
+
+def has_secrets(indexes: Indexes) -> bool:
+    return any("@" in urlsplit(url).netloc for url in _urls(indexes))
+
+
+def _urls(indexes: Indexes) -> tuple[str, ...]:
+    return (*([indexes.index_url] if indexes.index_url else ()), *indexes.extra_index_urls)
+
+
+def pip_secrets(declared: Indexes, environ: Mapping[str, str]) -> dict[str, str]:
+    """Of indexes with credentials what pip is to find in its environment, for it to hide and no
+    file to hold. A variable takes the place of pip's configuration, so it has that, too."""
+    if not has_secrets(declared):
+        return {}
+    user, _ = of_pip(environ)
+    return _variables("PIP_", merged(user, declared))
+
+
+def uv_secrets(indexes: Indexes) -> dict[str, str]:
+    """The same for uv, of all its indexes."""
+    return _variables("UV_", indexes) if has_secrets(indexes) else {}
+
+
+def _variables(prefix: str, indexes: Indexes) -> dict[str, str]:
+    found = {f"{prefix}EXTRA_INDEX_URL": " ".join(indexes.extra_index_urls)}
+    return found | ({f"{prefix}INDEX_URL": indexes.index_url} if indexes.index_url else {})
+
+
+def without_secrets(indexes: Indexes) -> Indexes:
+    """The same as everybody may see it."""
+    return replace(
+        indexes,
+        index_url=scrubbed(indexes.index_url) if indexes.index_url else None,
+        extra_index_urls=tuple(scrubbed(url) for url in indexes.extra_index_urls),
+    )
+
+
+def scrubbed(text: str) -> str:
+    """The text without what stands before the @ of URLs."""
+    return _CREDENTIALS.sub(r"\1****@", text)
+
+
+_CREDENTIALS: Final = re.compile(r"(\b[a-z][a-z+]*://)[^\s/@'\"<>]+@", re.IGNORECASE)
 
 
 def merged(user: Indexes, declared: Indexes) -> Indexes:
@@ -72,6 +119,23 @@ def merged(user: Indexes, declared: Indexes) -> Indexes:
         prefer_binary=declared.prefer_binary or user.prefer_binary,
         trusted_hosts=_joined(user.trusted_hosts, declared.trusted_hosts),
     )
+
+
+def of_lock(urls: Sequence[str], environ: Mapping[str, str]) -> Indexes:
+    """Where a lock says its files lie, beside the indexes that pip is configured to.
+
+    PyPI's place is taken only if nothing of the lock is there and the user has set no other
+    index: one that they have set may well be a mirror.
+    """
+    urls = list(dict.fromkeys(urls))
+    others = [url for url in urls if url.rstrip("/") not in _PYPI]
+    user, _ = of_pip(environ)
+    if not others or len(others) < len(urls) or user.index_url or user.no_index:
+        return Indexes(extra_index_urls=tuple(others))
+    return Indexes(index_url=others[0], extra_index_urls=tuple(others[1:]))
+
+
+_PYPI: Final = ("https://pypi.org/simple", "https://pypi.python.org/simple")
 
 
 def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

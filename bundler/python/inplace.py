@@ -8,12 +8,15 @@ started with PYTHONDONTWRITEBYTECODE=1 (-B), or with a PYTHONPYCACHEPREFIX of it
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
-from bundler import tree
+from bundler import names, tree
 from bundler.live import digest_of
 from bundler.model import (
     BuildRequest,
+    Diagnostic,
     Entry,
     Function,
     Live,
@@ -21,11 +24,12 @@ from bundler.model import (
     Runnable,
     Severity,
     error,
+    warning,
 )
 from bundler.python import handler, host, package
 from bundler.python.package import Gathered
 from bundler.snapshot import union
-from bundler.tree import TreeFile
+from bundler.tree import Tree, TreeFile
 from bundler.workshop import Workshop
 
 
@@ -58,15 +62,51 @@ def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
     entry = _entry(function, files, installed)
     single = os.path.isfile(workshop.absolute(function.code))
     code = os.path.dirname(function.code) or "." if single else function.code
+    diagnostics += _split(function, (code, *function.shared), found.own)
     own = (
         Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
         for file in found.own.files
     )
     return Runnable(
-        live=Live(entry=entry, path=(code, *site.folders), digest=digest_of(own, [site.digest])),
+        live=Live(
+            entry=entry,
+            path=(code, *function.shared, *site.folders),
+            digest=digest_of(own, [site.digest]),
+        ),
         inputs=found.inputs,
         diagnostics=tuple(diagnostics),
     )
+
+
+def _split(function: Function, folders: Sequence[str], own: Tree) -> Iterator[Diagnostic]:
+    """Python takes a package from the first folder of `sys.path` that has it; the zip has one of
+    all folders' files."""
+    if len(folders) == 1:
+        return
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    there = {file.name for file in own.files}
+    for file in own.files:
+        owner = next(
+            one for one in folders if posixpath.normpath(f"{one}/{file.name}") == file.path
+        )
+        stem = file.name.removesuffix(".py")
+        modules = [stem] if f"{stem}/__init__.py" in there else []
+        for name in (*names.folders(file.name), *modules):
+            owners[name].add(owner)
+    told: set[str] = set()
+    for name, homes in sorted(owners.items()):
+        if f"{name}/__init__.py" not in there or told.intersection(names.folders(name)):
+            continue
+        if len(homes) > 1:
+            told.add(name)
+            shown = " and ".join(one for one in folders if one in homes)
+            yield warning(
+                "split-package",
+                f"{shown} both have {name}: on Lambda it holds the files of both, here only "
+                "those of one",
+                function.where,
+                "keep the package in one folder, or rename one of them",
+            )
 
 
 def _entry(function: Function, files: Mapping[str, TreeFile], installed: Mapping[str, str]) -> str:

@@ -47,6 +47,12 @@ def build(
     assert wanted.path is not None  # noqa: S101 - local packages have one
     top = os.path.relpath(wanted.path, workshop.root)
     _check_place(wanted, top, workshop, allow)
+    if not os.path.isdir(wanted.path):
+        message = f"there is no folder {top}"
+        raise ProjectError(
+            error("missing-requirements", message, wanted.where, "restore it, or lock anew"),
+            inputs=InputSet(files=frozenset((top,))),
+        )
     walked = tree.walk(workshop, top, exclude=EXCLUDE, allow=allow)
     names = {file.name for file in walked.files}
     if not names & {"pyproject.toml", "setup.py"}:

@@ -1,27 +1,29 @@
-"""What is installed, frozen: read from pylock.toml (PEP 751) or a requirements file with hashes."""
+"""What is installed, frozen: the nouns of every lock, and a requirements file with hashes as one.
+
+The other formats have a module each, named in the table of formats.py.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from bundler.model import Diagnostic, Location, ProjectError, RelPath, error
+from bundler.model import Diagnostic, InputSet, Location, ProjectError, RelPath, error
 from bundler.python import target as targets
-from bundler.python.requirements import STRONG, Requirements, Wanted
+from bundler.python.indexes import Indexes
+from bundler.python.requirements import ARCHIVES, STRONG, Requirements, Wanted
 from bundler.python.target import Target
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,177 +58,138 @@ class Lock:
     """Sorted by name."""
     folders: tuple[Wanted, ...] = ()
     """Local packages: pinned by their content."""
+    indexes: Indexes = field(default_factory=Indexes)
+    """Where it says its files lie."""
+    named: tuple[tuple[str, str], ...] = ()
+    """Indexes by the names that credentials go by: (name, URL)."""
+    inputs: InputSet = field(default_factory=InputSet)
+    """The files beside it that decided what it pins."""
 
 
-# --- pylock.toml -----------------------------------------------------------------------------
+LAMBDAD_LOCK: Final = "lambdad lock"
 
 
-def read_pylock(path: RelPath, root: str, target: Target) -> Lock:
-    """What the file pins for the target. Raises ProjectError (`bad-lock`, `lock-target`)."""
+def anew(command: str) -> str:
+    """The hint for whoever has a lock that does not hold."""
+    return f"run `{command}` to write it anew"
+
+
+def text(path: RelPath, root: str, mend: str) -> str:
+    """Of a lock file. Raises ProjectError (`bad-lock`)."""
     try:
-        text = Path(root, path).read_text("utf-8")
+        return Path(root, path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         reason = getattr(fault, "strerror", None) or "it is not UTF-8"
+        where = Location(path)
         raise ProjectError(
-            error("bad-lock", f"can't read {path}: {reason}", Location(path))
+            error("bad-lock", f"can't read {path}: {reason}", where, anew(mend))
         ) from fault
-    return parse_pylock(text, path, root, target)
 
 
-def parse_pylock(text: str, path: RelPath, root: str, target: Target) -> Lock:
-    """The same of text that lies, or would lie, at `path`: its paths are relative to that."""
-    try:
-        document = Pylock.from_dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as fault:
-        where = _toml_place(path, str(fault))
-        raise ProjectError(error("bad-lock", f"{path}: {fault}", where, LOCK_HINT)) from fault
-    except PylockValidationError as fault:
-        message = f"{path} is no valid lock: {fault}"
-        raise ProjectError(error("bad-lock", message, Location(path), LOCK_HINT)) from fault
-    if refusal := _refusal(document, target):
-        raise ProjectError(error("lock-target", f"{path} {refusal}", Location(path), LOCK_HINT))
-    lines = _name_lines(text)
-    folder = os.path.join(root, os.path.dirname(path))
-    pins: list[Pinned] = []
-    folders: list[Wanted] = []
-    faults: list[Diagnostic] = []
-    taken: set[str] = set()
-    for package in _selected(document, target):
-        where = Location(path, lines.get(package.name))
-        if package.requires_python and not targets.accepts(target, package.requires_python):
-            message = (
-                f"{package.name} {package.version or ''} needs Python {package.requires_python}, "
-                f"and {target} is asked for"
-            )
-            faults.append(error("lock-target", message, where, LOCK_HINT))
-        elif package.name in taken:
-            message = f"{path} pins {package.name} twice for {target}"
-            faults.append(error("bad-lock", message, where, LOCK_HINT))
-        elif package.vcs is not None:
-            message = f"{package.name} is locked to a commit, which lambdad does not build"
-            hint = "build it into a wheel and refer to that by its path"
-            faults.append(error("unsupported-requirement", message, where, hint))
-        elif package.directory is not None:
-            local = os.path.join(
-                folder, package.directory.path, package.directory.subdirectory or ""
-            )
-            folders.append(
-                Wanted(
-                    text=package.directory.path,
-                    path=os.path.normpath(local),
-                    editable=bool(package.directory.editable),
-                    where=where,
-                )
-            )
-        else:
-            pins.append(_pin(package, folder, target, where))
-        taken.add(package.name)
-    if faults:
-        raise ProjectError(*faults)
-    return Lock(pins=tuple(sorted(pins, key=lambda pin: pin.name)), folders=tuple(folders))
+def of_version_control(name: str, where: Location) -> Diagnostic:
+    message = f"{name} is locked to a commit, which lambdad does not build"
+    hint = (
+        "build it into a wheel and refer to that by its path, or check the package out into the "
+        "repository and refer to its folder"
+    )
+    return error("unsupported-requirement", message, where, hint)
 
 
-LOCK_HINT: Final = "run `lambdad lock` to write it anew"
-
-
-def _toml_place(path: RelPath, message: str) -> Location:
-    found = re.search(r"at line (\d+), column (\d+)", message)
-    return Location(path, int(found[1]), int(found[2])) if found else Location(path)
-
-
-def _name_lines(text: str) -> Mapping[str, int]:
-    """Where each package's table names it, for diagnostics."""
-    found: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := re.match(r"""name\s*=\s*["']([^"']+)["']""", line):
-            found.setdefault(match[1], number)
-    return found
-
-
-def _refusal(document: Pylock, target: Target) -> str | None:
-    if document.requires_python and not targets.accepts(target, document.requires_python):
-        return f"is for Python {document.requires_python}, and {target} is asked for"
-    environments = document.environments or ()
-    if environments and not any(targets.holds(target, marker) for marker in environments):
-        return f"was not made for {target}"
-    return None
-
-
-def _selected(document: Pylock, target: Target) -> Iterator[Package]:
-    """PEP 751, "Installation": the packages whose marker holds, with the default groups."""
-    environment: dict[str, str | frozenset[str]] = {
-        **targets.environment(target),
-        "extras": frozenset(),
-        "dependency_groups": frozenset(document.default_groups or ()),
-    }
-    for package in document.packages:
-        if package.marker is None or package.marker.evaluate(environment, context="lock_file"):
-            yield package
-
-
-def _pin(package: Package, folder: str, target: Target, where: Location) -> Pinned:
-    version = str(package.version) if package.version else None
-    if archive := package.archive:
-        url, path = _place(archive.url, archive.path, folder)
-        return Pinned(
-            name=package.name,
-            version=version,
-            hashes=_hashes(archive.hashes),
-            url=url,
-            direct=True,
-            path=path,
-            sdist=not (url or path or "").endswith(".whl"),
-            where=where,
+def unknown(
+    setting: str, asked: Iterable[str], known: Iterable[str], path: RelPath
+) -> list[Diagnostic]:
+    """Of the `extras` or `groups` that the configuration names, those that the file has not."""
+    there = {canonicalize_name(name): name for name in known}
+    has = f"it has {', '.join(there[name] for name in sorted(there))}" if there else "it has none"
+    return [
+        error(
+            "unknown-extra",
+            f"{setting} names {name}, which {path} does not declare: {has}",
+            Location(path),
+            f"correct {setting} in lambdad.toml",
         )
-    chosen: PackageWheel | PackageSdist | None = _best(package.wheels or (), target)
-    is_sdist = chosen is None
-    chosen = chosen or package.sdist
+        for name in asked
+        if canonicalize_name(name) not in there
+    ]
+
+
+# --- one file of many ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file that a lock lists for a distribution."""
+
+    name: str
+    hashes: tuple[str, ...]
+    url: str | None = None
+    path: str | None = None
+    """Absolute."""
+
+
+def pin_of_files(
+    name: str,
+    version: str | None,
+    files: Sequence[File],
+    target: Target,
+    *,
+    extras: frozenset[str] = frozenset(),
+    where: Location | None = None,
+) -> Pinned:
+    """The distribution at the file that fits the target best: a wheel, else its sdist."""
+    wheels = [file for file in files if file.name.endswith(".whl")]
+    sdists = [file for file in files if file not in wheels and file.name.endswith(ARCHIVES)]
+    wheel = _best(wheels, target)
+    chosen = wheel or min(sdists, key=lambda file: not file.name.endswith(".tar.gz"), default=None)
     if chosen is None:
-        return Pinned(name=package.name, version=version, hashes=(), fits=False, where=where)
-    url, path = _place(chosen.url, chosen.path, folder)
-    if version is None and not is_sdist:
-        version = str(parse_wheel_filename(chosen.filename)[1])
+        return Pinned(name=name, version=version, hashes=(), fits=False, extras=extras, where=where)
+    if version is None and wheel is not None:
+        version = str(parse_wheel_filename(wheel.name)[1])
     return Pinned(
-        name=package.name,
+        name=name,
         version=version,
-        hashes=_hashes(chosen.hashes),
-        url=url,
-        path=path,
-        sdist=is_sdist,
-        misfits=tuple(one.filename for one in package.wheels or () if is_sdist),
+        hashes=chosen.hashes,
+        url=chosen.url,
+        path=chosen.path,
+        sdist=wheel is None,
+        misfits=() if wheel else tuple(file.name for file in wheels),
+        extras=extras,
         where=where,
     )
 
 
-def _best(wheels: Sequence[PackageWheel], target: Target) -> PackageWheel | None:
+def _best(wheels: Sequence[File], target: Target) -> File | None:
     """The wheel with the best tags; of equals the one with the highest build number."""
-    best: tuple[tuple[int, tuple[int, str], str], PackageWheel] | None = None
+    best: tuple[tuple[int, tuple[int, str], str], File] | None = None
     for wheel in wheels:
-        rank = targets.rank(target, wheel.filename)
+        rank = targets.rank(target, wheel.name)
         if rank is None:
             continue
-        build = parse_wheel_filename(wheel.filename)[2]
+        build = parse_wheel_filename(wheel.name)[2]
         number, rest = build or (0, "")
-        order = (-rank, (number, rest), wheel.filename)
+        order = (-rank, (number, rest), wheel.name)
         if best is None or order > best[0]:
             best = (order, wheel)
     return best[1] if best else None
 
 
-def _place(url: str | None, path: str | None, folder: str) -> tuple[str | None, str | None]:
-    """The URL, or the absolute path, of a locked file."""
-    if path:
-        return None, os.path.normpath(os.path.join(folder, path))
-    if url and url.startswith("file:"):
-        return None, os.path.normpath(unquote(urlsplit(url).path))
-    return url, None
+def checked(found: Iterable[object]) -> tuple[str, ...]:
+    """Of texts such as "sha256:<hex>" those worth checking, as Pinned has them."""
+    kept = set()
+    for text in found:
+        if isinstance(text, str):
+            algorithm, _, digest = text.partition(":")
+            if algorithm in STRONG and re.fullmatch(r"[0-9a-fA-F]+", digest):
+                kept.add(f"{algorithm}:{digest.lower()}")
+    return tuple(sorted(kept))
 
 
-def _hashes(found: Mapping[str, str]) -> tuple[str, ...]:
-    strong = {name: digest.lower() for name, digest in found.items() if name in STRONG}
-    if "sha256" in strong:
-        strong = {"sha256": strong["sha256"]}
-    return tuple(sorted(f"{name}:{digest}" for name, digest in strong.items()))
+def strong(found: Mapping[str, str]) -> tuple[str, ...]:
+    """The hashes worth checking, as Pinned has them: sha256 alone where there is one."""
+    kept = {name: digest.lower() for name, digest in found.items() if name in STRONG}
+    if "sha256" in kept:
+        kept = {"sha256": kept["sha256"]}
+    return tuple(sorted(f"{name}:{digest}" for name, digest in kept.items()))
 
 
 # --- requirements with hashes ----------------------------------------------------------------
@@ -252,7 +215,7 @@ def from_requirements(requirements: Requirements, target: Target) -> Lock:
             folders.append(wanted)
         elif not wanted.hashes:
             message = f"{wanted.text} has no hash, and others have one"
-            faults.append(error("partly-hashed", message, wanted.where, LOCK_HINT))
+            faults.append(error("partly-hashed", message, wanted.where, anew(LAMBDAD_LOCK)))
         elif (pin := pin_of(wanted)) is None:
             message = f"{wanted.text} has a hash, but names no one version"
             hint = "pin it with ==, or run `lambdad lock`"
@@ -282,7 +245,7 @@ def pin_of(wanted: Wanted) -> Pinned | None:
             where=wanted.where,
         )
     assert wanted.requirement is not None  # noqa: S101 - neither URL nor path: it has a name
-    version = exact_version(wanted.requirement)
+    version = exact_version(wanted.requirement.specifier)
     if version is None:
         return None
     return Pinned(
@@ -294,9 +257,9 @@ def pin_of(wanted: Wanted) -> Pinned | None:
     )
 
 
-def exact_version(requirement: Requirement) -> str | None:
+def exact_version(specifier: SpecifierSet) -> str | None:
     """The version that "==" (without "*") or "===" names, if it does."""
-    specifiers = list(requirement.specifier)
+    specifiers = list(specifier)
     if len(specifiers) != 1 or specifiers[0].operator not in ("==", "==="):
         return None
     return None if specifiers[0].version.endswith(".*") else specifiers[0].version
@@ -315,8 +278,11 @@ def archive_identity(wanted: Wanted) -> tuple[str, str | None]:
     stem = filename
     for ending in (".whl", ".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz"):
         stem = stem.removesuffix(ending)
-    parts = stem.split("-")
-    name, version = (parts[0], parts[1]) if filename.endswith(".whl") else _sdist_parts(stem)
+    if filename.endswith(".whl"):
+        name, _, rest = stem.partition("-")
+        version = rest.partition("-")[0]
+    else:
+        name, version = _sdist_parts(stem)
     if wanted.requirement is not None:
         name = wanted.requirement.name
     return canonicalize_name(name), version or None
@@ -328,6 +294,11 @@ def _sdist_parts(stem: str) -> tuple[str, str]:
 
 
 # --- whether a lock still fits ---------------------------------------------------------------
+
+
+def no_longer_fits(path: RelPath, reason: str, where: Location, mend: str) -> Diagnostic:
+    message = f"{path} no longer fits {where.file}: {reason}"
+    return error("lock-outdated", message, where, anew(mend))
 
 
 def outdated(

@@ -20,11 +20,12 @@ from bundler.model import (
     Toolchain,
     error,
 )
-from bundler.python import declared, local, requirements, resolve, resolvers
+from bundler.python import declared, local, projects, pylock, requirements, resolve, resolvers
 from bundler.python import lock as locks
 from bundler.python import target as targets
 from bundler.python.declared import Files
 from bundler.python.local import LocalPackage
+from bundler.python.projects import Project
 from bundler.python.requirements import Requirements
 from bundler.python.target import Target
 from bundler.store import write_atomic
@@ -36,6 +37,8 @@ class Written:
     path: RelPath
     changed: bool
     """False: it said the same before."""
+    by: str | None = None
+    """The command of the project's own tool, which alone writes this lock; None: we do."""
 
 
 HEADER: Final = "# Written by `lambdad lock`; run that to write it anew.\n"
@@ -48,9 +51,10 @@ def groups(functions: Sequence[Function], workshop: Workshop) -> list[list[Funct
         if function.method is not Method.PYTHON:
             continue
         files = declared.locate(function, workshop)
-        if files and any(
-            _exists(path, workshop) for path in (files.pylock, files.txt, files.source)
-        ):
+        if files is None:
+            continue
+        ours = (files.pylock, files.txt, files.source)
+        if any(_exists(path, workshop) for path in ours) or _project(function, files, workshop):
             found.setdefault(files, []).append(function)
     return list(found.values())
 
@@ -66,6 +70,8 @@ def write_lock(functions: Sequence[Function], toolchain: Toolchain, workshop: Wo
     files = declared.locate(function, workshop)
     if files is None:
         raise ProjectError(_no_source(function.code))
+    if written := _by_its_tool(functions, files, workshop):
+        return written
     source, output, pip_tools = _plan(files, function, workshop)
     asked = requirements.read(source, workshop)
     if locks.is_hashed(asked):
@@ -92,11 +98,44 @@ def write_lock(functions: Sequence[Function], toolchain: Toolchain, workshop: Wo
     text = HEADER + _portable(text, path.parent, locals_, pip_tools=pip_tools)
     if not pip_tools:
         for one in wanted_by:
-            locks.parse_pylock(text, output, workshop.root, one)
+            pylock.parse(text, output, workshop.root, one)
     if text == before:
         return Written(path=output, changed=False)
     write_atomic(path, text.encode())
     return Written(path=output, changed=True)
+
+
+def _project(function: Function, files: Files, workshop: Workshop) -> Project | None:
+    named = os.path.basename(files.named) if files.named is not None else None
+    if named is not None and named not in projects.NAMES:
+        return None
+    return projects.find(files.folder, named, function, workshop)[0]
+
+
+def _by_its_tool(functions: Sequence[Function], files: Files, workshop: Workshop) -> Written | None:
+    """The lock that the project's own tool has written, if that decides: a second one beside it
+    would only contradict it. Raises ProjectError if it does not fit, or there is none yet."""
+    project = _project(functions[0], files, workshop)
+    if project is None or (files.named is None and _goes_before(project, files, workshop)):
+        return None
+    if project.lock_path is None:
+        mend = project.manifest.mend
+        hint = f"run `{mend}` in {project.manifest.folder} and commit what it writes"
+        message = f"{project.path} is locked by {project.manifest.tool}, not by lambdad"
+        raise ProjectError(error("no-lock-source", message, Location(project.path), hint))
+    for function in functions:
+        declared.read(function, targets.of(function), workshop)
+    return Written(path=project.lock_path, changed=False, by=project.manifest.mend)
+
+
+def _goes_before(project: Project, files: Files, workshop: Workshop) -> bool:
+    """Whether files of requirements decide although there is a project."""
+    if _exists(files.pylock, workshop):
+        return True
+    if _exists(files.txt, workshop) and locks.is_hashed(requirements.read(files.txt, workshop)):
+        return True
+    ours = _exists(files.txt, workshop) or _exists(files.source, workshop)
+    return ours and project.lock_path is None
 
 
 def _exists(path: RelPath, workshop: Workshop) -> bool:

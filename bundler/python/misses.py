@@ -11,6 +11,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from bundler.model import BundlerError
+from bundler.python.indexes import scrubbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,13 @@ def _version(text: str) -> Version | None:
 
 def _denied(detail: str) -> BundlerError:
     hint = "give pip its credentials: in the index URL, in netrc or by keyring"
-    return BundlerError("index-denied", f"a package index refused: {detail[:500]}", hint)
+    return BundlerError("index-denied", f"a package index refused: {scrubbed(detail)[:500]}", hint)
 
 
 def no_network(detail: str) -> BundlerError:
     return BundlerError(
         "no-network",
-        f"can't reach a package index: {detail[:500]}",
+        f"can't reach a package index: {scrubbed(detail)[:500]}",
         "check the network and pip's settings (index-url, proxy, cert), then build again",
     )
 
@@ -123,4 +124,4 @@ def pip_failed(text: str) -> BundlerError:
 def _last_error(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
-    return (errors or lines or ["it gave no reason"])[-1].removeprefix("ERROR: ")[:500]
+    return scrubbed((errors or lines or ["it gave no reason"])[-1].removeprefix("ERROR: "))[:500]

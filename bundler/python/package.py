@@ -10,9 +10,10 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bundler import names, snapshot, tree
+from bundler import extra, names, snapshot, tree
 from bundler.model import (
     BuildRequest,
     Contents,
@@ -22,6 +23,7 @@ from bundler.model import (
     InputSet,
     ProjectError,
     Severity,
+    Want,
     error,
 )
 from bundler.output import Output
@@ -73,7 +75,7 @@ def _pack_remembered(request: BuildRequest, workshop: Workshop) -> Contents | No
     if installed is None:
         return None
     with contextlib.suppress(ProjectError):
-        own = _own_tree(request.function, workshop)
+        own = _own_tree(request, workshop)
         if not names.shadowed((file.name for file in own.files), installed.names):
             return _assemble(request.function, own, installed, (), workshop)
     return None
@@ -99,7 +101,7 @@ def gather(
     inputs = InputSet()
     walked: Tree | None = None
     try:
-        walked = _own_tree(request.function, workshop)
+        walked = _own_tree(request, workshop)
         inputs = walked.inputs
     except ProjectError as fault:
         faults += fault.diagnostics
@@ -161,12 +163,36 @@ def _assemble(
     )
 
 
-def _own_tree(function: Function, workshop: Workshop) -> Tree:
+def _own_tree(request: BuildRequest, workshop: Workshop) -> Tree:
+    """Own code: the code folder's, the shared folders', and what is copied beside it.
+
+    A live tree goes without the copies, and says so.
+    """
+    function = request.function
+    if not function.shared and not function.copy:
+        return _code_tree(function, workshop)
+    code = partial(_code_tree, function, workshop)
+    shared, copying = extra.sharing(function, workshop), extra.copying(function, workshop)
+    trees = extra.gather((code, *shared, *copying))
+    if request.want is Want.ZIP:
+        return extra.merged(trees, function, workshop)
+    own = extra.merged(trees[: 1 + len(shared)], function, workshop)
+    return extra.without(own, trees[1 + len(shared) :], function)
+
+
+def _code_tree(function: Function, workshop: Workshop) -> Tree:
     """The code folder's walk, or the one file that is all of the code."""
     path = workshop.absolute(function.code)
     looked_at = InputSet(files=frozenset((function.code,)))
     if os.path.isdir(path):
-        return tree.walk(workshop, function.code, exclude=function.exclude, allow=function.allow)
+        return tree.walk(
+            workshop,
+            function.code,
+            exclude=function.exclude,
+            include=function.include,
+            globs=function.globs,
+            allow=function.allow,
+        )
     try:
         status = os.stat(path)
     except OSError as fault:

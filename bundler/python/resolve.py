@@ -138,7 +138,7 @@ def _identity(
     return (
         lines,
         question.constraints,
-        repr(question.sources),
+        repr(indexes.without_secrets(question.sources)),
         folders,
         question.target.key,
         question.pip_tools,

@@ -22,7 +22,7 @@ from bundler.model import (
     Toolchain,
     error,
 )
-from bundler.python import indexes, interpreters, requirements
+from bundler.python import indexes, interpreters, pylock, requirements
 from bundler.python import lock as locks
 from bundler.python import target as targets
 from bundler.python.fetch import no_wheel
@@ -84,7 +84,7 @@ def parse(text: str, question: Question, workshop: Workshop) -> Lock:
             answer = requirements.read(os.path.relpath(path, workshop.root), workshop)
         lock = locks.from_requirements(answer, question.target)
     else:
-        lock = locks.parse_pylock(text, question.file, workshop.root, question.target)
+        lock = pylock.parse(text, question.file, workshop.root, question.target)
     anywhere = Location(question.file)
     where = dict(question.where)
     return Lock(pins=tuple(replace(pin, where=where.get(pin.name, anywhere)) for pin in lock.pins))
@@ -172,7 +172,10 @@ def _run_uv(
             *("--constraints=constraints.txt", f"--output-file={output.name}", run_.source.name),
         ],
         cwd=run_.folder,
-        environ=indexes.uv_environ(run_.workshop.environ, network),
+        environ={
+            **indexes.uv_environ(run_.workshop.environ, network),
+            **indexes.uv_secrets(sources),
+        },
         timeout_s=1800,
     )
     return replace(answer, stdout=output.read_text("utf-8") if answer.code == 0 else "")
@@ -203,7 +206,10 @@ def _pip_tools(run_: _Run) -> str:
             *("--constraint=constraints.txt", f"--output-file={output.name}", run_.source.name),
         ],
         cwd=run_.folder,
-        environ=interpreters.pip_environ(run_.workshop.environ),
+        environ={
+            **interpreters.pip_environ(run_.workshop.environ),
+            **indexes.pip_secrets(question.sources, run_.workshop.environ),
+        },
         timeout_s=1800,
     )
     if answer.code:
@@ -234,7 +240,7 @@ def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) ->
         return found
     run_.workshop.say(f"installing pip-tools {release} for Python {version[0]}.{version[1]}")
     user, network = indexes.of_pip(run_.workshop.environ)
-    environ = indexes.uv_environ(run_.workshop.environ, network)
+    environ = indexes.uv_environ(run_.workshop.environ, network) | indexes.uv_secrets(user)
     with store.workspace() as folder:
         (folder / "requirements.txt").write_text(
             "\n".join(
@@ -337,9 +343,9 @@ def _explanation(text: str) -> str:
         for line in lines
         if line.strip() and not line.lstrip().startswith(("hint:", "WARNING:", "warning:"))
     ]
-    return "\n  ".join(kept)[:2000]
+    return indexes.scrubbed("\n  ".join(kept))[:2000]
 
 
 def _detail(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(line.removeprefix("cause: ") for line in lines[-3:])[:500]
+    return indexes.scrubbed("; ".join(line.removeprefix("cause: ") for line in lines[-3:]))[:500]

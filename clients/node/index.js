@@ -97,7 +97,8 @@ export function connect({ project = process.cwd(), command } = {}) {
     const document = await freshAll([name], limits);
     if (document.building?.length) throw new TimedOut(document.building);
     if (!document.ok) throw new BuildFailed(name, document);
-    return document.functions.find((item) => item.name === name);
+    // It may go by another name than it was asked for: an AWS CDK function's logical id.
+    return document.functions[0];
   }
 
   async function status(limits) {

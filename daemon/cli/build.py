@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import click
 
 from bundler import build
-from bundler.model import Diagnostic, Outcome, Project, Severity
-from bundler.render import document, is_ok, outcome_json
-from bundler.shown import duration_text, function_line, paint_for
+from bundler.model import Function, NotBuilt, Outcome, Project, Want
+from bundler.render import diagnostic_json, document, outcome_json
 from daemon import client
 from daemon.address import NoDaemon, address, identity, read_note
-from daemon.cli import answer
 from daemon.cli import project as projects
-from daemon.cli.screen import Progress, show_diagnostic
+from daemon.cli.answer import Results
 
 
 @click.command(
@@ -53,116 +49,87 @@ Exit code: 0 all built; 1 a function failed or was refused; 2 usage or machine."
 @click.option("--no-daemon", is_flag=True, help="Build in this process even if a daemon runs.")
 def command(
     functions: tuple[str, ...],
-    project: str | None,
-    template: tuple[str, ...],
-    parameter: tuple[str, ...],
+    place: projects.Place,
     **flags: bool | str,
 ) -> int:
     """Build FUNCTIONs (all by default) into zips that Lambda takes."""
     started_s = time.monotonic()
     as_json, verbose = bool(flags["as_json"]), bool(flags["verbose"])
-    place = projects.Place(project=project, template=template, parameter=parameter)
     app = projects.read(place)
     wanted, not_built = projects.select(app, functions)
-    # What only this command line says, a daemon does not know.
-    plain = not (template or parameter or flags["offline"] or flags["verify"] == "hash")
-    if plain and not flags["no_daemon"]:
-        told = _ask_daemon(app.root, functions, locked=bool(flags["locked"]))
-        if told is not None:
-            return answer.show(told, app.root, as_json=as_json, verbose=verbose)
-    with Progress(quiet=as_json) as progress:
-        show = _Results(app, progress, quiet=as_json, verbose=verbose)
-        for item in app.diagnostics:
-            show.project_diagnostic(item)
-        for refused in not_built:
-            show.outcome(build.not_built(refused))
-        build.build(
-            app,
-            wanted,
-            projects.workshop_for(app, say=progress.say, offline=bool(flags["offline"])),
-            locked=bool(flags["locked"]),
-            force=flags["verify"] == "hash",
-            done=show.outcome,
+    locked = bool(flags["locked"])
+    with Results(
+        app.root, as_json=as_json, verbose=verbose, names=projects.names_of(app), news_only=True
+    ) as results:
+        results.diagnostics(map(diagnostic_json, app.diagnostics))
+        told = None
+        # What only this command line or its environment says, a daemon does not know.
+        plain = not (
+            app.environ or place.says_more or flags["offline"] or flags["verify"] == "hash"
         )
-    return show.end(time.monotonic() - started_s)
+        if plain and not flags["no_daemon"]:
+            names = [*(item.name for item in not_built), *(item.name for item in wanted)]
+            told = _ask_daemon(app.root, names, results, locked=locked, quiet=as_json)
+        if told is None:
+            told = build_here(
+                app,
+                wanted,
+                not_built,
+                results,
+                locked=locked,
+                force=flags["verify"] == "hash",
+                offline=bool(flags["offline"]),
+            )
+        order = {item.name: index for index, item in enumerate(app.functions)}
+        told["functions"].sort(key=lambda item: order.get(item["name"], len(order)))
+        return results.end(told, time.monotonic() - started_s)
 
 
-def _ask_daemon(root: str, functions: Sequence[str], *, locked: bool) -> Mapping[str, Any] | None:
+def build_here(
+    app: Project,
+    wanted: Sequence[Function],
+    not_built: Sequence[NotBuilt],
+    results: Results,
+    *,
+    want: Want = Want.ZIP,
+    locked: bool = False,
+    force: bool = False,
+    offline: bool = False,
+) -> dict[str, Any]:
+    """The answer of a build in this process; each function is shown as it is done."""
+    outcomes: list[Outcome] = []
+
+    def show(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        results.function(outcome_json(outcome))
+
+    for refused in not_built:
+        show(build.not_built(refused))
+    workshop = projects.workshop_for(app, say=results.say, offline=offline)
+    build.build(app, wanted, workshop, want=want, locked=locked, force=force, done=show)
+    return document(outcomes, app.diagnostics)
+
+
+def _ask_daemon(
+    root: str, names: Sequence[str], results: Results, *, locked: bool, quiet: bool
+) -> dict[str, Any] | None:
     """The answer of a daemon that runs and is like this process; None if there is none."""
     note = read_note(address(root, os.environ))
     if note is None or note.get("identity") != identity(os.environ):
         return None
-    body = {"functions": list(functions) or "all", "want": "zip", "locked": locked}
+    body = {"functions": list(names) or "all", "want": "zip", "locked": locked}
+    hear = None if quiet else results.hear
     try:
-        status, told = client.request(root, "POST", "/v1/fresh", body, start=False)
+        status, told = client.request(root, "POST", "/v1/fresh", body, start=False, hear=hear)
     except NoDaemon:
         return None
-    return told if status == HTTPStatus.OK else None
-
-
-class _Results:
-    """Shows each outcome as it comes, and sums up."""
-
-    def __init__(self, app: Project, progress: Progress, *, quiet: bool, verbose: bool) -> None:
-        self._app = app
-        self._progress = progress
-        self._quiet = quiet
-        self._verbose = verbose
-        self._outcomes: list[Outcome] = []
-        self._told: set[Diagnostic] = set()
-        self._held_back = 0
-        self._width = max((len(name) for name in projects.names_of(app)), default=0)
-
-    def project_diagnostic(self, item: Diagnostic) -> None:
-        if not self._quiet:
-            show_diagnostic(item, self._app.root)
-
-    def outcome(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
-        if self._quiet:
-            return
-        self._progress.clear()
-        line = function_line(outcome_json(outcome), self._width, paint_for(sys.stdout))
-        print(line, flush=True)
-        for reason in outcome.reasons if self._verbose else ():
-            print(f"    because {reason}", file=sys.stderr)
-        self._diagnostics(outcome)
-
-    def _diagnostics(self, outcome: Outcome) -> None:
-        if outcome.status == "skipped" and not self._verbose:
-            return  # its line says why
-        for item in outcome.diagnostics:
-            if item in self._told:  # functions of one folder share their faults
-                continue
-            self._told.add(item)
-            if outcome.cached and item.severity is not Severity.ERROR and not self._verbose:
-                self._held_back += 1  # it was told when that was built
-            else:
-                show_diagnostic(item, self._app.root, outcome.name)
-
-    def end(self, took_s: float) -> int:
-        order = {item.name: index for index, item in enumerate(self._app.functions)}
-        outcomes = sorted(self._outcomes, key=lambda item: order.get(item.name, len(order)))
-        if self._quiet:
-            print(json.dumps(document(outcomes, self._app.diagnostics), indent=2))
-            return self._code(outcomes)
-        if self._held_back:
-            told = f"{self._held_back} earlier warning{'s' if self._held_back > 1 else ''}"
-            print(f"{told} of unchanged functions: --verbose shows them", file=sys.stderr)
-        if self._verbose or len(outcomes) > 1:
-            print(_summary(outcomes, took_s), file=sys.stderr)
-        return self._code(outcomes)
-
-    def _code(self, outcomes: list[Outcome]) -> int:
-        if any(outcome.machine_fault for outcome in outcomes):
-            return 2
-        return 0 if is_ok(outcomes, self._app.diagnostics) else 1
-
-
-def _summary(outcomes: list[Outcome], took_s: float) -> str:
-    counts = {"unchanged": sum(1 for item in outcomes if item.status == "built" and item.cached)}
-    for outcome in outcomes:
-        if not (outcome.status == "built" and outcome.cached):
-            counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if count)
-    return f"{told or 'no functions'} in {duration_text(took_s)}"
+    finally:
+        results.clear()
+    if status != HTTPStatus.OK:
+        return None
+    # As a build here shows them: what is built comes after what is known at once.
+    for item in sorted(
+        told["functions"], key=lambda item: "runtime" in item and not item["cached"]
+    ):
+        results.function(item)
+    return told

@@ -66,6 +66,7 @@ def examine(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
     yield _tool(
         folder, "npm", ["--version"], "fetching esbuild", "install Node.js, which brings npm"
     )
+    yield from _managers(folder, environ)
     yield _esbuild(folder, environ)
     yield _package("deflate", DEFLATE)
     yield _package("uv", UV)
@@ -89,6 +90,43 @@ def _tool(folder: str, name: str, arguments: Sequence[str], needed_for: str, hin
     return Finding(
         what=shown, well=well, found=lines[0].split(" from ")[0], needed_for=needed_for, hint=hint
     )
+
+
+def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
+    """Who installs the npm packages of the project's functions, as far as files tell: none of them
+    is run, since some would fetch another version of themselves."""
+    from bundler.config.find import read_project
+    from bundler.model import ProjectError
+    from bundler.npm import installer, manifest
+    from bundler.npm.installed import Ground
+
+    try:
+        project = read_project(folder, environ)
+    except BundlerError:
+        return  # it describes no project
+    look = Workshop(
+        root=project.root,
+        repository=project.repository,
+        store=Store(cache_folder(environ)),
+        environ=environ,
+    )
+    told: dict[str, str] = {}
+    for function in project.functions:
+        path = os.path.normpath(os.path.join(function.code, manifest.NAME))
+        code = os.path.realpath(look.absolute(function.code))
+        ground = Ground(look, function.allow)
+        try:
+            declared = manifest.read(look, path, own=True)
+            by = installer.find(ground, code, declared) if declared is not None else None
+        except ProjectError:
+            continue  # builds tell what is wrong with it
+        if by is not None:
+            place = ground.shown(by.folder)
+            locked = f"as {by.lock} says" if by.lock else "no lock"
+            played = ", with Plug'n'Play" if by.plug_and_play else ""
+            told[place] = f"{by.name} in {place}, {locked}{played}"
+    for place in sorted(told):
+        yield Finding(what="packages", well=True, found=told[place])
 
 
 def _esbuild(folder: str, environ: dict[str, str]) -> Finding:

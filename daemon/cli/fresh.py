@@ -5,23 +5,22 @@ The usual way is daemon/client.py's: the same options, without an argument parse
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-
 import click
 
-from bundler.model import BundlerError, Outcome
-from bundler.render import document
+from bundler.model import Want
+from bundler.render import diagnostic_json
 from daemon import client
-from daemon.cli import answer
 from daemon.cli import project as projects
+from daemon.cli.answer import Results
+from daemon.cli.build import build_here
 
 
 @click.command(
     "fresh",
     epilog="""Answers once what it names was built from files as they are now, or later: an answer
 never holds a build older than a save that was finished before. If no daemon can be had, this
-process builds, and says so.
+process builds, and says so. With --template, --parameter, --opt or --stage it always does: a
+daemon builds what the project's own files say.
 
 \b
 Examples:
@@ -32,12 +31,7 @@ Examples:
 Exit code: 0 all fresh; 1 a function failed or was refused; 2 usage, machine, or time was up.""",
 )
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
-@click.option(
-    "--project",
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False),
-    help="The project's folder. [default: found from here upwards]",
-)
+@projects.options
 @click.option(
     "--want",
     type=click.Choice(["live", "zip"]),
@@ -58,7 +52,7 @@ Exit code: 0 all fresh; 1 a function failed or was refused; 2 usage, machine, or
 @click.option("--no-daemon", is_flag=True, help="Build in this process, without time-out.")
 def command(
     functions: tuple[str, ...],
-    project: str | None,
+    place: projects.Place,
     want: str,
     timeout_s: float | None,
     **flags: bool,
@@ -69,48 +63,27 @@ def command(
     """
     wanted = client.Wanted()
     wanted.functions = list(functions)
-    wanted.project, wanted.want, wanted.timeout_s = project, want, timeout_s
+    wanted.project, wanted.want, wanted.timeout_s = place.project, want, timeout_s
     wanted.locked, wanted.as_json, wanted.verbose = (
         flags[name] for name in ("locked", "as_json", "verbose")
     )
-    if not flags["no_daemon"]:
+    if not (flags["no_daemon"] or place.says_more):
         code = client.fresh(wanted)
         if code is not None:
             return code
-    return build_here(wanted)
+    return fresh_here(wanted, place)
 
 
-def build_here(wanted: client.Wanted) -> int:
-    """The daemon's own builds, in this process."""
-    from daemon.builds import Builds
-    from daemon.schedule import Key
-
-    place = projects.Place(project=wanted.project, template=(), parameter=())
-    root = projects.read(place).root
-    builds = Builds(root, dict(os.environ))
-    outcomes: dict[str, Outcome] = {}
-    try:
-        project = builds.project()
-        names = _chosen(projects.names_of(project), wanted.functions)
-        keys = [Key(name, wanted.want, wanted.locked) for name in names]
-        builds.build(keys, lambda key, outcome: outcomes.update({key.function: outcome}))
-    finally:
-        builds.close()
-    found = [outcomes[name] for name in names]
-    code = answer.show(
-        document(found, project.diagnostics),
-        root,
-        as_json=wanted.as_json,
-        verbose=wanted.verbose,
-    )
-    return 2 if any(outcome.machine_fault for outcome in found) else code
-
-
-def _chosen(known: Sequence[str], asked: Sequence[str]) -> list[str]:
-    if unknown := [name for name in asked if name not in known]:
-        raise BundlerError(
-            "unknown-function",
-            f"no function is called {', '.join(unknown)}",
-            f"there {'is' if len(known) == 1 else 'are'}: {', '.join(sorted(known)) or 'none'}",
+def fresh_here(wanted: client.Wanted, place: projects.Place) -> int:
+    """As `lambdad build` builds, whatever is wanted."""
+    app = projects.read(place)
+    functions, not_built = projects.select(app, wanted.functions)
+    names = dict.fromkeys(projects.called(app, wanted.functions) or sorted(projects.names_of(app)))
+    with Results(app.root, as_json=wanted.as_json, verbose=wanted.verbose, names=names) as results:
+        results.diagnostics(map(diagnostic_json, app.diagnostics))
+        told = build_here(
+            app, functions, not_built, results, want=Want(wanted.want), locked=wanted.locked
         )
-    return list(dict.fromkeys(asked)) or sorted(known)
+        order = {name: index for index, name in enumerate(names)}
+        told["functions"].sort(key=lambda item: order[item["name"]])
+        return results.end(told)

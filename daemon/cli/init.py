@@ -19,7 +19,8 @@ from bundler.store import write_atomic
 def command(only_print: bool, force: bool) -> int:
     """Write a lambdad.toml from what is found in this folder.
 
-    Beside a SAM template it only overrides options, and everything in it starts out as a comment.
+    Beside a SAM template, a serverless.yml or the like it only overrides options, and everything in
+    it starts out as a comment.
     Without one it declares each handler that is found in the sources.
     """
     text = propose(os.getcwd())

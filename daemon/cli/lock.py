@@ -20,9 +20,7 @@ machine builds the same bytes, and `lambdad build --locked` insists on it.""",
 @projects.options
 def command(
     functions: tuple[str, ...],
-    project: str | None,
-    template: tuple[str, ...],
-    parameter: tuple[str, ...],
+    place: projects.Place,
 ) -> int:
     """Pin the Python dependencies of FUNCTIONs (all by default), with hashes.
 
@@ -31,7 +29,6 @@ def command(
     """
     from bundler.python import locking
 
-    place = projects.Place(project=project, template=template, parameter=parameter)
     app = projects.read(place)
     wanted, _not_built = projects.select(app, functions)
     faults = 0
@@ -51,7 +48,8 @@ def command(
                     show_diagnostic(item, app.root, names)
                 continue
             progress.clear()
-            click.echo(f"{'wrote' if written.changed else 'kept '}  {written.path}  for {names}")
+            told = f"{'wrote' if written.changed else 'kept '}  {written.path}  for {names}"
+            click.echo(f"{told}; `{written.by}` writes it" if written.by else told)
     if not groups:
         raise BundlerError(
             "nothing-to-lock",

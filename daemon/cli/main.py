@@ -60,7 +60,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="In the folder of a SAM app, `lambdad build` is all there is to it.",
+    epilog="In the folder of a SAM or Serverless Framework app, `lambdad build` is all it takes.",
 )
 @click.version_option(LAMBDAD, prog_name="lambdad")
 def lambdad() -> None:

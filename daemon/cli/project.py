@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import click
 
@@ -16,20 +18,32 @@ from bundler.store import Store, cache_folder
 from bundler.workshop import Workshop, silent
 from daemon.cli.screen import show_diagnostic
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a command works: the values of the options that `options` adds."""
 
-    project: str | None
-    template: tuple[str, ...]
-    parameter: tuple[str, ...]
+    project: str | None = None
+    template: tuple[str, ...] = ()
+    parameter: tuple[str, ...] = ()
+    opt: tuple[str, ...] = ()
+    stage: str | None = None
+
+    @property
+    def says_more(self) -> bool:
+        """Whether it says what a daemon of the project does not know."""
+        return bool(self.template or self.parameter or self.opt or self.stage)
 
 
-def options(command: Command) -> Command:
-    """Adds --project, --template and --parameter; they arrive under these names."""
+def options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --project and what says how it is read; they arrive together, as `place`."""
+
+    @functools.wraps(command)
+    def placed(**given: Any) -> int:
+        names = [field.name for field in dataclasses.fields(Place)]
+        return command(place=Place(**{name: given.pop(name) for name in names}), **given)
+
+    decorated: Callable[..., int] = placed
     decorate = (
         click.option(
             "--project",
@@ -41,8 +55,8 @@ def options(command: Command) -> Command:
             "--template",
             metavar="FILE",
             multiple=True,
-            help="A SAM or CloudFormation template; may be given several times. "
-            "[default: template.yaml, .yml or .json]",
+            help="A SAM or CloudFormation template, or a file of the Serverless Framework; may be "
+            "given several times. [default: template.yaml or serverless.yml]",
         ),
         click.option(
             "--parameter",
@@ -50,23 +64,44 @@ def options(command: Command) -> Command:
             multiple=True,
             help="A value for a parameter of the template, where its default does not do.",
         ),
+        click.option(
+            "--opt",
+            metavar="NAME=VALUE",
+            multiple=True,
+            help="Serverless Framework: an option of its command line, for ${opt:NAME}.",
+        ),
+        click.option(
+            "--stage", metavar="NAME", help="Serverless Framework: the stage. [default: the file's]"
+        ),
     )
     for option in reversed(decorate):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def read(place: Place) -> Project:
     """The project that the options name. Raises BundlerError `no-project`, click.UsageError."""
-    parameters = {}
-    for given in place.parameter:
-        name, equals, value = given.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--parameter {given}: write it as NAME=VALUE")
-        parameters[name] = value
     start = os.path.realpath(place.project or os.getcwd())
-    templates = tuple(os.path.abspath(template) for template in place.template)
-    return read_project(start, dict(os.environ), templates=templates, parameters=parameters)
+    options = _pairs("--opt", place.opt)
+    if place.stage is not None:
+        options["stage"] = place.stage
+    return read_project(
+        start,
+        dict(os.environ),
+        templates=tuple(os.path.abspath(template) for template in place.template),
+        parameters=_pairs("--parameter", place.parameter),
+        options=options,
+    )
+
+
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{option} {one}: write it as NAME=VALUE")
+        pairs[name] = value
+    return pairs
 
 
 def workshop_for(
@@ -90,10 +125,16 @@ def names_of(project: Project) -> list[str]:
     ]
 
 
+def called(project: Project, names: Sequence[str]) -> list[str]:
+    """The functions' own names, where others that they go by were given."""
+    return [project.aliases.get(name, name) for name in names]
+
+
 def select(project: Project, names: Sequence[str]) -> tuple[list[Function], list[NotBuilt]]:
     """The functions named, or all. Raises BundlerError `unknown-function`; it lists the known, once
     the faults are told for which others may be missing."""
     known = set(names_of(project))
+    names = called(project, names)
     if unknown := [name for name in names if name not in known]:
         for item in project.diagnostics:
             if item.severity is Severity.ERROR:

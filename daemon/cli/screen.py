@@ -46,6 +46,11 @@ class Progress:
             self._status = Status(what, console=Console(stderr=True))
             self._status.start()
 
+    def wait(self, what: str) -> None:
+        """As `say`, where a line that changes can be had: it is no step that logs need."""
+        if self._terminal:
+            self.say(what)
+
     def clear(self) -> None:
         """Gives the terminal back; the next `say` takes it again."""
         if self._status is not None:

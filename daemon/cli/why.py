@@ -25,9 +25,7 @@ SHOWN = 12
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     function: str,
-    project: str | None,
-    template: tuple[str, ...],
-    parameter: tuple[str, ...],
+    place: projects.Place,
     **flags: bool,
 ) -> int:
     """Tell what FUNCTION's last build took in, why it ran, and what would make it stale.
@@ -35,14 +33,13 @@ def command(
     Files count by their contents' stat keys, folders by the names in them that could matter, and
     files that were looked for and absent count too: creating one makes the function stale.
     """
-    place = projects.Place(project=project, template=template, parameter=parameter)
     app = projects.read(place)
     wanted, not_built = projects.select(app, (function,))
     if not_built:
         reasons = "; ".join(item.message for item in not_built[0].diagnostics)
         click.echo(f"{function} is {not_built[0].status}: {reasons}")
         return 0 if not_built[0].status == "skipped" else 1
-    known = record.load(Output(app.root).record(function))
+    known = record.load(Output(app.root).record(wanted[0].name))
     stale = stale_because(app, wanted[0], known)
     if flags["as_json"]:
         click.echo(json.dumps(document(function, stale, known), indent=2))

@@ -140,6 +140,12 @@ def holds(root: Path, found: Any, token: str) -> bool:
         return token in archive.read(entry).decode()
 
 
+def noted(root: Path, name: str) -> str:
+    """The digest that the manifest has of the function's zip."""
+    manifest = json.loads((root / FOLDER / "build/manifest.json").read_bytes())
+    return str(manifest["functions"][name]["sha256"])
+
+
 # --- rounds ------------------------------------------------------------------------------------
 
 
@@ -220,7 +226,7 @@ class Crashes:
     def _end(self) -> None:
         """No esbuild without a daemon, and what was left behind is collected in time."""
         self._reap(float("inf"))
-        Output(self.app.site.root).prepare(time.time() + 2 * ABANDONED_S)  # as any build does
+        Output(self.app.site.root).collect_abandoned(time.time() + 2 * ABANDONED_S)
         assert temporaries(self.app.root / FOLDER) == []
 
     # --- parts ---------------------------------------------------------------------------------
@@ -246,6 +252,8 @@ class Crashes:
         assert [found["name"] for found in answer["functions"]] == sorted(PLACES)
         for found in answer["functions"]:
             assert holds(self.app.root, found, self._token), (want, found)
+            if want == "zip":
+                assert noted(self.app.root, found["name"]) == found["artifact"]["sha256"]
 
     def _moment(self, victim: str) -> None:
         """Any moment of a build. Nothing can be waited for: it is the moment that is random."""

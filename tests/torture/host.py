@@ -6,6 +6,7 @@ the watcher's mood, read anew with each event.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import random
@@ -18,9 +19,14 @@ from daemon import lifecycle, server, watches
 from daemon.watch import Changes, Watcher
 from tests.torture.mutants import MUTANTS, put
 
-MOODS: Final = ("well", "drops", "delays", "overflows", "silent", "limited")
-"""The last two are had from the start."""
+FROM_THE_START: Final = ("silent", "limited")
+"""Moods that a daemon is born with, or without."""
+MOODS: Final = ("well", "drops", "delays", "overflows", *FROM_THE_START)
 FILE: Final = "LAMBDAD_TORTURE"
+
+MOST_WATCHES: Final = 12
+_NEW_USER: Final = 0x10000000
+"""CLONE_NEWUSER of <linux/sched.h>."""
 
 
 def said(path: str) -> tuple[str, str]:
@@ -55,10 +61,32 @@ class Faulty(Watcher):
             self._hears(changes)
 
 
-def _limit_watches() -> None:
-    """As when fs.inotify.max_user_watches is used up."""
+def limit_watches() -> str:
+    """fs.inotify.max_user_watches is used up: "real" if the kernel says so, else "injected"."""
+    try:
+        _limit_namespace()
+    except OSError:
+        _refuse_watches()
+        return "injected"
+    return "real"
+
+
+def _limit_namespace() -> None:
+    """In a user namespace of its own a process may have fewer. Raises OSError."""
+    user, group = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_USER):
+        raise OSError(ctypes.get_errno(), "unshare")
+    # In this order: user_namespaces(7), "Defining user and group ID mappings".
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    Path("/proc/sys/user/max_inotify_watches").write_text(str(MOST_WATCHES))
+
+
+def _refuse_watches() -> None:
     add = watches._Reader.add_callback
-    left = [3]
+    left = [MOST_WATCHES]
 
     def add_some(self: Any, *given: Any) -> Any:
         left[0] -= 1
@@ -73,8 +101,9 @@ def main() -> None:
     mutant, mood = said(os.environ[FILE])
     if mutant:
         MUTANTS[mutant]()
+    Path(f"{os.environ[FILE]}.born").write_text(mood)
     if mood == "limited":
-        _limit_watches()
+        Path(f"{os.environ[FILE]}.limit").write_text(limit_watches())
     put(server, "Watcher", Faulty)
     lifecycle.main()
 

@@ -15,6 +15,7 @@ from bundler import build, memory, snapshot
 from bundler.esbuild import bundle, contexts
 from bundler.esbuild.known import Known
 from bundler.model import InputSet, Project, ProjectError, Snapshot
+from bundler.npm.installed import Ground
 from bundler.python import dependencies, package
 from bundler.workshop import Workshop
 from daemon import schedule
@@ -104,7 +105,7 @@ def _no_suspects() -> None:
 
 def _never_superseded() -> None:
     """Rule 5."""
-    put(snapshot, "moved_between", lambda _before, _after: ())
+    put(snapshot, "moved_between", lambda *_given: ())
 
 
 def _failures_forget() -> None:
@@ -185,6 +186,18 @@ def _no_requirements() -> None:
     put(package, "gather", gather)
 
 
+def _no_npm_lock() -> None:
+    """Rule 7: of what npm writes, neither its lock nor its record of the installation."""
+    real = Ground.inputs
+
+    def inputs(self: Ground) -> InputSet:
+        found = real(self)
+        files = frozenset(path for path in found.files if not path.endswith("package-lock.json"))
+        return replace(found, files=files)
+
+    put(Ground, "inputs", inputs)
+
+
 def _remembers_dependencies() -> None:
     """Rule 8: dependencies once known are believed without a look."""
 
@@ -226,6 +239,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
         "believes-the-closure": _believes_the_closure,
         "believes-contexts": _believes_contexts,
         "no-requirements": _no_requirements,
+        "no-npm-lock": _no_npm_lock,
         "remembers-dependencies": _remembers_dependencies,
         "reads-configuration-once": _reads_configuration_once,
     }

@@ -7,50 +7,40 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
-import queue
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bundler import build
 from bundler.config.find import read_project
 from bundler.esbuild import binary
-from bundler.model import Want
+from bundler.model import Outcome, Want
+from bundler.output import FOLDER
 from bundler.store import Store
 from bundler.workshop import Workshop
-from daemon import client, control, process
-from daemon.address import NoDaemon, address, read_note
+from daemon import client, control
+from daemon.address import NoDaemon
 from tests.conftest import workshop_at
 from tests.python_index import offline_environ
 from tests.torture import host
-from tests.torture.judge import Answer, Judge, tokens_of
+from tests.torture.clients import CLIENTS, HANG_S, Clients, Wrong
+from tests.torture.disturbances import Disturber
+from tests.torture.judge import Judge
 from tests.torture.operations import operate
 from tests.torture.world import World
 
-CLIENTS = 3
-HANG_S = 60.0
-"""No answer takes so long: three clients, a daemon's start, a package built by pip."""
 CLEAN_EVERY = 250
 """Operations between two comparisons with a build that starts from nothing."""
+TOLD_EVERY = 500
+"""Operations between two signs of life, where they are wanted."""
 LOGGED = 25
-
-
-class Wrong(AssertionError):  # noqa: N818 -- an answer is wrong, not the torture
-    """An answer that is stale, fails without cause, or never comes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    names: tuple[str, ...]
-    want: str
-    number: int
 
 
 @dataclass(slots=True)
@@ -58,173 +48,84 @@ class Torture:
     """One run, on one project."""
 
     world: World
-    environ: dict[str, str]
+    clients: Clients
+    disturber: Disturber
     store: Path
-    mutant: str = ""
-    asked: queue.Queue[Question | None] = field(default_factory=queue.Queue)
-    heard: queue.Queue[Answer | BaseException] = field(default_factory=queue.Queue)
-    waiting: int = 0
-    number: int = 0
     clean: int = 0
-    restarts: int = 0
 
-    # --- clients ---
-
-    def serve_questions(self) -> None:
-        """A client's thread."""
-        while (question := self.asked.get()) is not None:
-            try:
-                self.heard.put(self._ask(question))
-            except BaseException as fault:  # told in the thread that judges
-                self.heard.put(fault)
-
-    def _ask(self, question: Question) -> Answer:
-        world = self.world
-        body = {"functions": list(question.names), "want": question.want}
-        for left in (1, 0):
-            low, kills = world.done, world.kills
-            status, answer = client.request(
-                world.root, "POST", "/v1/fresh", body, HANG_S, environ=self.environ
-            )
-            high = world.begun
-            try:
-                tokens = {
-                    told["name"]: tokens_of(world.root, told, question.want)
-                    for told in answer.get("functions", ())
-                    if told["status"] == "built"
-                }
-                break
-            except OSError:
-                # Another hand may have removed what was named, or the project was elsewhere.
-                blurred = any(n in world.blurred for n in range(low + 1, world.begun + 1))
-                if not left or not blurred:
-                    raise
-        return Answer(
-            names=question.names,
-            want=question.want,
-            low=low,
-            high=high,
-            status=status,
-            body=answer,
-            tokens=tokens,
-            kills=world.kills - kills,
-            number=question.number,
-        )
-
-    def ask(self, names: list[str], want: str) -> int:
-        self.number += 1
-        self.waiting += 1
-        self.asked.put(Question(tuple(names), want, self.number))
-        return self.number
-
-    def ask_ahead(self, function: str = "") -> None:
+    def ask_ahead(self, function: str = "") -> bool:
         """Nobody waits for the answer. What is drawn does not depend on who is busy."""
         names, want = _names(self.world), _want(self.world)
         names = [function] if function else names
-        if self.waiting < CLIENTS:
-            self.ask(names, want)
+        if self.clients.waiting >= CLIENTS:
+            return False
+        self.clients.ask(names, want)
+        return True
 
-    def hear(self, judge: Judge, number: int | None = None, *, all_: bool = False) -> None:
-        """Judges what came; with a number waits for that answer, with `all_` for every one."""
-        while self.waiting:
-            try:
-                blocks = all_ or number is not None
-                answer = self.heard.get(timeout=2 * HANG_S) if blocks else self.heard.get_nowait()
-            except queue.Empty:
-                if blocks:
-                    raise Wrong("no answer came") from None
-                return
-            self.waiting -= 1
-            if isinstance(answer, BaseException):
-                raise Wrong(f"{type(answer).__name__}: {answer}") from answer
-            if fault := judge.verdict(answer):
-                raise Wrong(
-                    f"{answer.want} asked after step {answer.low}, heard at {answer.high}: {fault}"
-                )
-            if answer.number == number:
-                number = None
-
-    # --- faults ---
-
-    def disturb(self) -> None:
-        """Now and then the watcher's mood changes, or a process is killed."""
-        chance = self.world.random.random()
-        if chance < 0.01:
-            mood = self.world.random.choice(host.MOODS)
-            self.world.log.append(f"{self.world.done} watcher: {mood}")
-            self.tell_host(mood)
-        elif chance < 0.015:
-            self.world.log.append(f"{self.world.done} esbuild is killed")
-            self._kill_esbuild()
-        elif chance < 0.0165:
-            self.world.log.append(f"{self.world.done} the daemon is killed")
-            self._kill_daemon()
-
-    def tell_host(self, mood: str) -> None:
-        path = Path(self.environ[host.FILE])
-        temporary = path.with_suffix(".new")
-        temporary.write_text(f"{self.mutant} {mood}")
-        os.replace(temporary, path)
-
-    def _daemon(self) -> int | None:
-        note = read_note(address(self.world.root, self.environ))
-        return int(note["pid"]) if note else None
-
-    def _kill_esbuild(self) -> None:
-        pid = self._daemon()
-        for child in process.children(pid) if pid else ():
-            if child.name == "esbuild":
-                self.world.kills += 1
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGKILL)
-
-    def _kill_daemon(self) -> None:
-        pid = self._daemon()
-        if pid is not None:
-            self.restarts += 1
-            self.world.kills += 1
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def one(self, judge: Judge, *, disturbed: bool) -> None:
+        """An operation, and who asks before, amid and after it."""
+        world, chance = self.world, self.world.random
+        if disturbed:
+            self.disturber.disturb()
+        if chance.random() < 0.3:
+            self.ask_ahead()  # so that its build runs while the files change
+            world.pause()
+        operate(world)
+        names, want, asks = _names(world), _want(world), chance.random() < 0.75
+        if asks and self.clients.waiting < CLIENTS:
+            self.clients.hear(judge, self.clients.ask(names, want))
+        else:
+            self.clients.hear(judge)
 
     # --- the same as clean ---
 
     def compare(self, judge: Judge) -> None:
         """What the daemon made is what a build of a copy makes that starts from nothing."""
-        self.hear(judge, all_=True)
+        self.clients.hear(judge, all_=True)
         world = self.world
         names = [name for name in world.functions if name not in ("Six", "Seven")]
-        told = {}
-        for want in Want:
-            _status, body = client.request(
-                world.root,
-                "POST",
-                "/v1/fresh",
-                {"functions": names, "want": want.value},
-                HANG_S,
-                environ=self.environ,
-            )
-            told[want] = {found["name"]: found for found in body["functions"]}
+        told = {want: self._told(names, want) for want in Want}
         with tempfile.TemporaryDirectory(dir=world.place) as folder:
             root = world.copy(Path(folder))
-            project = read_project(root, self.environ)
-            workshop = workshop_of(root, str(folder), self.store, self.environ)
+            project = read_project(root, self.clients.environ)
+            workshop = workshop_of(root, str(folder), self.store, self.clients.environ)
             functions = [one for one in project.functions if one.name in names]
             for want in Want:
                 for made in build.build(project, functions, workshop, want=want):
-                    found = told[want][made.name]
-                    if found["status"] != made.status:
-                        raise Wrong(f"{made.name} is {found['status']}, clean {made.status}")
-                    if made.status != "built":
-                        continue
-                    if want is Want.ZIP:
-                        assert made.artifact
-                        same = found["artifact"]["sha256"] == made.artifact.sha256
-                    else:
-                        assert made.live
-                        same = found["live"]["digest"] == made.live.digest
-                    if not same:
-                        raise Wrong(f"{made.name}'s {want.value} is not as a clean build's")
+                    _same(told[want][made.name], made, want)
         self.clean += 1
+
+    def _told(self, names: list[str], want: Want) -> dict[str, dict[str, Any]]:
+        """What is told of the functions, by name; of zips the manifest tells the same."""
+        body = {"functions": names, "want": want.value}
+        root = self.world.root
+        _status, answer = client.request(
+            root, "POST", "/v1/fresh", body, HANG_S, environ=self.clients.environ
+        )
+        told = {found["name"]: found for found in answer["functions"]}
+        if want is Want.ZIP:
+            manifest = json.loads(Path(root, FOLDER, "build/manifest.json").read_bytes())
+            for name, found in told.items():
+                if found["status"] == "built":
+                    noted = manifest["functions"][name]
+                    if noted["sha256"] != found["artifact"]["sha256"]:
+                        raise Wrong(f"the manifest has another {name}")
+        return told
+
+
+def _same(told: dict[str, Any], made: Outcome, want: Want) -> None:
+    if told["status"] != made.status:
+        raise Wrong(f"{made.name} is {told['status']}, clean {made.status}")
+    if made.status != "built":
+        return
+    if want is Want.ZIP:
+        assert made.artifact
+        same = told["artifact"]["sha256"] == made.artifact.sha256
+    else:
+        assert made.live
+        same = told["live"]["digest"] == made.live.digest
+    if not same:
+        raise Wrong(f"{made.name}'s {want.value} is not as a clean build's")
 
 
 def workshop_of(root: str, repository: str, store: Path, environ: dict[str, str]) -> Workshop:
@@ -249,6 +150,8 @@ class Tally:
     failures: int
     clean: int
     restarts: int
+    overflows: int
+    limit: str
     seconds: float
 
 
@@ -259,7 +162,13 @@ def prime(store: Path) -> None:
 
 
 def run(
-    seed: int, operations: int, store: Path, *, mutant: str = "", disturbed: bool = True
+    seed: int,
+    operations: int,
+    store: Path,
+    *,
+    mutant: str = "",
+    disturbed: bool = True,
+    telling: bool = False,
 ) -> Tally:
     """Raises Wrong, which tells the seed, the operation and the last ones before it."""
     place = Path(os.path.realpath(tempfile.mkdtemp(prefix="lambdad-torture-")))
@@ -273,21 +182,25 @@ def run(
         "LAMBDAD_IDLE_S": "120",  # should we be killed
         host.FILE: f"{runtime}/host",
     }
-    torture = Torture(world, environ, store, mutant)
+    clients, disturber = Clients(world, environ), Disturber(world, environ, mutant)
+    torture = Torture(world, clients, disturber, store)
     world.asks = torture.ask_ahead
-    world.heard = lambda: not torture.heard.empty()
-    torture.tell_host("well")
+    world.heard = clients.has_heard
+    disturber.tell_host("well")
     began_s = time.monotonic()
     count = 0
     kept = True
     try:
         judge = Judge(world)
-        with _daemon_of(torture):
+        with _daemon_of(world.root, environ), clients.at_work():
             for count in range(1, operations + 1):
-                _one(torture, judge, disturbed=disturbed)
+                torture.one(judge, disturbed=disturbed)
                 if count % CLEAN_EVERY == 0:
                     torture.compare(judge)
-            torture.hear(judge, all_=True)
+                if telling and count % TOLD_EVERY == 0:
+                    _tell(seed, count, judge, time.monotonic() - began_s)
+            clients.hear(judge, all_=True)
+            disturber.note_limit()
             kept = False
     except Wrong as fault:
         log = "\n".join(world.log[-LOGGED:])
@@ -306,26 +219,19 @@ def run(
         certain=judge.certain,
         failures=judge.failures,
         clean=torture.clean,
-        restarts=torture.restarts,
+        restarts=disturber.restarts,
+        overflows=disturber.overflows,
+        limit=disturber.limit,
         seconds=time.monotonic() - began_s,
     )
 
 
-def _one(torture: Torture, judge: Judge, *, disturbed: bool) -> None:
-    """An operation, and who asks before, amid and after it."""
-    world = torture.world
-    chance = world.random
-    if disturbed:
-        torture.disturb()
-    if chance.random() < 0.3:
-        torture.ask_ahead()  # so that its build runs while the files change
-        world.pause()
-    operate(world)
-    names, want, asks = _names(world), _want(world), chance.random() < 0.75
-    if asks and torture.waiting < CLIENTS:
-        torture.hear(judge, torture.ask(names, want))
-    else:
-        torture.hear(judge)
+def _tell(seed: int, count: int, judge: Judge, seconds: float) -> None:
+    sys.stdout.write(
+        f"seed {seed}: {count} operations, {judge.answers} answers, "
+        f"{1000 * seconds / count:.1f} ms for each operation\n"
+    )
+    sys.stdout.flush()
 
 
 def _names(world: World) -> list[str]:
@@ -337,23 +243,14 @@ def _want(world: World) -> str:
 
 
 @contextlib.contextmanager
-def _daemon_of(torture: Torture) -> Iterator[None]:
-    """Clients run, and the daemon that they start is host.py; none is left."""
+def _daemon_of(root: str, environ: dict[str, str]) -> Iterator[None]:
+    """The daemon that clients start is host.py; none is left."""
     before, control.MODULE = control.MODULE, "tests.torture.host"
-    threads = [
-        threading.Thread(target=torture.serve_questions, daemon=True) for _ in range(CLIENTS)
-    ]
-    for thread in threads:
-        thread.start()
     try:
         yield
     finally:
-        for _ in threads:
-            torture.asked.put(None)
         with contextlib.suppress(NoDaemon):
-            control.stop(torture.world.root, torture.environ)
-        for thread in threads:
-            thread.join(HANG_S)
+            control.stop(root, environ)
         control.MODULE = before
 
 
@@ -367,7 +264,7 @@ def main() -> int:
     store = given.store or Path(tempfile.mkdtemp(prefix="lambdad-store-"))
     prime(store)
     try:
-        tally = run(given.seed, given.operations, store, mutant=given.mutant)
+        tally = run(given.seed, given.operations, store, mutant=given.mutant, telling=True)
     except Wrong as fault:
         sys.stderr.write(f"{fault}\n")
         return 1

@@ -10,72 +10,14 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.python_index import Index, source_tree
-from tests.torture import model
+from tests.torture import layout, model
+from tests.torture.layout import BUNDLED, EIGHT, HANDLERS, IMPORTS, PACKAGED, PYTHON, VERSIONS
 from tests.torture.model import States
-
-FILLER = 2000
-"""Files of a large checkout."""
-
-NODE = {
-    "One": "src/one/handler.ts",
-    "Two": "src/two/handler.js",
-    "Three": "src/three/handler.ts",
-    "Four": "src/four/handler.ts",
-}
-PYTHON = {"Five": "py/five", "Six": "py/six", "Seven": "py/seven"}
-
-IMPORTS: Mapping[str, Sequence[str]] = {
-    "src/one/handler.ts": ("./part", "../shared/words", "@lib/tool", "pkg"),
-    "src/one/part.js": ("../shared/deep",),
-    "src/two/handler.js": ("./linked/inner", "../shared/words", "pkg", "pkg/extra"),
-    "src/three/handler.ts": ("../shared/deep", "./mod/data", "@acme/ws", "@lib/more"),
-    "src/three/mod/data.ts": (),
-    "src/four/handler.ts": ("../three/mod/data", "../shared/words", "@acme/ws"),
-    "src/shared/words.ts": ("./deep/leaf",),
-    "src/shared/deep/index.ts": ("./leaf",),
-    "src/shared/deep/leaf.js": (),
-    "lib/tool.ts": (),
-    "lib/more.ts": ("./tool",),
-    "other/tool.ts": (),
-    "other/more.ts": (),
-    "outer/box/inner.js": ("./near",),
-    "outer/box/near.ts": (),
-    "outer/crate/inner.js": ("./near",),
-    "outer/crate/near.ts": (),
-    "packages/ws/main.js": ("./part", "pkg"),
-    "packages/ws/index.js": (),
-    "packages/ws/part.js": (),
-    "node_modules/pkg/index.js": ("./inside",),
-    "node_modules/pkg/main.js": (),
-    "node_modules/pkg/inside.js": (),
-    "node_modules/pkg/extra.js": (),
-}
-LIVES_IN_PYTHON: Mapping[str, Sequence[str]] = {
-    "py/five/app.py": ("part", "util.inner"),
-    "py/five/part.py": (),
-    "py/five/unused.py": (),
-    "pyshared/inner.py": (),
-    "pyspare/inner.py": (),
-    "py/six/app.py": ("part",),
-    "py/six/part.py": (),
-    "py/seven/app.py": (),
-}
-PLAIN: Mapping[str, str] = {
-    "package.json": '{"name": "tortured", "private": true, "workspaces": ["packages/*"]}\n',
-    "tsconfig.json": '{"extends": "./tsconfig.base.json"}\n',
-    "tsconfig.base.json": '{"compilerOptions": {"paths": {"@lib/*": ["./lib/*"]}}}\n',
-    "packages/ws/package.json": '{"name": "@acme/ws", "main": "main.js"}\n',
-    "node_modules/pkg/package.json": '{"name": "pkg", "version": "1.0.0"}\n',
-}
-LINKS = {
-    "src/two/linked": "../../outer/box",
-    "node_modules/@acme/ws": "../../packages/ws",
-    "py/five/util": "../../pyshared",
-}
+from tests.torture.state import tokens_in
 
 
 class World:
@@ -92,16 +34,18 @@ class World:
         self.history: list[States] = []
         self.blurred: set[int] = set()
         """Steps of many changes: what is seen amid one may be any part of it."""
+        self.installing: set[int] = set()
+        """States amid an installation, when nobody may load what it has half written."""
         self.kills = 0
         self.log: list[str] = []
         self.imports: dict[str, tuple[str, ...]] = {
-            path: tuple(names) for path, names in {**IMPORTS, **LIVES_IN_PYTHON}.items()
+            path: tuple(names) for path, names in IMPORTS.items()
         }
-        self.functions = [*NODE, *PYTHON]
+        self.functions = [*BUNDLED, *PYTHON, *PACKAGED]
         self.spare: dict[str, str] = {}
         """Functions that come and go -> their handler's file."""
-        self.asks: Callable[[str], None] = lambda _function: None
-        """A client asks for the function now, and nobody waits for its answer."""
+        self.asks: Callable[[str], bool] = lambda _function: False
+        """A client asks for the function now, if one is free, and nobody waits for its answer."""
         self.heard: Callable[[], bool] = lambda: True
         """Whether an answer came that nobody has looked at yet."""
         self._tokens = 0
@@ -110,33 +54,45 @@ class World:
 
     # --- the disk's states ---
 
-    def step(self, act: Callable[[], object], *, blurred: bool = False) -> None:
+    def step(
+        self, act: Callable[[], object], *, blurred: bool = False, installing: bool = False
+    ) -> None:
         """One change, and what must be built from then on."""
         self.begun += 1
         if blurred:
             self.blurred.add(self.begun)
+        if installing:
+            self.installing.add(self.begun)
         act()
         self.done = self.begun
-        self.history.append(model.states(self.root))
+        self._note(model.states(self.root))
 
     def retoken(self, name: str) -> None:
         """A bundled module gets another token, and nothing else: as fast as can be."""
         path = self.path(name)
-        before = model.TOKEN.findall(path.read_text())
+        before = tokens_in([path.read_text()])
         text = self.text(name)
-        after = model.TOKEN.findall(text)
+        after = tokens_in([text])
         temporary = path.with_name(f".{path.name}.swp")
         temporary.write_text(text)
         self.begun += 1
         os.replace(temporary, path)
         self.done = self.begun
-        now = {
-            function: state._replace(tokens=(state.tokens - {*before}) | {*after})
-            if state.tokens.issuperset(before)
-            else state
-            for function, state in self.history[-1].items()
-        }
-        self.history.append(now)
+        self._note(
+            {
+                function: state._replace(tokens=(state.tokens - before) | after)
+                if state.tokens >= before
+                else state
+                for function, state in self.history[-1].items()
+            }
+        )
+
+    def _note(self, now: States) -> None:
+        """What is as it was is kept once: there are many thousand states."""
+        last = self.history[-1] if self.history else {}
+        self.history.append(
+            {name: last[name] if last.get(name) == state else state for name, state in now.items()}
+        )
 
     def path(self, name: str) -> Path:
         return Path(self.root, name)
@@ -146,9 +102,9 @@ class World:
         self._tokens += 1
         return f"T{self._tokens:08d}"
 
-    def pause(self) -> None:
+    def pause(self, longest_s: float = 0.004) -> None:
         """At most as long as a build of a few files takes, and less than a sleep could be."""
-        until = time.perf_counter() + self.random.random() * 0.004
+        until = time.perf_counter() + self.random.random() * longest_s
         while time.perf_counter() < until:
             pass
 
@@ -158,15 +114,17 @@ class World:
         """A new text of the module: the same imports, another token, the same length."""
         imports = self.imports[name]
         token = self.token()
-        is_handler = os.path.basename(name) in ("app.py", "handler.ts", "handler.js")
+        is_handler = os.path.basename(name) in HANDLERS
         if name.endswith(".py"):
             lines = [f"import {found}" for found in imports]
             lines.append(f'SEEN = "{token}"')
             if is_handler:
                 lines.append("def handler(event, context): return SEEN")
-        elif name.startswith("node_modules/") or os.path.basename(name) == "main.js":
+        elif name.startswith(("js", "node_modules/")) or os.path.basename(name) == "main.js":
             lines = [f'require("{found}");' for found in imports]
             lines.append(f'globalThis.seen = "{token}";')
+            if is_handler:
+                lines.append("exports.handler = async () => 1;")
         else:
             lines = [f'import "{found}";' for found in imports]
             lines.append(f'globalThis.seen = "{token}";')
@@ -188,14 +146,15 @@ class World:
     def template(self) -> str:
         """What declares the functions that there are."""
         lines = ["Transform: AWS::Serverless-2016-10-31", "Resources:"]
-        handlers = {**NODE, **self.spare}
+        handlers = {**BUNDLED, **self.spare}
+        folders = {**PYTHON, **PACKAGED}
         for name in self.functions:
             lines += [f"  {name}:", "    Type: AWS::Serverless::Function"]
-            if name in PYTHON:
+            if name in folders:
                 lines += [
                     "    Properties:",
-                    "      Runtime: python3.11",
-                    f"      CodeUri: {PYTHON[name]}",
+                    f"      Runtime: {'python3.11' if name in PYTHON else 'nodejs22.x'}",
+                    f"      CodeUri: {folders[name]}",
                     "      Handler: app.handler",
                 ]
             else:
@@ -213,7 +172,7 @@ class World:
         """lambdad.toml: each bundle begins with a token of its own."""
         return "".join(
             f'[functions.{name}.esbuild]\nbanner = {{ js = "/* {self.token()} */" }}\n'
-            for name in NODE
+            for name in BUNDLED
         )
 
     def lock(self, version: str) -> str:
@@ -243,20 +202,43 @@ class World:
         for name in self.imports:
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
             self.path(name).write_text(self.text(name))
-        for name, text in PLAIN.items():
+        for name, text in layout.PLAIN.items():
             self.path(name).write_text(text)
-        for name, target in LINKS.items():
+        for name, target in layout.LINKS.items():
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
             self.path(name).symlink_to(target)
         for name, text in self.greeting().items():
             path = self.path(f"libs/greet/{name}")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        for folder, version in ((EIGHT, VERSIONS[0]), ("js/nine", "")):
+            for name, text in self.installation(version).items():
+                self.path(f"{folder}/{name}").parent.mkdir(parents=True, exist_ok=True)
+                self.path(f"{folder}/{name}").write_text(text)
         self.path("py/six/requirements.txt").write_text(self.lock("1.0"))
         self.path("py/seven/requirements.txt").write_text("../../libs/greet\n")
         self.path("template.yaml").write_text(self.template())
         self.path("lambdad.toml").write_text(self.options())
-        self.history.append(model.states(self.root))
+        self._note(model.states(self.root))
+
+    def installation(self, version: str) -> dict[str, str]:
+        """What `npm install` writes for Eight, in its order; for Nine if there is no version."""
+        if not version:
+            return {
+                "node_modules/bare/package.json": layout.package("bare", "1.0.0"),
+                "node_modules/bare/index.js": f'exports.seen = "{self.token()}";\n',
+                layout.NPM_RECORD: layout.npm_record("1.0.0"),
+            }
+        return {
+            "package.json": layout.manifest(version),
+            layout.NPM_LOCK: layout.npm_lock(version),
+            "node_modules/dep/package.json": layout.package("dep", version),
+            "node_modules/dep/index.js": f'exports.seen = "{self.token()}";\n',
+            "node_modules/dep/inside.js": f'exports.seen = "{self.token()}";\n',
+            "node_modules/sub/package.json": layout.package("sub", "1.0.0"),
+            "node_modules/sub/index.js": f'exports.seen = "{self.token()}";\n',
+            layout.NPM_RECORD: layout.npm_record(version),
+        }
 
     def greeting(self) -> dict[str, str]:
         """The local package that Seven requires."""

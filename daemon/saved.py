@@ -1,0 +1,287 @@
+"""What a saved file is to each function: who holds it, and whether that made it stale.
+
+A function that was built holds what its last builds looked at; one that never was, what lies in its
+code folder. A configuration file is held by those of whom it says something else than was built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bundler import snapshot, tree
+from bundler.build import request_of
+from bundler.config.check import JAVASCRIPT, TYPESCRIPT
+from bundler.model import (
+    Function,
+    Listing,
+    Method,
+    NotBuilt,
+    Project,
+    RelPath,
+    Snapshot,
+    Stems,
+    Walk,
+    Want,
+)
+from bundler.record import Record, request_changes
+from bundler.snapshot import Look
+from daemon.schedule import Key
+
+MOST: Final = 8
+"""Of the functions that hold saved files so many are rebuilt, the lately wanted first."""
+
+SOURCES: Final = (*JAVASCRIPT, *TYPESCRIPT, ".py")
+"""Endings of files that the configuration's readers look for as handlers, and don't read."""
+BUNDLED: Final = (*JAVASCRIPT, *TYPESCRIPT, ".json")
+"""Endings of what a bundle may hold whatever its options say."""
+
+WILD: Final = frozenset("*?[")
+
+Recorded = Callable[[Key], Record | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file that was saved, removed or renamed, under the names it has."""
+
+    names: frozenset[RelPath]
+    """From the project on: as it was given, and with its folder's symlinks resolved."""
+    real: str
+    """Absolute, its folder's symlinks resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What saved files mean for the functions."""
+
+    keys: tuple[Key, ...]
+    """What is to be made fresh."""
+    stale: frozenset[str]
+    """Functions that are stale, too, beyond what is rebuilt for one save."""
+    is_silent: bool
+    """Nobody holds the files, and they describe no project."""
+
+
+def saved(root: str, path: str) -> Saved:
+    """An editor may know the project by another path than the real one."""
+    whole = os.path.normpath(os.path.join(root, path))
+    folder, name = os.path.split(whole)
+    with contextlib.suppress(OSError, ValueError):  # a NUL is in no file's name
+        folder = os.path.realpath(folder)
+    real = os.path.join(folder, name)
+    names = frozenset(os.path.relpath(found, root) for found in (whole, real))
+    return Saved(names, real)
+
+
+def touched(
+    project: Project,
+    files: Collection[Saved],
+    recorded: Recorded,
+    *,
+    lately: Iterable[Key],
+    appeared: Collection[str],
+) -> Touched:
+    """Who holds the files. `lately` are the keys that were wanted, the latest last; `appeared` the
+    functions that the configuration has not always declared since it is watched."""
+    errand = _Errand(project, files, recorded, appeared)
+    order = list(lately)[::-1]
+    rank: dict[str, int] = {}
+    for number, key in enumerate(order):
+        rank.setdefault(key.function, number)
+    found: list[tuple[Key, bool]] = []
+    for function in project.functions:
+        if wants := errand.wants(function):
+            found.append((_chosen(function.name, wants, order), any(wants.values())))
+    found.sort(key=lambda each: (rank.get(each[0].function, len(rank)), each[0]))
+    faulty = (Key(item.name, Want.LIVE.value) for item in project.not_built if errand.tells(item))
+    keys = (*(key for key, _moved in found[:MOST]), *faulty)
+    stale = frozenset(key.function for key, moved in found[MOST:] if moved)
+    return Touched(keys, stale, is_silent=not (keys or errand.describes))
+
+
+def _chosen(name: str, wants: Mapping[str, bool], order: Iterable[Key]) -> Key:
+    """As what the function is rebuilt: as it was wanted last, else as it stands there."""
+    for key in order:
+        if key.function == name and key.want in wants:
+            return key
+    return Key(name, Want.LIVE.value if Want.LIVE.value in wants else Want.ZIP.value)
+
+
+class _Errand:
+    """One look for holders; what functions share is looked at once."""
+
+    def __init__(
+        self,
+        project: Project,
+        files: Collection[Saved],
+        recorded: Recorded,
+        appeared: Collection[str],
+    ) -> None:
+        self._project = project
+        self._files = [file for file in files if "." not in file.names]
+        self._recorded = recorded
+        self._appeared = appeared
+        self._look = Look()
+        self._real: dict[RelPath, str] = {}
+        self._kinds: dict[RelPath, str | None] = {}
+        names = frozenset(name for file in files for name in file.names)
+        self._told = names & project.inputs.files
+        self.describes = any(not name.endswith(SOURCES) for name in self._told)
+        """Some of the files are the project's configuration."""
+
+    def wants(self, function: Function) -> dict[str, bool]:
+        """As what the function holds the files, and whether they moved since that was built."""
+        found: dict[str, bool] = {}
+        known = False
+        for want in Want:
+            record = self._recorded(Key(function.name, want.value))
+            if record is None:
+                continue
+            known = True
+            moved = self._moved(record, function)
+            if self.describes and not moved and self._is_other(record, function, want):
+                moved = True
+            if moved is not None:
+                found[want.value] = moved
+        if not known and (self._is_new(function) or self._is_code(function)):
+            found = {want.value: True for want in Want}
+        return found
+
+    def tells(self, item: NotBuilt) -> bool:
+        """Whether what is wrong with its declaration is news to who saved the files."""
+        if item.status == "skipped" or not self._told:
+            return False
+        places = {item.where.file, *(each.where.file for each in item.diagnostics if each.where)}
+        if not places.isdisjoint(self._told):
+            return True
+        records = (self._recorded(Key(item.name, want.value)) for want in Want)
+        return any(record and self._moved(record, None) is not None for record in records)
+
+    def _is_other(self, record: Record, function: Function, want: Want) -> bool:
+        request = request_of(self._project, function, want=want)
+        return bool(request_changes(record.request, request))
+
+    def _is_new(self, function: Function) -> bool:
+        return self.describes and function.name in self._appeared
+
+    # --- a function that was built -----------------------------------------------------------
+
+    def _moved(self, record: Record, function: Function | None) -> bool | None:
+        """Whether a file is another than the build saw; None: the build looked at none of them."""
+        found: bool | None = None
+        for file in self._files:
+            for name in {*file.names, *self._aliases(file, record, function)}:
+                moved = self._has_moved(record.inputs, name)
+                if moved:
+                    return True
+                found = moved if found is None else found
+        return found
+
+    def _has_moved(self, inputs: Snapshot, path: RelPath) -> bool | None:
+        names = {path}
+        if self._kind(path) != "file":  # a folder, or one that is gone, stands for all below it
+            below = f"{path}/"
+            names |= {name for name in (*inputs.files, *inputs.links) if name.startswith(below)}
+        part = Snapshot(
+            files={name: inputs.files[name] for name in names if name in inputs.files},
+            links={name: inputs.links[name] for name in names if name in inputs.links},
+            listings={},
+            suspects=inputs.suspects & names,
+        )
+        if self._came_or_went(inputs, path):
+            return True
+        if not (part.files or part.links):
+            return None
+        return next(snapshot.changes(self._project.root, part, self._look), None) is not None
+
+    def _came_or_went(self, inputs: Snapshot, path: RelPath) -> bool:
+        """Whether it, or a folder it lies in, is a name that counts and came or went since."""
+        child, folder = path, os.path.dirname(path) or "."
+        while folder not in inputs.listings:
+            if folder in {".", "/"} or folder.endswith(".."):
+                return False
+            child, folder = folder, os.path.dirname(folder) or "."
+        listing, name = inputs.listings[folder], os.path.basename(child)
+        was = any(known.rpartition("/")[0] == name for known in listing.names)
+        kind = self._kind(child)
+        if was == (kind is not None):
+            return False
+        return was or _counts(listing, folder, name, kind == "folder")
+
+    def _kind(self, path: RelPath) -> str | None:
+        if path not in self._kinds:
+            whole = os.path.join(self._project.root, path)
+            is_there = os.path.lexists(whole)
+            kind = "folder" if os.path.isdir(whole) else "file"
+            self._kinds[path] = kind if is_there else None
+        return self._kinds[path]
+
+    def _aliases(self, file: Saved, record: Record, function: Function | None) -> Iterator[RelPath]:
+        """What the file is called by a build that came to it through symlinks."""
+        tops = (function.code, *function.shared) if function else ()
+        for link in (*record.inputs.links, *tops):
+            if (rest := _below(file.real, self._resolved(link))) is not None:
+                yield f"{link}/{rest}" if rest else link
+
+    def _resolved(self, path: RelPath) -> str:
+        if path not in self._real:
+            self._real[path] = os.path.realpath(os.path.join(self._project.root, path))
+        return self._real[path]
+
+    # --- a function that never was -------------------------------------------------------------
+
+    def _is_code(self, function: Function) -> bool:
+        places = [function.code, *function.shared]
+        for item in function.copy:
+            fixed = itertools.takewhile(lambda part: not set(part) & WILD, item.source.split("/"))
+            places.append("/".join(fixed) or ".")
+        return any(
+            _is_part(function, rest)
+            for file in self._files
+            for place in places
+            if (rest := _below(file.real, self._resolved(place))) is not None
+        )
+
+
+def _counts(listing: Listing, folder: RelPath, name: str, is_folder: bool) -> bool:
+    counted = listing.counted
+    if isinstance(counted, Stems):
+        return counted.covers(name)
+    below_top = "" if folder == counted.top else os.path.relpath(folder, counted.top)
+    return tree.is_counted(name, below_top, is_folder, counted)
+
+
+def _is_part(function: Function, path: str) -> bool:
+    """Whether a file at that place of a code folder may go into the zip; "": it is all the code."""
+    if function.method is Method.ESBUILD and path and not path.endswith(_bundled(function)):
+        return False
+    walk = Walk(function.code, function.exclude, function.include)
+    *folders, name = path.split("/")
+    above = ""
+    try:
+        for folder in folders:
+            if not tree.is_counted(folder, above, True, walk):
+                return False
+            above = f"{above}/{folder}" if above else folder
+        return not name or tree.is_counted(name, above, False, walk)
+    except ValueError:  # a pattern that is none: the build tells
+        return True
+
+
+def _bundled(function: Function) -> tuple[str, ...]:
+    loaders = dict(function.esbuild).get("loader", ())
+    own = loaders if isinstance(loaders, tuple) else ()
+    return (*BUNDLED, *(pair[0] for pair in own if isinstance(pair, tuple)))
+
+
+def _below(path: str, top: str) -> str | None:
+    """What leads from `top` to the path; None if it does not lie there."""
+    if path == top:
+        return ""
+    prefix = top if top.endswith("/") else f"{top}/"
+    return path[len(prefix) :] if path.startswith(prefix) else None
