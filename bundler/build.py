@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from bundler import archive, freshness, limits, record, snapshot, tools
+from bundler import archive, freshness, limits, packers, record, snapshot, tools
 from bundler import live as lives
+from bundler.disk import disk_faults
 from bundler.freshness import Fresh
 from bundler.model import (
     Artifact,
@@ -39,6 +38,7 @@ from bundler.model import (
     error,
 )
 from bundler.output import Output
+from bundler.packers import Packed
 from bundler.record import MadeKey, Record
 from bundler.snapshot import Clock, Look
 from bundler.toolchain import current_toolchain
@@ -48,10 +48,6 @@ ROUNDS: Final = 5
 """A function edited during so many builds in a row is not built: its sources never held still."""
 
 T = TypeVar("T")
-
-Packed = Contents | ProjectError | BundlerError
-Pack = Callable[[Sequence[BuildRequest], Workshop], Iterable[Mapping[str, Packed]]]
-"""Some at a time, by the functions' names: the next ones are made when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +251,7 @@ def _ahead(made: Iterator[T]) -> Iterator[T]:
 def _pack(
     requests: Sequence[BuildRequest], workshop: Workshop
 ) -> Iterable[Mapping[str, Packed | Runnable]]:
-    pack = PACKERS[requests[0].function.method]
+    pack = packers.PACKERS[requests[0].function.method]
     if requests[0].want is Want.LIVE:
         return lives.make(requests, workshop, pack)
     return pack(requests, workshop)
@@ -432,86 +428,3 @@ def collect(project: Project, output: Output) -> None:
     records = (record.load(output.record(name)) for name in names)
     output.collect(known.artifact for known in records if known and known.artifact)
     lives.collect(output, names)
-
-
-@contextlib.contextmanager
-def disk_faults(elsewhere: str | None = None) -> Iterator[None]:
-    """What the file system refuses is the machine's fault, told with the path and a next step.
-
-    `elsewhere` is that step where it is not the project's folder that is written.
-    """
-    try:
-        yield
-    except OSError as fault:
-        code, hint = _DISK_FAULTS.get(fault.errno or 0, ("not-writable", None))
-        if code == "not-writable":
-            hint = elsewhere or hint
-        where = f"{fault.filename}: " if fault.filename else ""
-        raise BundlerError(code, f"can't write {where}{fault.strerror or fault}", hint) from fault
-
-
-_FULL: Final = ("disk-full", "free some room; `lambdad cache prune` empties the store")
-_DISK_FAULTS: Final = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EROFS: ("not-writable", "the project lies on a file system that is mounted read-only"),
-    errno.EACCES: ("not-writable", "the .lambdad folder must be yours: who ran lambdad last?"),
-}
-
-
-_ANOTHER_STORE: Final = "the store must be writable: LAMBDAD_CACHE_DIR names another folder for it"
-
-
-def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterator[Mapping[str, Packed]]:
-    from bundler.esbuild import beside, bundle
-
-    by_name = {request.function.name: request for request in requests}
-    left = {request.function.name for request in requests}
-    try:
-        with disk_faults(_ANOTHER_STORE):
-            for some in bundle.packed(requests, workshop):
-                left -= some.keys()
-                if requests[0].want is Want.LIVE:
-                    yield some  # live.py lays the rest beside it
-                else:
-                    yield {
-                        name: beside.lay(by_name[name], one, workshop) for name, one in some.items()
-                    }
-    except BundlerError as fault:  # no esbuild: the functions of other languages still build
-        yield dict.fromkeys(left, fault)
-
-
-def _node(request: BuildRequest, workshop: Workshop) -> Contents:
-    from bundler.npm import package
-
-    return package.pack(request, workshop)
-
-
-def _python(request: BuildRequest, workshop: Workshop) -> Contents:
-    from bundler.python import package
-
-    return package.pack(request, workshop)
-
-
-def _each(pack: Callable[[BuildRequest, Workshop], Contents]) -> Pack:
-    def pack_each(
-        requests: Sequence[BuildRequest], workshop: Workshop
-    ) -> Iterator[Mapping[str, Packed]]:
-        for request in requests:
-            packed: Packed
-            try:
-                with disk_faults(_ANOTHER_STORE):  # sources are read by tree.py, which tells
-                    packed = pack(request, workshop)
-            except (ProjectError, BundlerError) as fault:
-                packed = fault
-            yield {request.function.name: packed}
-
-    return pack_each
-
-
-PACKERS: Final[Mapping[Method, Pack]] = {
-    Method.ESBUILD: _bundle,
-    Method.NODE: _each(_node),
-    Method.PYTHON: _each(_python),
-}
-"""A language is a line here. The imports are late: a build loads only what it uses."""

@@ -34,6 +34,7 @@ from bundler.model import (
     warning,
 )
 from bundler.output import Output, file_stem
+from bundler.packers import Pack
 from bundler.store import TEMPORARY, collect_abandoned, write_atomic
 from bundler.workshop import Workshop
 
@@ -48,10 +49,6 @@ SCOPE: Final = Entry(name="package.json", content=b"{}\n")
 decide how Node.js reads the bundle."""
 
 Made = Runnable | ProjectError | BundlerError
-Pack = Callable[
-    [Sequence[BuildRequest], Workshop],
-    Iterable[Mapping[str, Contents | ProjectError | BundlerError]],
-]
 
 
 def make(
@@ -92,7 +89,7 @@ _IN_PLACE: Final[Mapping[Method, Callable[[BuildRequest, Workshop], Runnable]]] 
     Method.NODE: _node,
     Method.PYTHON: _python,
 }
-"""As build.PACKERS: a language is a line, and imported only by a build that needs it."""
+"""As packers.PACKERS: a language is a line, and imported only by a build that needs it."""
 
 
 # --- bundles -----------------------------------------------------------------------------------

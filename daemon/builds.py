@@ -16,6 +16,7 @@ from typing import Final
 from bundler import build, explain, record, snapshot
 from bundler.build import Job
 from bundler.config.find import read_project
+from bundler.disk import disk_faults
 from bundler.memory import Memory
 from bundler.model import (
     BuildRequest,
@@ -92,7 +93,7 @@ class Builds:
                 known, seen = self._project
                 if next(snapshot.changes(self._root, seen), None) is None:
                     return known
-            with build.disk_faults():
+            with disk_faults():
                 clock = snapshot.read_clock(self._clock())
             project = read_project(self._root, self._environ)
             self._project = project, snapshot.observe(self._root, project.inputs, since=clock)
@@ -190,7 +191,7 @@ class Builds:
             else:
                 jobs.append(looked)
         if jobs:
-            with build.disk_faults():
+            with disk_faults():
                 self._output.prepare()
             workshop = replace(self.workshop(project), say=say)
             build.produce(jobs, workshop, self._output, note, once)

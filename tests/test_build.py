@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bundler import build
-from bundler.build import Packed
+from bundler import build, packers
 from bundler.model import (
     BuildRequest,
     BundlerError,
@@ -28,6 +27,7 @@ from bundler.model import (
     error,
     warning,
 )
+from bundler.packers import Packed
 from bundler.store import Store
 from bundler.workshop import Workshop
 from tests.conftest import Tree
@@ -181,7 +181,7 @@ def test_locked_is_insisted_on(
 ) -> None:
     """A build of unlocked dependencies does not answer --locked, nor its refusal a plain build."""
     lay(APP)
-    real = build.PACKERS[Method.PYTHON]
+    real = packers.PACKERS[Method.PYTHON]
 
     def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
         packed = whole(real(requests, workshop))
@@ -195,7 +195,7 @@ def test_locked_is_insisted_on(
             )
         return [packed]
 
-    monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: pack})
+    monkeypatch.setattr(packers, "PACKERS", {Method.PYTHON: pack})
     for locked in (first, not first, not first, first):
         wait_for_tick(workshop.root)
         (outcome,) = build.build(
@@ -234,7 +234,7 @@ def test_git_ignores_the_folder(workshop: Workshop, lay: Lay) -> None:
 
 def meddle(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[int]:
     """Calls `act` with the build's number after each packing; returns the numbers so far."""
-    real = build.PACKERS[Method.PYTHON]
+    real = packers.PACKERS[Method.PYTHON]
     numbers: list[int] = []
 
     def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
@@ -243,7 +243,7 @@ def meddle(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[
         act(numbers[-1])
         return [packed]
 
-    monkeypatch.setattr(build, "PACKERS", {**build.PACKERS, Method.PYTHON: pack})
+    monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.PYTHON: pack})
     return numbers
 
 
@@ -297,7 +297,7 @@ def test_a_folder_that_was_away_while_it_was_built(
         wait_for_tick(workshop.root)
         source.rename(target)
 
-    real = build.PACKERS[Method.PYTHON]
+    real = packers.PACKERS[Method.PYTHON]
     first = iter([True])
 
     def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
@@ -310,7 +310,7 @@ def test_a_folder_that_was_away_while_it_was_built(
         move(away, folder)
         return [packed]
 
-    monkeypatch.setattr(build, "PACKERS", {**build.PACKERS, Method.PYTHON: pack})
+    monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.PYTHON: pack})
     (outcome,) = run(workshop, function())
     assert "src/more changed during the build" in outcome.reasons
     assert built(workshop)["more/list.py"] == b"LIST = 'its own'\n"
@@ -339,7 +339,7 @@ def test_a_fault_of_the_machine_is_not_remembered(
     def refuse(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
         return [{item.function.name: BundlerError("offline", "no network")} for item in requests]
 
-    monkeypatch.setattr(build, "PACKERS", {**build.PACKERS, Method.NODE: refuse})
+    monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.NODE: refuse})
     node = function("Node", method=Method.NODE)
     broken, well = run(workshop, node, function("Well"))
     assert (broken.status, broken.machine_fault) == ("failed", True)
@@ -360,7 +360,7 @@ def test_a_failures_closure_never_shrinks(
         fault = ProjectError(error("x", "y"), inputs=seen)
         return [{item.function.name: fault} for item in requests]
 
-    monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: fail})
+    monkeypatch.setattr(packers, "PACKERS", {Method.PYTHON: fail})
     assert run(workshop, function())[0].status == "failed"
     monkeypatch.undo()
     assert run(workshop, function())[0].cached
@@ -377,7 +377,7 @@ def test_a_failure_without_inputs_is_not_remembered(
     def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
         return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
-    monkeypatch.setattr(build, "PACKERS", {Method.PYTHON: fail})
+    monkeypatch.setattr(packers, "PACKERS", {Method.PYTHON: fail})
     assert run(workshop, function())[0].status == "failed"
     monkeypatch.undo()
     assert run(workshop, function())[0].status == "built"
