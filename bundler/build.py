@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from bundler import archive, freshness, limits, packers, record, snapshot, tools
+from bundler import archive, freshness, limits, makeup, packers, record, snapshot, tools
 from bundler import live as lives
 from bundler.disk import disk_faults
 from bundler.freshness import Fresh
@@ -288,7 +288,10 @@ def _finish(
     if moved := snapshot.moved_between(turn.before, after, turn.clock):
         return Superseded(moved)
     with disk_faults():
-        return _keep(turn, made, after, diagnostics, output)
+        outcome = _keep(turn, made, after, diagnostics, output)
+    if isinstance(made, Artifact) and isinstance(packed, Contents):
+        makeup.keep(output, job.name, packed, made, job.record.artifact if job.record else None)
+    return outcome
 
 
 def _keep(

@@ -201,6 +201,11 @@ class Function:
     without: tuple[str, ...] = ()
     """PYTHON: normalised names of distributions left out, because the runtime has them."""
 
+    lint: str | None = field(default=None, compare=False)
+    """"off", "warn" or "error"; None: a build lints nothing, and `lint` and `save` warn."""
+    format: bool = field(default=False, compare=False)
+    """Lint tells of files that ruff would format otherwise."""
+
     where: Location = field(compare=False)
     """Where it was declared."""
     handler_where: Location = field(compare=False)
@@ -355,6 +360,9 @@ class Snapshot:
     listings: Mapping[RelPath, Listing]
     suspects: frozenset[RelPath] = frozenset()
     """Changed so near the build's start that their key proves nothing."""
+    above: Mapping[RelPath, FileKey | None] = field(default_factory=dict, compare=False)
+    """The other folders on the way, with their times: for a comparison with another moment of the
+    same build, and remembered by nobody."""
 
 
 # --- what goes into a zip --------------------------------------------------------------------
@@ -396,6 +404,8 @@ class Segment:
     size: int
     records: tuple[Record, ...]
     """Sorted by name."""
+    owners: tuple[tuple[str, str], ...] = ()
+    """(path, distribution), sorted: what lies there or below is of that Python distribution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,6 +417,10 @@ class Contents:
     inputs: InputSet
     external: tuple[str, ...] = ()
     """Packages that a bundle loads from elsewhere when it runs, sorted."""
+    bundled: Mapping[str, Mapping[RelPath, int]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """Of each file that is a bundle, by its name: the bytes that each of its sources has in it."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """Warnings only: an error is a ProjectError."""
 

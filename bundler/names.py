@@ -46,6 +46,23 @@ def folders(name: str) -> Iterator[str]:
         end = name.find("/", end + 1)
 
 
+def owned(files: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Of files with their owners the few paths that tell as much: each file's own, or that of the
+    outermost folder in which all is its owner's. Sorted."""
+    sole: dict[str, str | None] = {}
+    for name, owner in files:
+        for path in (*folders(name), name):
+            if sole.setdefault(path, owner) != owner:
+                sole[path] = None
+    return tuple(
+        sorted(
+            (path, owner)
+            for path, owner in sole.items()
+            if owner is not None and sole.get(path.rpartition("/")[0]) is None
+        )
+    )
+
+
 def shadowed(own: Iterable[str], names: Sequence[str]) -> list[str]:
     """Those of the sorted `names` that can't be unpacked beside `own`: the same path, or one of
     the two a folder where the other is a file. Sorted."""

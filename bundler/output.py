@@ -20,7 +20,11 @@ ARTIFACT_KEPT_S: Final = 600.0
 """An artifact that nothing names any more stays so long: a deploy may be reading it."""
 
 
-FOLDERS: Final = ("build", "artifacts", "live", "state", "state/live", "state/python")
+FOLDERS: Final = (
+    *("build", "artifacts", "live"),
+    *("state", "state/live", "state/python", "state/makeup", "state/makeup/before"),
+    "state/lint",
+)
 
 
 def file_stem(function: str) -> str:
@@ -71,6 +75,14 @@ class Output:
     def dependencies(self, function: str) -> Path:
         """What is remembered of a Python function's dependencies."""
         return self.folder / "state" / "python" / f"{file_stem(function)}.json"
+
+    def makeup(self, function: str) -> Path:
+        """What the function's zip was made of."""
+        return self.folder / "state" / "makeup" / f"{file_stem(function)}.json"
+
+    def former(self, function: str) -> Path:
+        """What is remembered of the zip before the last."""
+        return self.folder / "state" / "makeup" / "before" / f"{file_stem(function)}.json"
 
     def live(self, function: str) -> str:
         """Holds a folder for each digest that the function's bundle had lately."""

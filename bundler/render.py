@@ -62,7 +62,7 @@ def diagnostic_json(item: Diagnostic) -> dict[str, object]:
         "message": item.message,
     }
     if item.where is not None:
-        answer["where"] = _location_json(item.where)
+        answer["where"] = location_json(item.where)
     if item.hint is not None:
         answer["hint"] = item.hint
     return answer
@@ -104,7 +104,7 @@ def source_line(root: str, where: Location) -> str:
     return ""
 
 
-def _location_json(where: Location) -> dict[str, object]:
+def location_json(where: Location) -> dict[str, object]:
     answer: dict[str, object] = {"file": where.file}
     if where.line is not None:
         answer["line"] = where.line

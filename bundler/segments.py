@@ -25,7 +25,7 @@ from bundler.store import Store
 
 KIND: Final = "segments"
 
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
 _FIELDS: Final = (
     "name",
     "executable",
@@ -99,6 +99,7 @@ def find(store: Store, key: str) -> Segment | None:
         path=str(data_path),
         size=size,
         records=tuple(_record(fields) for fields in document["records"]),
+        owners=tuple((path, owner) for path, owner in document["owners"]),
     )
 
 
@@ -119,9 +120,12 @@ def is_there(segment: Segment) -> bool:
     return True
 
 
-def make(store: Store, key: str, parts: Iterable[Part]) -> Segment:
+def make(
+    store: Store, key: str, parts: Iterable[Part], owners: tuple[tuple[str, str], ...] = ()
+) -> Segment:
     """Writes the segment. `parts` come sorted by name and are taken one by one, so what they hold
-    need not fit into memory; how many threads compress them changes no byte.
+    need not fit into memory; how many threads compress them changes no byte. `owners` are kept
+    with it.
 
     Raises ProjectError: `zip-name` or `zip-clash`; BundlerError: `store-damaged` if a source is
     gone or shorter than a part says; ValueError if the parts are not sorted.
@@ -136,9 +140,10 @@ def make(store: Store, key: str, parts: Iterable[Part]) -> Segment:
         "digest": digest,
         "size": size,
         "records": [_fields(record) for record in records],
+        "owners": owners,
     }
     store.put(KIND, f"{key}.json", seal(document))
-    return Segment(digest=digest, path=str(path), size=size, records=records)
+    return Segment(digest=digest, path=str(path), size=size, records=records, owners=owners)
 
 
 def _write(out: BinaryIO, parts: Iterable[Part]) -> tuple[str, tuple[Record, ...]]:

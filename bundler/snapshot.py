@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
@@ -93,8 +93,27 @@ def observe(
             )
             for path, names in sorted(inputs.listings.items())
         },
+        above={path: look(f"{root}/{path}") for path in _above(root, inputs)},
     )
     return snapshot if since is None else replace(snapshot, suspects=_suspects(snapshot, since))
+
+
+def _above(root: str, inputs: InputSet) -> set[RelPath]:
+    """The folders that lead to the inputs and to the root, those left out that are listed.
+
+    A file's own key does not tell that a folder above it was moved: away while the file was looked
+    for, or another in its place while it was read.
+    """
+    met = {"/".join([".."] * count) for count in range(1, root.count("/") + 1)}
+    paths = [*inputs.files, *inputs.links, *inputs.listings]
+    for link in inputs.links & inputs.listings.keys():  # walked into
+        paths.append(os.path.relpath(os.path.realpath(f"{root}/{link}"), root))
+    for path in paths:
+        folder = os.path.dirname(path)
+        while folder and folder not in met:
+            met.add(folder)
+            folder = os.path.dirname(folder)
+    return (met | {"."}) - inputs.listings.keys()
 
 
 def inputs_of(snapshot: Snapshot) -> InputSet:
@@ -142,30 +161,34 @@ def changes(root: str, snapshot: Snapshot, look: Stat = stat_key) -> Iterator[st
 def moved_between(before: Snapshot | None, after: Snapshot, since: Clock) -> tuple[RelPath, ...]:
     """The inputs that did not hold still while a build ran, which read the clock as it began.
 
-    A folder counts if its counted names differ, or if it was itself moved: away, and back. A file
-    that `before` does not know counts if it changed later than the clock's tick.
+    A folder counts if its counted names differ, or if it was itself moved: away, and back. What
+    `before` does not know counts if it changed later than the clock's tick.
     """
-    moved = _met_young(before, after, since)
-    if before is not None:
-        moved |= {path for path, key in before.files.items() if after.files.get(path, key) != key}
-        moved |= {path for path, key in before.links.items() if after.links.get(path, key) != key}
-        for path, listing in before.listings.items():
-            later = after.listings.get(path)
-            if later is not None and later.counted == listing.counted:
-                if later.names != listing.names or _was_away(listing.key, later.key):
-                    moved.add(path)
-    return tuple(sorted(moved))
-
-
-def _met_young(before: Snapshot | None, after: Snapshot, since: Clock) -> set[RelPath]:
-    known = {*before.files, *before.links} if before is not None else set()
-    return {
-        path
-        for path in after.suspects - known
-        if (key := after.files.get(path) or after.links.get(path)) is not None
-        and key.device == since.device
-        and key.ctime_ns > since.now_ns
+    if before is None:
+        return tuple(sorted(_met_young((), after, since)))
+    moved = {path for path, key in before.files.items() if after.files.get(path, key) != key}
+    moved |= {path for path, key in before.links.items() if after.links.get(path, key) != key}
+    for path, listing in before.listings.items():
+        later = after.listings.get(path, listing)
+        if later.counted == listing.counted and (
+            later.names != listing.names or _was_away(listing.key, later.key)
+        ):
+            moved.add(path)
+    moved |= {
+        path for path, key in before.above.items() if _was_away(key, after.above.get(path, key))
     }
+    known = before.files.keys() | before.links.keys() | before.above.keys()
+    return tuple(sorted(moved.union(_met_young(known, after, since))))
+
+
+def _met_young(known: Collection[RelPath], after: Snapshot, since: Clock) -> Iterator[RelPath]:
+    for path in after.suspects.difference(known):
+        key = after.files.get(path) or after.links.get(path)
+        folder = after.above.get(path)
+        if key is None and folder is not None and folder.mtime_ns < since.now_ns:
+            key = folder
+        if key is not None and key.device == since.device and key.ctime_ns > since.now_ns:
+            yield path
 
 
 def _was_away(before: FileKey | None, now: FileKey | None) -> bool:
@@ -262,13 +285,23 @@ def _suspects(snapshot: Snapshot, since: Clock) -> frozenset[RelPath]:
         start = since.now_ns if key.device == since.device else earliest
         return key.ctime_ns >= start or key.mtime_ns >= start
 
+    def moved(path: RelPath, key: FileKey) -> bool:
+        if path.strip("./") or path == ".":
+            return near(key)
+        # Above the project others come and go all the time; that it was moved itself is told by
+        # the ctime alone.
+        return near(key) and not near(key._replace(ctime_ns=0))
+
     earliest = since.now_ns - FOREIGN_SLACK_NS
     keys = [*snapshot.files.items(), *snapshot.links.items()]
     keys += [(path, listing.key) for path, listing in snapshot.listings.items()]
     young = [
         (path, key) for path, key in keys if key and (key[3] >= earliest or key[4] >= earliest)
     ]
-    return frozenset(path for path, key in young if near(key))
+    found = {path for path, key in young if near(key)}
+    return frozenset(
+        found.union(path for path, key in snapshot.above.items() if key and moved(path, key))
+    )
 
 
 def _more(one: Names, other: Names) -> Names:

@@ -34,8 +34,14 @@ MOST_HEAD = 65536
 
 OWN = "lambdad.toml"
 PYPROJECT = "pyproject.toml"
-TEMPLATES = ("template.yaml", "template.yml", "template.json")
-SERVERLESS = ("serverless.yml", "serverless.yaml", "serverless.json")
+DESCRIBING = (
+    *("template.yaml", "template.yml", "template.json"),
+    *("serverless.yml", "serverless.yaml", "serverless.json"),
+    *(".sst/functions.jsonl", ".build/lambda-handlers.json"),
+    "cdk.out/manifest.json",
+)
+"""As bundler/config/find.py has them, whose imports would cost too much here."""
+CDK = "cdk.json"
 SAMCONFIG = ("samconfig.toml", "samconfig.yaml", "samconfig.yml")
 REPOSITORY = (".git", ".hg", ".jj", ".svn")
 
@@ -77,9 +83,14 @@ def _is_described(folder: str) -> bool | None:
         return True
     if os.path.lexists(f"{folder}/{OWN}"):
         return None
-    if any(os.path.isfile(f"{folder}/{name}") for name in TEMPLATES + SERVERLESS):
+    if any(os.path.isfile(f"{folder}/{name}") for name in DESCRIBING):
         return True
-    for name, word in ((PYPROJECT, b"lambdad"), *((name, b"template") for name in SAMCONFIG)):
+    naming = (
+        (PYPROJECT, b"lambdad"),
+        (CDK, b"output"),
+        *((name, b"template") for name in SAMCONFIG),
+    )
+    for name, word in naming:
         try:
             with open(f"{folder}/{name}", "rb", opener=_at_once) as file:
                 if word in file.read():

@@ -84,11 +84,11 @@ def touched(
     recorded: Recorded,
     *,
     lately: Iterable[Key],
-    appeared: Collection[str],
+    declared: Mapping[str, float],
 ) -> Touched:
-    """Who holds the files. `lately` are the keys that were wanted, the latest last; `appeared` the
-    functions that the configuration has not always declared since it is watched."""
-    errand = _Errand(project, files, recorded, appeared)
+    """Who holds the files. `lately` are the keys that were wanted, the latest last; `declared` says
+    of functions whose declaration changed when that was first read, in seconds since 1970."""
+    errand = _Errand(project, files, recorded, declared)
     order = list(lately)[::-1]
     rank: dict[str, int] = {}
     for number, key in enumerate(order):
@@ -120,19 +120,21 @@ class _Errand:
         project: Project,
         files: Collection[Saved],
         recorded: Recorded,
-        appeared: Collection[str],
+        declared: Mapping[str, float],
     ) -> None:
         self._project = project
         self._files = [file for file in files if "." not in file.names]
         self._recorded = recorded
-        self._appeared = appeared
+        self._declared = declared
         self._look = Look()
         self._real: dict[RelPath, str] = {}
         self._kinds: dict[RelPath, str | None] = {}
         names = frozenset(name for file in files for name in file.names)
         self._told = names & project.inputs.files
-        self.describes = any(not name.endswith(SOURCES) for name in self._told)
+        described = [name for name in self._told if not name.endswith(SOURCES)]
+        self.describes = bool(described)
         """Some of the files are the project's configuration."""
+        self._described_s = min((self._changed_s(name) for name in described), default=0.0)
 
     def wants(self, function: Function) -> dict[str, bool]:
         """As what the function holds the files, and whether they moved since that was built."""
@@ -144,11 +146,14 @@ class _Errand:
                 continue
             known = True
             moved = self._moved(record, function)
-            if self.describes and not moved and self._is_other(record, function, want):
-                moved = True
+            if self.describes and not moved:
+                if self._is_other(record, function, want):
+                    moved = True
+                elif moved is None and self._is_news(function):
+                    moved = False  # others were quicker, and had it built
             if moved is not None:
                 found[want.value] = moved
-        if not known and (self._is_new(function) or self._is_code(function)):
+        if not known and (self._is_news(function) or self._is_code(function)):
             found = {want.value: True for want in Want}
         return found
 
@@ -166,8 +171,19 @@ class _Errand:
         request = request_of(self._project, function, want=want)
         return bool(request_changes(record.request, request))
 
-    def _is_new(self, function: Function) -> bool:
-        return self.describes and function.name in self._appeared
+    def _is_news(self, function: Function) -> bool:
+        """Whether what the saved configuration says of it was first read after that was written."""
+        read_s = self._declared.get(function.name)
+        return self.describes and read_s is not None and read_s >= self._described_s
+
+    def _changed_s(self, name: RelPath) -> float:
+        """When the file was changed, or removed."""
+        path = os.path.join(self._project.root, name)
+        with contextlib.suppress(OSError):
+            return os.stat(path).st_ctime
+        with contextlib.suppress(OSError):
+            return os.stat(os.path.dirname(path)).st_mtime
+        return 0.0
 
     # --- a function that was built -----------------------------------------------------------
 
@@ -193,25 +209,30 @@ class _Errand:
             listings={},
             suspects=inputs.suspects & names,
         )
-        if self._came_or_went(inputs, path):
+        came_or_went = self._came_or_went(inputs, path)
+        if came_or_went:
             return True
         if not (part.files or part.links):
-            return None
+            return came_or_went
         return next(snapshot.changes(self._project.root, part, self._look), None) is not None
 
-    def _came_or_went(self, inputs: Snapshot, path: RelPath) -> bool:
-        """Whether it, or a folder it lies in, is a name that counts and came or went since."""
+    def _came_or_went(self, inputs: Snapshot, path: RelPath) -> bool | None:
+        """Whether it, or a folder it lies in, came or went; None: it is no name that counts.
+
+        Of a folder that goes in as it is every name counts, also one that is gone since the build;
+        of others only one that comes or goes.
+        """
         child, folder = path, os.path.dirname(path) or "."
         while folder not in inputs.listings:
             if folder in {".", "/"} or folder.endswith(".."):
-                return False
+                return None
             child, folder = folder, os.path.dirname(folder) or "."
-        listing, name = inputs.listings[folder], os.path.basename(child)
+        listing, name, kind = inputs.listings[folder], os.path.basename(child), self._kind(child)
         was = any(known.rpartition("/")[0] == name for known in listing.names)
-        kind = self._kind(child)
-        if was == (kind is not None):
-            return False
-        return was or _counts(listing, folder, name, kind == "folder")
+        moved = was != (kind is not None)
+        if was or _counts(listing, folder, name, kind == "folder"):
+            return moved if moved or isinstance(listing.counted, Walk) else None
+        return None
 
     def _kind(self, path: RelPath) -> str | None:
         if path not in self._kinds:
@@ -226,7 +247,7 @@ class _Errand:
         tops = (function.code, *function.shared) if function else ()
         for link in (*record.inputs.links, *tops):
             if (rest := _below(file.real, self._resolved(link))) is not None:
-                yield f"{link}/{rest}" if rest else link
+                yield os.path.normpath(os.path.join(link, rest))
 
     def _resolved(self, path: RelPath) -> str:
         if path not in self._real:

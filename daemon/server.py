@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 import socket
-import struct
 import sys
 import time
 from collections import OrderedDict
@@ -27,6 +26,7 @@ from bundler.model import BundlerError, Diagnostic, Outcome, Project
 from bundler.render import document, is_ok
 from bundler.toolchain import LAMBDAD
 from daemon import events, protocol, saved, schedule
+from daemon.boundary import Connection, body, is_same_user, leaving, problem, problem_of
 from daemon.builds import Builds
 from daemon.events import Broadcast, Following
 from daemon.leave import Leave
@@ -41,10 +41,6 @@ LATELY: Final = 20
 WIND_UP_S: Final = 3.0
 MEND_S: Final = 5.0
 """How often the watcher is given a chance to mend itself."""
-BODY_S: Final = 30.0
-"""A client that has not sent its request's body by then is not waited for."""
-LINGER_S: Final = 2.0
-"""So long the rest of a refused body is thrown away, so that its sender reads why."""
 _BACKLOG: Final = 256
 
 log = logging.getLogger("lambdad")
@@ -71,7 +67,7 @@ async def serve(
     server.start()
     loop = asyncio.get_running_loop()
     listening = await loop.create_unix_server(
-        lambda: _Connection(runner.server, loop=loop), sock=listener, backlog=_BACKLOG
+        lambda: Connection(runner.server, loop=loop), sock=listener, backlog=_BACKLOG
     )
     try:
         await leave.wait()
@@ -82,38 +78,6 @@ async def serve(
         server.close()
 
 
-class _Connection(web.RequestHandler):
-    """aiohttp's, within our bounds: a request that can't be read gets a problem document, too."""
-
-    def __init__(self, manager: web.Server | None, *, loop: asyncio.AbstractEventLoop) -> None:
-        assert manager is not None  # noqa: S101 -- the runner is set up
-        super().__init__(
-            manager,
-            loop=loop,
-            logger=log,
-            access_log=None,  # type: ignore[arg-type]  # the documented way to have none
-            auto_decompress=False,
-            lingering_time=LINGER_S,
-        )
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if status >= 500:
-            log.error("a request failed", exc_info=exc)
-            fault = RequestError(status, "internal-error", "lambdad failed; see its log")
-        else:
-            detail = " ".join((message or "no request can be read").split())
-            fault = RequestError(status, "bad-request", detail)
-        response = _problem(fault)
-        response.force_close()
-        return response
-
-
 class Server:
     """One project's requests, watcher and builds."""
 
@@ -122,7 +86,9 @@ class Server:
         self._leave = leave
         leave.idle_s = self.idle_s
         self._builds = Builds(root, environ)
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="lambdad")
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look")
+        # Apart, so that however many builds wait for a network, what is fresh is answered.
+        self._builders = ThreadPoolExecutor(max_workers=8, thread_name_prefix="build")
         self._loop = asyncio.get_running_loop()
         self._state = State()
         self._numbers = itertools.count(1)
@@ -131,8 +97,8 @@ class Server:
         self._outcomes: dict[Key, Outcome] = {}
         self._stale: set[str] = set()
         """Functions that a save left stale; for `status` alone: every request looks itself."""
-        self._appeared: set[str] = set()
-        """Functions that were not declared, or could not be built, when we first looked."""
+        self._declared: dict[str, float] = {}
+        """Functions whose declaration changed since we first looked -> when that was read."""
         self._events = Broadcast(leave)
         self._following: dict[int, Following] = {}
         self._last_project: Project | None = None
@@ -169,13 +135,14 @@ class Server:
             await asyncio.wait(waiting, timeout=WIND_UP_S)
         for future in self._replies.values():
             if not future.done():
-                future.set_exception(_leaving())
+                future.set_exception(leaving())
 
     def close(self) -> None:
         self._minding.cancel()
         self._watcher.stop()
         self._builds.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._builders):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     # --- the schedule ----------------------------------------------------------------------------
 
@@ -189,17 +156,14 @@ class Server:
     def _perform(self, action: Action) -> None:
         match action:
             case schedule.Check(keys):
-                self._in_thread(self._check, keys)
+                self._pool.submit(self._check, keys)
             case schedule.Build(keys):
                 self._events.publish("building", {"functions": _functions(keys)})
-                self._in_thread(self._build, keys)
+                self._builders.submit(self._build, keys)
             case schedule.Reply(request, outcomes):
                 future = self._replies.pop(request, None)
                 if future is not None and not future.done():
                     future.set_result(outcomes)
-
-    def _in_thread(self, work: Callable[[tuple[Key, ...]], None], keys: tuple[Key, ...]) -> None:
-        self._pool.submit(work, keys)
 
     def _call(self, work: Callable[..., None], *arguments: object) -> None:
         """In the loop, from any thread. A loop that is closed has nobody left who waits."""
@@ -303,33 +267,33 @@ class Server:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Only the same user is answered; whatever goes wrong is a problem document."""
-        if not _is_same_user(request):
-            return _problem(RequestError(403, "other-user", "this daemon is another user's"))
+        if not is_same_user(request):
+            return problem(RequestError(403, "other-user", "this daemon is another user's"))
         self._requests += 1
         try:
             if self._leave.is_set():
-                raise _leaving()
+                raise leaving()
             if (request.content_length or 0) > protocol.MOST_BYTES:
                 raise RequestError(413, "too-large", "a body may have 1 MB")
             return await handler(request)
         except RequestError as fault:
-            return _problem(fault)
+            return problem(fault)
         except web.HTTPException as fault:
-            return _problem_of(fault)
+            return problem_of(fault)
         except BundlerError as fault:
             hint = f"; {fault.hint}" if fault.hint else ""
-            return _problem(RequestError(500, fault.code, f"{fault.message}{hint}"))
+            return problem(RequestError(500, fault.code, f"{fault.message}{hint}"))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            return _problem(RequestError(500, "internal-error", "lambdad failed; see its log"))
+            return problem(RequestError(500, "internal-error", "lambdad failed; see its log"))
         finally:
             self._requests -= 1
             self._asked_s = time.monotonic()
 
     async def _fresh(self, request: web.Request) -> web.StreamResponse:
-        message = protocol.decode(FreshRequest, await _body(request))
+        message = protocol.decode(FreshRequest, await body(request))
         project = await self._project()
         known = _names(project)
         asked = known if message.functions == "all" else message.functions
@@ -343,10 +307,10 @@ class Server:
         return await self._answer(request, keys, message.timeout_s, project.diagnostics)
 
     async def _save(self, request: web.Request) -> web.StreamResponse:
-        message = protocol.decode(SaveRequest, await _body(request))
+        message = protocol.decode(SaveRequest, await body(request))
         project = await self._project()
         held = await self._in_pool(
-            self._saved, project, message.files, list(self._lately), frozenset(self._appeared)
+            self._saved, project, message.files, list(self._lately), dict(self._declared)
         )
         self._stale |= held.stale
         more = {"stale": len(held.stale)} if held.stale else {}
@@ -354,12 +318,12 @@ class Server:
         return await self._answer(request, list(held.keys), message.timeout_s, diagnostics, **more)
 
     def _saved(
-        self, project: Project, files: list[str], lately: list[Key], appeared: frozenset[str]
+        self, project: Project, files: list[str], lately: list[Key], declared: dict[str, float]
     ) -> Touched:
         """In a worker: records are read."""
         named = [saved.saved(self._root, path) for path in files]
         recorded = self._builds.recorded
-        return saved.touched(project, named, recorded, lately=lately, appeared=appeared)
+        return saved.touched(project, named, recorded, lately=lately, declared=declared)
 
     async def _answer(
         self,
@@ -464,14 +428,20 @@ class Server:
     async def _project(self) -> Project:
         project = await self._in_pool(self._builds.project)
         if project is not self._last_project:
-            names = {function.name for function in project.functions}
             if self._last_project is not None:
-                known = {function.name for function in self._last_project.functions}
-                self._appeared = (self._appeared | (names - known)) & names
-            self._stale &= names
+                self._note_declared(self._last_project, project)
             self._last_project = project
             self._watch_all_of(project)
         return project
+
+    def _note_declared(self, before: Project, now: Project) -> None:
+        known = {function.name: function for function in before.functions}
+        names = {function.name for function in now.functions}
+        for function in now.functions:
+            if known.get(function.name) != function:
+                self._declared[function.name] = time.time()
+        self._declared = {name: at for name, at in self._declared.items() if name in names}
+        self._stale &= names
 
     async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
         return await self._loop.run_in_executor(self._pool, work, *arguments)
@@ -492,61 +462,3 @@ def _functions(keys: Iterable[Key]) -> list[str]:
 def _names(project: Project) -> list[str]:
     declared = [function.name for function in project.functions]
     return sorted(declared + [function.name for function in project.not_built])
-
-
-async def _body(request: web.Request) -> bytes:
-    """The request's body. Raises RequestError if it does not come."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
-    except TimeoutError as fault:
-        detail = f"the body did not come within {BODY_S:.0f} s"
-        raise RequestError(408, "too-slow", detail) from fault
-    except web.RequestPayloadError as fault:
-        raise RequestError(400, "bad-request", "the body ended early, or is none") from fault
-
-
-def _leaving() -> RequestError:
-    return RequestError(503, "leaving", "this daemon is leaving; ask again for the next one")
-
-
-def _problem(fault: RequestError, headers: Mapping[str, str] | None = None) -> web.Response:
-    response = web.Response(
-        status=fault.problem.status,
-        body=msgspec.json.encode(fault.problem),
-        content_type="application/problem+json",
-        headers=headers,
-    )
-    if fault.problem.status in {403, 408, 413}:
-        response.force_close()
-    return response
-
-
-def _problem_of(fault: web.HTTPException) -> web.Response:
-    codes = {404: "no-such-path", 405: "no-such-method", 413: "too-large"}
-    code = codes.get(fault.status, "bad-request")
-    headers = {"Allow": fault.headers["Allow"]} if "Allow" in fault.headers else None
-    return _problem(RequestError(fault.status, code, fault.reason), headers)
-
-
-def _is_same_user(request: web.Request) -> bool:
-    """By what the kernel says of the peer (Linux: SO_PEERCRED; macOS: LOCAL_PEERCRED)."""
-    peer = request.get_extra_info("socket")
-    if peer is None:
-        return False
-    try:
-        return peer_uid(peer) == os.getuid()
-    except OSError:
-        return False
-
-
-def peer_uid(peer: socket.socket) -> int:
-    """The user at the other end. Raises OSError."""
-    if sys.platform == "darwin":
-        # struct xucred of <sys/ucred.h>: version, uid, ...; SOL_LOCAL is 0, LOCAL_PEERCRED 1.
-        _version, uid = struct.unpack_from("II", peer.getsockopt(0, 1, 76))
-        return int(uid)
-    _pid, uid, _gid = struct.unpack(
-        "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    )
-    return int(uid)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bundler.config.find import NOT_READ, read_project
+from bundler.config.files import AWAITED
+from bundler.config.find import read_project
 from bundler.model import BundlerError, Function, Project
 from tests.conftest import write_tree
 
@@ -74,13 +75,14 @@ def test_search_ends_at_the_repository(tmp_path: Path) -> None:
     assert "lambdad init" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("name", NOT_READ)
-def test_what_is_not_read_yet(name: str, tmp_path: Path) -> None:
-    """A project that another tool describes is told so, not called empty."""
+@pytest.mark.parametrize("name", AWAITED)
+def test_what_is_not_there_yet(name: str, tmp_path: Path) -> None:
+    """A project that another tool describes is told so, and what is to do, not called empty."""
     write_tree(tmp_path, {".git/HEAD": "", name: ""})
-    with pytest.raises(BundlerError, match="does not read yet") as caught:
+    with pytest.raises(BundlerError, match=f"^{name} is .+: it") as caught:
         read_project(str(tmp_path), {})
     assert caught.value.code == "no-project"
+    assert caught.value.hint == AWAITED[name][2]
 
 
 def test_no_such_folder(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from bundler.config.find import project_folder
+from bundler.config.find import FORMATS, project_folder
 from bundler.model import (
     Artifact,
     BundlerError,
@@ -90,6 +90,14 @@ LAYOUTS: Mapping[str, Mapping[str, str]] = {
     "in the repository's root": {"a/lambdad.toml": "", "a/.git/HEAD": "", "a/b/file": ""},
     "only its own folder": {".lambdad/state/x": "", "a/b/file": ""},
     "of another framework": {"serverless.yml": "", "a/b/file": ""},
+    "cdk names its output": {
+        "a/cdk.json": '{"output": "made"}',
+        "a/made/manifest.json": "{}",
+        "lambdad.toml": "",
+        "a/b/file": "",
+    },
+    "cdk names what is not there": {"a/cdk.json": '{"output": "x"}', "a/b/file": ""},
+    "cdk without an assembly": {"lambdad.toml": "", "a/cdk.json": "{}", "a/b/file": ""},
 }
 
 
@@ -106,6 +114,16 @@ def test_finds_the_project_that_the_readers_find(tmp_path: Path, layout: str, st
     except BundlerError:
         expected = None
     assert client.find_project(str(place)) == expected
+
+
+@pytest.mark.parametrize("name", [name for form in FORMATS for name in form.files])
+def test_finds_every_format(tmp_path: Path, name: str) -> None:
+    """Whatever file describes a project to the readers does so to the client, at no more cost."""
+    root = tmp_path / "app"
+    write_tree(root, {name: "", "a/b/file": ""})
+    assert client.find_project(str(root / "a/b")) == os.path.realpath(root)
+    assert client._is_described(str(root))
+    assert project_folder(str(root / "a/b")) == os.path.realpath(root)
 
 
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ MIXED = {
 }
 
 
-@pytest.mark.parametrize("arguments", [[], ["-v"], ["Ready", "LongestOfNames"], ["--json"]])
+@pytest.mark.parametrize("arguments", [[], ["-v", "Ready", "LongestOfNames"], ["--json"]])
 def test_build_says_the_same_by_a_daemon(arguments: Sequence[str], tmp_path: Path) -> None:
     """Lines, diagnostics, reasons and the sum, of a first build and of one with little to do."""
     here: list[object] = []

@@ -17,6 +17,7 @@ from tests.npm_apps import HANDLER_JS, Registry, call, names, pack, run, spec, u
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
+
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
     registry = Registry()

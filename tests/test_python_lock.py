@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from bundler.model import Architecture, ProjectError
 from bundler.python import lock as locks
-from bundler.python import pylock
-from bundler.python import requirements
+from bundler.python import pylock, requirements
 from bundler.python import target as targets
 from bundler.python.lock import Lock
 from bundler.runtimes import RUNTIMES

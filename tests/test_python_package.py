@@ -48,32 +48,6 @@ def test_nothing_to_install(project: Project, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "codes"),
-    [
-        ("pyproject.toml", "[project]\ndependencies = ['alpha']\n", ["unread-dependencies"]),
-        ("pyproject.toml", "[tool.poetry.dependencies]\nalpha = '1'\n", ["unread-dependencies"]),
-        ("pyproject.toml", "[tool.poetry.dependencies]\npython = '^3.12'\n", []),
-        ("pyproject.toml", "[project]\nname = 'x'\n[tool.ruff]\n", []),
-        ("pyproject.toml", "project = [", []),
-        ("Pipfile", "[packages]\nalpha = '*'\n", ["unread-dependencies"]),
-        ("Pipfile", "[dev-packages]\nalpha = '*'\n", []),
-    ],
-)
-def test_dependencies_of_another_tool(
-    project: Project, file: str, text: str, codes: list[str]
-) -> None:
-    """A zip without what the project declares elsewhere is told of; requirements, or layers, are
-    the answer."""
-    project.lay({f"src/{file}": text})
-    contents = project.pack()
-    assert warnings_of(contents) == codes
-    assert f"src/{file}" in contents.inputs.files
-    assert warnings_of(project.pack(layers=True)) == []
-    project.lay({"src/requirements.txt": "# what is needed is in the runtime\n"})
-    assert warnings_of(project.pack()) == []
-
-
 def test_resolved_then_remembered(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is open is resolved for the target once; an edit of own code runs no tool again."""
     project.index.wheel("alpha", requires=["beta>=1", "win ; sys_platform == 'win32'"])

@@ -120,14 +120,18 @@ def lay_fork(project: Project, index: str) -> None:
     """A package in two versions: one for older Pythons, and both below a third package."""
     project.index.wheel("fork", "1.0")
     project.index.wheel("fork", "2.0", requires_python=">=3.12")
-    project.index.wheel("user", requires=["fork"])
+    project.index.wheel("user", requires=["fork", "kind"])
     for name in ("arm", "mac"):
         project.index.wheel(name)
+    for version in ("1.0", "2.0"):
+        project.index.wheel("kind", version)
     dependencies = (
         'user = "*"\n'
         'fork = [{ version = "^1", python = "<3.12" }, { version = "^2", python = ">=3.12" }]\n'
         'arm = { version = "*", markers = "platform_machine == \'aarch64\'" }\n'
         'mac = { version = "*", platform = "darwin" }\n'
+        'kind = [{ version = "^1", markers = "platform_machine == \'aarch64\'" }, '
+        '{ version = "^2", markers = "platform_machine != \'aarch64\'" }]\n'
     )
     project.lay({"src/pyproject.toml": pyproject(index, dependencies)})
 
@@ -137,9 +141,9 @@ def test_markers_are_judged_for_the_target(project: Project, index: str, poetry_
     lay_fork(project, index)
     python_served.poetry_lock(project, poetry_bin, "src")
     x86 = pack(project, runtime=RUNTIMES["python3.11"])
-    assert installed(x86) == ["fork-1.0", "user-1.0"]
+    assert installed(x86) == ["fork-1.0", "kind-2.0", "user-1.0"]
     arm = pack(project, runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
-    assert installed(arm) == ["arm-1.0", "fork-2.0", "user-1.0"]
+    assert installed(arm) == ["arm-1.0", "fork-2.0", "kind-1.0", "user-1.0"]
 
 
 @pytest.mark.parametrize("version", ["2.0", "1.1"])
@@ -148,11 +152,16 @@ def test_older_formats(project: Project, index: str, poetry_bin: str, version: s
     has its files apart."""
     lay_fork(project, index)
     python_served.poetry_lock(project, poetry_bin, "src")
-    before = {name: pack(project, runtime=RUNTIMES[name]) for name in ("python3.11", "python3.13")}
+    targets = [
+        (RUNTIMES["python3.11"], Architecture.ARM64),
+        (RUNTIMES["python3.13"], Architecture.X86_64),
+    ]
+    before = [pack(project, runtime=one, architecture=other) for one, other in targets]
     path = project.root / "src/poetry.lock"
     path.write_text(python_served.as_older_lock(path.read_text(), version))
-    for name, contents in before.items():
-        assert pack(project, runtime=RUNTIMES[name]).dependencies == contents.dependencies
+    for (one, other), contents in zip(targets, before, strict=True):
+        found = pack(project, runtime=one, architecture=other)
+        assert found.dependencies == contents.dependencies
 
 
 def test_path_dependencies(project: Project, index: str, poetry_bin: str) -> None:

@@ -119,6 +119,18 @@ def test_included_files_are_inputs(file: str, content: str, tmp_path: Path) -> N
     assert (after.functions == before.functions) == (file == "package.json")
 
 
+def test_text_from_outside_is_no_variable(tmp_path: Path) -> None:
+    """What the environment holds is taken as it is, however often its value is asked for."""
+    text = (
+        "service: x\nplugins: [serverless-plugin-typescript]\n"
+        "provider: {name: aws, runtime: nodejs22.x}\nfunctions: {a: {handler: a.b}}\n"
+        "custom: {serverlessPluginTypescript: {tsConfigFileLocation: '${env:CONFIG}'}}\n"
+    )
+    write_tree(tmp_path, {"serverless.yml": text, "a.ts": ""})
+    function = only(read_project(str(tmp_path), {"CONFIG": "${self:service}"}))
+    assert dict(function.esbuild)["tsconfig"] == "${self:service}"
+
+
 def test_a_file_that_is_not_needed_is_no_fault(tmp_path: Path) -> None:
     """What no function needs may stay unknown."""
     text = SERVICE + "custom:\n  a: ${file(secret.js):x}\n  b: ${ssm:/x}\nresources: ${s3:a/b}\n"

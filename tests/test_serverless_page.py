@@ -31,6 +31,7 @@ VALUES: dict[str, object] = {
     "esbuild.outputFileExtension": ".cjs",
     "esbuild.sourcemap": "inline",
     "pythonRequirements.noDeploy": ["boto3"],
+    "pythonRequirements.poetryWithGroups": ["web"],
     "pythonRequirements.usePipenv": False,
     "pythonRequirements.usePoetry": False,
     "webpack.includeModules": {"forceInclude": ["a"]},

@@ -170,7 +170,7 @@ def test_another_file_systems_clock_is_not_trusted(workshop: Workshop, lay: Lay)
     clock = snapshot.read_clock(f"{workshop.root}/clock")
     foreign = snapshot.Clock(clock.device + 1, clock.now_ns + 1_000_000_000)
     inputs = InputSet(files=frozenset({"a"}))
-    assert snapshot.observe(workshop.root, inputs, since=foreign).suspects == {"a"}
+    assert "a" in snapshot.observe(workshop.root, inputs, since=foreign).suspects
     late = snapshot.Clock(clock.device + 1, clock.now_ns + 3_000_000_000)
     assert not snapshot.observe(workshop.root, inputs, since=late).suspects
 

@@ -30,7 +30,7 @@ LOCK = json.dumps(
     }
 )
 
-LINES = [
+LINES: list[dict[str, Any]] = [
     {
         "id": "dev-app-Api-Lambda_GET_-notes",
         "handler": "src/notes.get",
@@ -161,7 +161,7 @@ def test_a_list_written_anew(tmp_path: Path, shared_store: Store) -> None:
     ("file", "said"),
     [
         ("sst.json", "its list of functions is not there"),
-        ("sst.config.ts", "a version that writes no list"),
+        ("sst.config.ts", "it writes no list"),
     ],
 )
 def test_no_list(file: str, said: str, tmp_path: Path) -> None:

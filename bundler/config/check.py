@@ -109,6 +109,8 @@ def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | No
         groups=(draft.groups or ()) if python else (),
         resolver=draft.resolver if python else None,
         without=(draft.without or ()) if python else (),
+        lint=draft.lint,
+        format=draft.format,
         where=draft.where,
         handler_where=draft.handler.where,
         notes=tuple(draft.notes),

@@ -71,6 +71,8 @@ class Draft:
     groups: tuple[str, ...] | None = None
     resolver: str | None = None
     without: tuple[str, ...] | None = None
+    lint: str | None = None
+    format: bool = False
     own: dict[str, Location] = field(default_factory=dict)
     """What lambdad.toml says for this function by name."""
     reasons: dict[str, list[Reason]] = field(default_factory=dict)

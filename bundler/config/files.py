@@ -24,6 +24,11 @@ NO_LIST: Final = (
     f"sst start writes {SST_LINES} ({SST_LIST} before); or declare the functions in a lambdad.toml",
 )
 
+NEVER_LISTED: Final = (
+    "it writes no list of its functions",
+    "declare the functions in a lambdad.toml: lambdad init writes one",
+)
+
 CODE: Final = (
     "it is code, which lambdad does not run",
     "write down what it comes to: `serverless print --format json > serverless.printed.json`, and "
@@ -34,6 +39,8 @@ AWAITED: Final = {
     CDK_APP: ("an AWS CDK app", *NO_ASSEMBLY),
     CDK_ASSEMBLY: ("an AWS CDK cloud assembly", *NO_ASSEMBLY),
     SST_APP: ("an SST app", *NO_LIST),
+    "sst.config.js": ("an SST app of version 2 or later", *NEVER_LISTED),
+    "sst.config.ts": ("an SST app of version 2 or later", *NEVER_LISTED),
     **{
         f"serverless.{ending}": ("the Serverless Framework's file", *CODE)
         for ending in ("ts", "js", "mjs", "cjs")

@@ -115,12 +115,6 @@ FORMATS: Final = (
 )
 """The first that a folder has a file of describes the project."""
 
-NOT_READ: Final = {
-    "sst.config.js": "an SST app of a version that writes no list of its functions,",
-    "sst.config.ts": "an SST app of a version that writes no list of its functions,",
-}
-"""What describes projects too, and has no reader yet."""
-
 
 def read_project(
     start: str,
@@ -207,13 +201,6 @@ def _located(start: str, has_templates: bool) -> tuple[Look, Own]:
         for name, (what, lacking, hint) in AWAITED.items():
             if os.path.exists(os.path.join(folder, name)):
                 raise BundlerError("no-project", f"{name} is {what}: {lacking}", hint)
-        for name, what in NOT_READ.items():
-            if os.path.exists(os.path.join(folder, name)):
-                raise BundlerError(
-                    "no-project",
-                    f"{name} is {what}, which lambdad does not read yet",
-                    "declare the functions in a lambdad.toml: lambdad init writes one",
-                )
     raise BundlerError(
         "no-project",
         f"nothing in {start} or above says what to build",

@@ -30,7 +30,9 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """How the plugin gets at packages: lambdad takes them for Lambda's platform wherever it runs."""
 
-READ: Final = frozenset({"fileName", "noDeploy", "usePipenv", "usePoetry", "vendor"})
+READ: Final = frozenset(
+    {"fileName", "noDeploy", "poetryWithGroups", "usePipenv", "usePoetry", "vendor"}
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Requirements:
     use_pipenv: bool = True
     use_poetry: bool = True
     without: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Of the project's dependencies, beside its own."""
     vendor: str | None = None
     faults: list[Diagnostic] = field(default_factory=list)
     """Why no function can be built so."""
@@ -70,6 +74,8 @@ def read(service: Service) -> Requirements | None:
     found.use_poetry = _is_on(fields.get("usePoetry"))
     if names := fields.get("noDeploy"):
         found.without = _normalised(names)
+    if names := fields.get("poetryWithGroups"):
+        found.groups = _normalised(names)
     if (vendor := fields.get("vendor")) and vendor.text:
         found.vendor = vendor.text
     ignored = {
@@ -97,6 +103,8 @@ def apply(service: Service, wanted: Requirements, fields: Fields, packaging: Pac
         draft.requirements = Said(file, wanted.where.where if wanted.where else draft.where)
     if wanted.without:
         draft.without = wanted.without
+    if wanted.groups:
+        draft.groups = wanted.groups
     vendors = [wanted.vendor] if wanted.vendor else []
     if own := fields.text("vendor", "shared"):
         vendors.append(own.value)

@@ -211,6 +211,7 @@ def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) 
     _apply_files(draft, settings, look)
     _apply_python(draft, settings, look)
     _apply_switches(draft, said, settings)
+    _apply_lint(draft, settings)
     # Name by name: the function's own, then the template's, then the defaults.
     draft.env = {**_env(own.defaults), **draft.env, **_env(said)}
     table_of_options = said.get("esbuild")
@@ -274,6 +275,13 @@ def _apply_switches(draft: Draft, said: Mapping[str, Node], settings: Mapping[st
     if (skip := said.get("skip")) and skip.value is True:
         file = skip.file
         draft.skipped("skip", "told-to-skip", f"{file} says to skip it", skip.where)
+
+
+def _apply_lint(draft: Draft, settings: Mapping[str, Node]) -> None:
+    if lint := settings.get("lint"):
+        draft.lint = lint.text
+    if format_ := settings.get("format"):
+        draft.format = format_.value is True
 
 
 def _env(settings: Mapping[str, Node]) -> dict[str, str]:

@@ -171,7 +171,7 @@ class _Packer:
         return self._pack_together(group[:middle]) | self._pack_together(group[middle:])
 
     def _from_group(self, one: Plan, built: Built) -> Contents | ProjectError:
-        made = share(one, built)
+        made = share(one, built, self._workshop.root)
         if made.has_assets:
             # An asset lies in the output folder itself: not where the bundle looks in its zip.
             return self._pack_alone(one)
@@ -204,8 +204,8 @@ class _Packer:
 
     def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
         built = Built.of(job, output)
-        found = self._contents(one, built, share(one, built))
         root = self._workshop.root
+        found = self._contents(one, built, share(one, built, root))
         self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
         return found
 
@@ -249,6 +249,7 @@ class _Packer:
             dependencies=None,
             inputs=inputs,
             external=made.external,
+            bundled=made.sources,
             diagnostics=found,
         )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from bundler.esbuild import options as table
 from bundler.esbuild.closure import relative
 from bundler.esbuild.engine import Job, Output
 from bundler.esbuild.known import imports_of
 from bundler.esbuild.plan import Plan
+from bundler.makeup import SOURCE_MAP
+from bundler.model import RelPath
 from bundler.npm.imports import package_of
 
 
@@ -50,10 +52,12 @@ class Made:
     """It refers to other outputs, such as images and native modules."""
     external: tuple[str, ...]
     """Packages it refers to that are not in it, sorted."""
+    sources: Mapping[str, Mapping[RelPath, int]]
+    """Of each of `files` that esbuild made of sources, what each of these has in it, in bytes."""
 
 
-def share(one: Plan, built: Built) -> Made:
-    """What of a build's output is this function's."""
+def share(one: Plan, built: Built, root: str) -> Made:
+    """What of a build's output is this function's; `root` is the project's."""
     job, output, records = built.job, built.output, built.records
     extension = table.extension(one.function.esbuild)
     base = job.out_folder.rstrip("/") + "/"
@@ -86,4 +90,35 @@ def share(one: Plan, built: Built) -> Made:
         roots=frozenset(roots),
         has_assets=has_assets,
         external=tuple(sorted(name for name in external if name is not None)),
+        sources=_sources(one, built, files, root),
     )
+
+
+_MAP_MARK: Final = b"//# sourceMappingURL=data:"
+
+
+def _sources(
+    one: Plan, built: Built, files: Mapping[str, bytes], root: str
+) -> Mapping[str, Mapping[RelPath, int]]:
+    found = {}
+    home = relative(one.folder, root)
+    inlined = not {"--sourcemap=inline", "--sourcemap=both"}.isdisjoint(one.flags)
+    for name, content in files.items():
+        record = built.records.get(f"{one.code}/{name}")
+        if record is None or not record["inputs"]:
+            continue
+        sources = {path: item["bytesInOutput"] for path, item in record["inputs"].items()}
+        if home != ".":
+            sources = {_from_root(path, home): size for path, size in sources.items()}
+        if inlined and (start := content.rfind(_MAP_MARK)) >= 0:
+            sources[SOURCE_MAP] = len(content) - start
+        found[name] = sources
+    return found
+
+
+def _from_root(path: str, home: RelPath) -> RelPath:
+    # esbuild names what is no file "<define:x>", and what `browser` turns off "(disabled):x".
+    if path.startswith("<"):
+        return path
+    kind, colon, bare = path.rpartition("):")
+    return f"{kind}{colon}{os.path.normpath(os.path.join(home, bare))}"

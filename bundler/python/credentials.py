@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from bundler.python.indexes import Indexes
+from bundler.python.indexes import Indexes, of_pip
 
 Login = tuple[str, str]
 """User and password; either may be empty."""
@@ -97,9 +97,11 @@ def _poetry_file(environ: Mapping[str, str]) -> Path:
 
 
 def _by_url(url: str, environ: Mapping[str, str]) -> Iterator[Login]:
-    """What uv has for the same place: URLs in its variables and files, and its own store."""
+    """What pip and uv have for the same place: URLs in variables and files, and uv's own store."""
     wanted = urlsplit(url)
-    for other in (*_uv_variables(environ), *_uv_files(environ)):
+    ours, _ = of_pip(environ)
+    of_pips = (ours.index_url or "", *ours.extra_index_urls)
+    for other in (*_uv_variables(environ), *of_pips, *_uv_files(environ)):
         parts = urlsplit(other)
         if (parts.scheme, parts.hostname, _port(other)) == (
             wanted.scheme,

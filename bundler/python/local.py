@@ -50,7 +50,12 @@ def build(
     if not os.path.isdir(wanted.path):
         message = f"there is no folder {top}"
         raise ProjectError(
-            error("missing-requirements", message, wanted.where, "restore it, or lock anew"),
+            error(
+                "missing-requirements",
+                message,
+                wanted.where,
+                "restore it, or take the reference to it out",
+            ),
             inputs=InputSet(files=frozenset((top,))),
         )
     walked = tree.walk(workshop, top, exclude=EXCLUDE, allow=allow)

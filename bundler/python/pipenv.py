@@ -30,7 +30,6 @@ from bundler.python.target import Target
 from bundler.workshop import Workshop
 
 MEND: Final = "pipenv lock"
-NAME: Final = "Pipfile.lock"
 
 _NOT_PACKAGES: Final = frozenset(
     {"source", "requires", "pipenv", "pipfile", "scripts", "dev-packages"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from bundler.model import (
     Diagnostic,
@@ -20,7 +20,7 @@ from bundler.model import (
     error,
     warning,
 )
-from bundler.python import credentials, pipenv, poetry_lock, pyproject, uv_lock
+from bundler.python import credentials
 from bundler.python import manifest as manifests
 from bundler.python import target as targets
 from bundler.python.indexes import Indexes
@@ -31,9 +31,6 @@ from bundler.python.target import Target
 from bundler.snapshot import union
 from bundler.workshop import Workshop
 
-Find = Callable[[RelPath, Workshop], tuple[RelPath | None, InputSet]]
-Read = Callable[[Manifest, RelPath, Function, Target, Workshop], Lock]
-
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -42,28 +39,58 @@ class Format:
     lock: str
     manifest: str
     tool: str
-    find: Find
-    """The lock of the project in a folder."""
-    read: Read
+    read: Callable[[Manifest, RelPath, Function, Target, Workshop], Lock]
+    find: Callable[[RelPath, Workshop], tuple[RelPath | None, InputSet]] | None = None
+    """The lock of the project in a folder, where it may lie elsewhere than beside the manifest."""
 
 
-def _beside(name: str) -> Find:
-    def find(folder: RelPath, workshop: Workshop) -> tuple[RelPath | None, InputSet]:
-        path = os.path.normpath(f"{folder}/{name}")
-        there = os.path.isfile(workshop.absolute(path))
-        return path if there else None, InputSet(files=frozenset((path,)))
+# The readers bring libraries, so each is loaded only for whom has its file.
 
-    return find
+
+def _uv(*asked: Any) -> Lock:
+    from bundler.python import uv_lock
+
+    return uv_lock.read(*asked)
+
+
+def _uv_place(folder: RelPath, workshop: Workshop) -> tuple[RelPath | None, InputSet]:
+    from bundler.python import uv_lock
+
+    return uv_lock.find(folder, workshop)
+
+
+def _poetry(*asked: Any) -> Lock:
+    from bundler.python import poetry_lock
+
+    return poetry_lock.read(*asked)
+
+
+def _pipenv(*asked: Any) -> Lock:
+    from bundler.python import pipenv
+
+    return pipenv.lock(*asked)
+
+
+def _pyproject(path: RelPath, function: Function, workshop: Workshop) -> Manifest | None:
+    from bundler.python import pyproject
+
+    return pyproject.read(path, function, workshop)
+
+
+def _pipfile(path: RelPath, function: Function, workshop: Workshop) -> Manifest | None:
+    from bundler.python import pipenv
+
+    return pipenv.read(path, function, workshop)
 
 
 FORMATS: Final = (
-    Format(uv_lock.NAME, "pyproject.toml", "uv", uv_lock.find, uv_lock.read),
-    Format("poetry.lock", "pyproject.toml", "poetry", _beside("poetry.lock"), poetry_lock.read),
-    Format(pipenv.NAME, "Pipfile", "pipenv", _beside(pipenv.NAME), pipenv.lock),
+    Format("uv.lock", "pyproject.toml", "uv", _uv, _uv_place),
+    Format("poetry.lock", "pyproject.toml", "poetry", _poetry),
+    Format("Pipfile.lock", "Pipfile", "pipenv", _pipenv),
 )
 """The first that is there goes before the others."""
 
-MANIFESTS: Final = {"pyproject.toml": pyproject.read, "Pipfile": pipenv.read}
+MANIFESTS: Final = {"pyproject.toml": _pyproject, "Pipfile": _pipfile}
 
 NAMES: Final = frozenset((*MANIFESTS, *(one.lock for one in FORMATS)))
 """What `requirements` may name beside files of requirements."""
@@ -96,19 +123,22 @@ def find(
         if named not in (None, one.lock, one.manifest):
             continue
         path = os.path.normpath(f"{folder}/{one.manifest}")
-        lock_path: RelPath | None = os.path.normpath(f"{folder}/{one.lock}")
-        inputs = union(inputs, InputSet(files=frozenset((path, lock_path or path))))
+        lock_path = os.path.normpath(f"{folder}/{one.lock}")
+        inputs = union(inputs, InputSet(files=frozenset((path, lock_path))))
         if one.manifest not in read:
+            read[one.manifest] = None
             try:
-                read[one.manifest] = MANIFESTS[one.manifest](path, function, workshop)
+                if os.path.lexists(workshop.absolute(path)):
+                    read[one.manifest] = MANIFESTS[one.manifest](path, function, workshop)
             except ProjectError as fault:
                 raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
         manifest = read[one.manifest] or _alone(one, path, named, workshop)
         if manifest is None or not (manifest.asks or named == one.lock):
             continue
-        lock_path, looked_for = one.find(folder, workshop)
-        inputs = union(inputs, looked_for)
-        if lock_path is not None:
+        if one.find is not None:
+            found, looked_for = one.find(folder, workshop)
+            lock_path, inputs = found or lock_path, union(inputs, looked_for)
+        if os.path.isfile(workshop.absolute(lock_path)):
             return _project(one, replace(manifest, tool=one.tool), lock_path, inputs), inputs
     for manifest in read.values():
         if manifest is not None and manifest.asks:
@@ -128,7 +158,7 @@ def _alone(one: Format, path: RelPath, named: str | None, workshop: Workshop) ->
     lock_path = f"{os.path.dirname(path) or '.'}/{one.lock}"
     if not os.path.isfile(workshop.absolute(lock_path)):
         return None
-    if one.lock == pipenv.NAME:
+    if one.tool == "pipenv":
         return Manifest(path=path, tool=one.tool, unknown=True, inputs=InputSet())
     if named != one.lock:
         return None
@@ -153,7 +183,7 @@ def open_requirements(project: Project, target: Target, workshop: Workshop) -> R
     wanted = requirements(project, workshop)
     faults, looked_for = list(manifest.needs_lock), set()
     for one in wanted:
-        if one.path is not None and targets.holds(target, one.marker):
+        if one.path is not None and not one.is_folder and targets.holds(target, one.marker):
             looked_for.add(os.path.relpath(one.path, workshop.root))
             if not os.path.exists(one.path):
                 hint = "its path is taken from this file's folder"
@@ -165,7 +195,7 @@ def open_requirements(project: Project, target: Target, workshop: Workshop) -> R
     return Requirements(
         wanted=wanted,
         constraints=manifest.constraints,
-        indexes=Indexes(),
+        indexes=sources(project, None, workshop),
         require_hashes=False,
         inputs=inputs,
     )

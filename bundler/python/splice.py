@@ -139,8 +139,14 @@ def _segment(store: Store, known: Splice, dropped: Sequence[str]) -> Segment:
     for wheel in known.wheels:
         wheels_.check(wheel)
     left_out = frozenset(dropped)
-    parts = (part for part in known.plan.parts if part.name not in left_out)
-    return segments.make(store, key, parts)
+    plan = known.plan
+    owned = [
+        (part, owner)
+        for part, owner in zip(plan.parts, plan.owners, strict=True)
+        if part.name not in left_out
+    ]
+    owners = names.owned((part.name, owner) for part, owner in owned)
+    return segments.make(store, key, (part for part, _ in owned), owners)
 
 
 def normalise(built: Path, out: Path) -> Wheel:

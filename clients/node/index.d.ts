@@ -50,6 +50,8 @@ export interface LambdaFunction {
   reasons: string[];
   duration_ms: number;
   diagnostics: Diagnostic[];
+  /** It failed for want of something on this machine: that says nothing about the project. */
+  machine_fault?: true;
   runtime?: string;
   architecture?: string;
   handler?: string;
@@ -68,6 +70,8 @@ export interface Answer {
   functions: LambdaFunction[];
   /** What was not done when the time was up. */
   building?: string[];
+  /** Of `save`: so many functions more hold the files, and are stale. */
+  stale?: number;
 }
 
 export interface Status {
@@ -81,7 +85,7 @@ export interface Status {
 }
 
 export interface DaemonEvent {
-  /** "building", "built" and others to come. */
+  /** "building", "progress", "built" and others to come. */
   event: string;
   /** What was sent, parsed if it is JSON. */
   data: unknown;
@@ -113,7 +117,7 @@ export interface Client {
   fresh(name: string, options?: FreshOptions): Promise<LambdaFunction>;
   /** The whole answer for many functions, whether it is ok or not. */
   freshAll(names?: readonly string[] | "all", options?: FreshOptions): Promise<Answer>;
-  /** Rebuilds what the files touch. Paths are absolute or relative to the project's folder. */
+  /** Rebuilds what the files touch, up to 8 functions. Paths are absolute or relative to the project's folder. */
   save(files: readonly string[], limits?: Limits): Promise<Answer>;
   /** Of the daemon that runs; `{running: false}` if none does. Starts none. */
   status(limits?: Limits): Promise<Status>;
@@ -144,7 +148,7 @@ export class LambdadError extends Error {
   readonly code: string;
 }
 
-/** The project is at fault. */
+/** It is not built. `function.machine_fault` tells whether the machine is at fault, not the project. */
 export class BuildFailed extends LambdadError {
   readonly code: "build-failed";
   /** The project's own diagnostics, then the function's. */

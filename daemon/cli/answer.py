@@ -25,7 +25,7 @@ class Results:
 
     All comes as the JSON that answers hold. With `as_json` nothing is shown before the end.
     `names` are those that lines leave room for. With `news_only`, warnings of functions that were
-    not built now are only counted.
+    not built now are only counted. Without `lines`, functions show their faults alone.
     """
 
     def __init__(
@@ -36,8 +36,10 @@ class Results:
         verbose: bool,
         names: Iterable[str] = (),
         news_only: bool = False,
+        lines: bool = True,
     ) -> None:
         self._root = root
+        self._lines = lines
         self._as_json = as_json
         self._verbose = verbose
         self._news_only = news_only
@@ -81,8 +83,9 @@ class Results:
         ):
             return  # nobody wrote it, and there can be many
         self.clear()
-        sys.stdout.write(function_line(item, self._width, paint_for(sys.stdout)) + "\n")
-        sys.stdout.flush()
+        if self._lines:
+            sys.stdout.write(function_line(item, self._width, paint_for(sys.stdout)) + "\n")
+            sys.stdout.flush()
         if self._verbose:
             sys.stderr.writelines(f"    because {reason}\n" for reason in item["reasons"])
         if item["status"] == "skipped" and not self._verbose:

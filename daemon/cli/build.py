@@ -64,12 +64,10 @@ def command(
         results.diagnostics(map(diagnostic_json, app.diagnostics))
         told = None
         # What only this command line or its environment says, a daemon does not know.
-        plain = not (
-            app.environ or place.says_more or flags["offline"] or flags["verify"] == "hash"
-        )
+        plain = not (flags["offline"] or flags["verify"] == "hash") and is_plain(app, place)
         if plain and not flags["no_daemon"]:
             names = [*(item.name for item in not_built), *(item.name for item in wanted)]
-            told = _ask_daemon(app.root, names, results, locked=locked, quiet=as_json)
+            told = ask_daemon(app.root, names, results, locked=locked, quiet=as_json)
         if told is None:
             told = build_here(
                 app,
@@ -83,6 +81,11 @@ def command(
         order = {item.name: index for index, item in enumerate(app.functions)}
         told["functions"].sort(key=lambda item: order.get(item["name"], len(order)))
         return results.end(told, time.monotonic() - started_s)
+
+
+def is_plain(app: Project, place: projects.Place) -> bool:
+    """Whether a daemon reads the project as this command line does."""
+    return not (app.environ or place.says_more)
 
 
 def build_here(
@@ -110,8 +113,13 @@ def build_here(
     return document(outcomes, app.diagnostics)
 
 
-def _ask_daemon(
-    root: str, names: Sequence[str], results: Results, *, locked: bool, quiet: bool
+def ask_daemon(
+    root: str,
+    names: Sequence[str],
+    results: Results,
+    *,
+    locked: bool = False,
+    quiet: bool = False,
 ) -> dict[str, Any] | None:
     """The answer of a daemon that runs and is like this process; None if there is none."""
     note = read_note(address(root, os.environ))

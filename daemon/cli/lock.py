@@ -13,7 +13,8 @@ from daemon.cli.screen import Progress, show_diagnostic
 @click.command(
     "lock",
     epilog="""A folder with a requirements.in gets a requirements.txt by pip-tools; one with a plain
-requirements.txt gets a pylock.toml (PEP 751) by uv. Commit what is written: from then on every
+requirements.txt gets a pylock.toml (PEP 751) by uv. Projects of uv, Poetry and pipenv are locked by
+their own tools. Commit what is written: from then on every
 machine builds the same bytes, and `lambdad build --locked` insists on it.""",
 )
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
@@ -54,6 +55,7 @@ def command(
         raise BundlerError(
             "nothing-to-lock",
             "no function here has Python dependencies to lock",
-            "they are declared in a requirements.txt or requirements.in in the code folder",
+            "they are declared in the code folder: in a requirements.txt, requirements.in, "
+            "pyproject.toml or Pipfile",
         )
     return 1 if faults else 0

@@ -22,6 +22,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "fresh": ("daemon.cli.fresh", "Have functions fresh: the daemon builds what is stale."),
     "daemon": ("daemon.cli.daemon", "Start, stop or look at this project's daemon."),
     "why": ("daemon.cli.why", "Tell what a function's last build took in, and what it waits for."),
+    "list": ("daemon.cli.list", "List the functions: where each is declared, its state, its size."),
+    "size": ("daemon.cli.size", "Tell what takes the room in a function's zip, and what grew."),
     "lock": ("daemon.cli.lock", "Pin Python dependencies, with hashes, for Lambda's platform."),
     "init": ("daemon.cli.init", "Write a lambdad.toml from what is found here."),
     "doctor": ("daemon.cli.doctor", "Tell what this machine has for building, and what it lacks."),

@@ -22,8 +22,6 @@ PAIRS: Final = {
 
 LONG_TO_READ: Final = 100_000
 """So many elements of a list take a parser a few milliseconds."""
-BEGINS_S: Final = 0.5
-"""A build that was asked for reads its first file by then, if there is one."""
 
 
 def torn(world: World) -> None:
@@ -36,12 +34,14 @@ def torn(world: World) -> None:
     world.log.append(f"  {pair}")
     if not all(world.path(name).is_file() for name in pair):
         return
-    text = _long(first, world.text(first))
-    world.step(lambda: world.replace(first, text))
-    times = world.random.choice((1, 1, 2, 3))  # not all that read it are the build
-    with reads.of(world.path(first)) as wait:
+    path = world.path(first)
+    temporary = path.with_name(f".{path.name}.swp")
+    temporary.write_text(_long(first, world.text(first)))
+    readers = 1 + world.random.choice((1, 1, 2, 3))  # we, and not all others are the build
+    with reads.of(temporary) as wait:
+        world.step(lambda: os.replace(temporary, path))
         if world.asks(PAIRS[pair]):
-            wait(times, BEGINS_S)
+            wait(readers, world.heard)
     _write(world, first, PAIRS[pair])
     _write(world, other, PAIRS[pair])
 

@@ -7,7 +7,6 @@ import ctypes
 import os
 import select
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,32 +14,29 @@ _READ_AND_CLOSED = 0x10
 """IN_CLOSE_NOWRITE of <sys/inotify.h>."""
 
 
-@contextlib.contextmanager
-def of(path: Path) -> Iterator[Callable[[int, float], bool]]:
-    """Within, a function that waits until the file was read so many times, at most so many s.
+SLICE_S = 0.005
 
-    Where there is no inotify it returns False at once.
+
+@contextlib.contextmanager
+def of(path: Path) -> Iterator[Callable[[int, Callable[[], bool]], None]]:
+    """Within, a function that waits until the file was read so many times, or what it is given
+    says that nobody will. Whatever name the file gets meanwhile, it is the same.
+
+    Where there is no inotify, nobody is waited for.
     """
     if not sys.platform.startswith("linux"):
-        yield lambda _times, _longest_s: False
+        yield lambda _times, _over: None
         return
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_CLOEXEC)
-    if (
-        descriptor < 0
-        or libc.inotify_add_watch(descriptor, os.fsencode(path), _READ_AND_CLOSED) < 0
-    ):
+    if libc.inotify_add_watch(descriptor, os.fsencode(path), _READ_AND_CLOSED) < 0:
         raise OSError(ctypes.get_errno(), "inotify", str(path))
 
-    def wait(times: int, longest_s: float) -> bool:
-        until = time.monotonic() + longest_s
-        while times > 0:
-            left_s = max(0.0, until - time.monotonic())
-            if not select.select([descriptor], [], [], left_s)[0]:
-                return False
-            # Events of a file have no name, and so 16 bytes each.
-            times -= len(os.read(descriptor, 4096)) // 16
-        return True
+    def wait(times: int, over: Callable[[], bool]) -> None:
+        while times > 0 and not over():
+            if select.select([descriptor], [], [], SLICE_S)[0]:
+                # Events of a file have no name, and so 16 bytes each.
+                times -= len(os.read(descriptor, 4096)) // 16
 
     try:
         yield wait

@@ -8,7 +8,7 @@ export class LambdadError extends Error {
   }
 }
 
-/** The project is at fault: `diagnostics` tell what, where, and what to do next. */
+/** Not built: `diagnostics` tell what is wrong, where, and what to do next. */
 export class BuildFailed extends LambdadError {
   constructor(name, document) {
     const found = document.functions.find((item) => item.name === name);

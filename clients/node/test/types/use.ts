@@ -17,7 +17,8 @@ export async function use(signal: AbortSignal): Promise<string | undefined> {
   const found = await fresh("ListNotes", { want: "zip", timeoutMs: 5, project: ".", signal });
   const all: Answer = await freshAll(["ListNotes"] as const);
   const more: Answer = await client.freshAll("all", { want: "live" });
-  await client.save(["src/list.ts"], { timeoutMs: 1000 });
+  const { stale = 0 } = await client.save(["src/list.ts"], { timeoutMs: 1000 });
+  if (stale > 0 || found.machine_fault) return;
   for await (const { event, data } of client.events({ signal })) console.log(event, data);
   try {
     return (await client.fresh("ListNotes")).live?.digest ?? found.artifact?.immutable_path;

@@ -1,0 +1,201 @@
+"""What every linter of ours is: a named function from files to findings, each result kept by what
+decided it, so that an unchanged file is never linted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from bundler import record
+from bundler.model import BundlerError, Diagnostic, Function, Location, RelPath, error
+from bundler.output import Output
+from bundler.sealed import seal, unseal
+from bundler.store import write_atomic
+from bundler.workshop import Workshop
+
+TIMEOUT_S: Final = 60.0
+"""A linter that is quick by nature and has not answered by then hangs."""
+
+_VERSION: Final = 1
+_MOST: Final = 20_000
+"""Results kept of one tool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What is to be linted."""
+
+    files: tuple[RelPath, ...]
+    """Sorted. One that is gone, or no file of the tool's language, is passed over by a tool."""
+    holders: Mapping[RelPath, tuple[Function, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """The functions that hold a file; a file that no function holds has no entry."""
+    trusted: bool = False
+    """Tools of the project's own folder may run: they are code of that project."""
+    formatting: frozenset[RelPath] = frozenset()
+    """Files of which the formatting is checked, too."""
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """All that hold a file of the batch, by name."""
+        found = {each.name: each for several in self.holders.values() for each in several}
+        return tuple(found[name] for name in sorted(found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a tool made of a batch."""
+
+    files: Mapping[RelPath, tuple[Diagnostic, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """Of each file that was linted, none for a clean one. Other files than the batch's may be among
+    them: removing one file breaks those that import it."""
+    functions: Mapping[str, tuple[Diagnostic, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """Of functions as such, by name: a handler that is not there."""
+    failed: tuple[Diagnostic, ...] = ()
+    """What could not be run, one for each cause, with a way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A linter."""
+
+    name: str
+    lint: Callable[[Batch, Workshop], Findings]
+    """Raises nothing: whatever goes wrong is in `Findings.failed`."""
+    is_slow: bool = False
+    """A daemon runs it in the background; its answer is awaited by `lambdad lint` alone."""
+
+
+def merged(several: Iterable[Findings]) -> Findings:
+    """All of them as one; what two tools both say is told once."""
+    files: dict[RelPath, list[Diagnostic]] = {}
+    functions: dict[str, list[Diagnostic]] = {}
+    failed: list[Diagnostic] = []
+    for one in several:
+        for path, found in one.files.items():
+            _add(files.setdefault(path, []), found)
+        for name, found in one.functions.items():
+            _add(functions.setdefault(name, []), found)
+        _add(failed, one.failed)
+    return Findings(
+        files={path: tuple(found) for path, found in sorted(files.items())},
+        functions={name: tuple(found) for name, found in sorted(functions.items())},
+        failed=tuple(failed),
+    )
+
+
+def _add(known: list[Diagnostic], more: Iterable[Diagnostic]) -> None:
+    known += [item for item in dict.fromkeys(more) if item not in known]
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+def broken(tool: str, what: str, hint: str, where: Location | None = None) -> Findings:
+    """The tool is absent, hangs, dies or prints what nobody can read."""
+    return Findings(failed=(error("lint-tool", f"{tool} {what}", where, hint),))
+
+
+def misconfigured(tool: str, what: str, hint: str, where: Location | None = None) -> Findings:
+    """The tool refuses its configuration."""
+    message = f"{tool} refuses its configuration: {what}"
+    return Findings(failed=(error("lint-config", message, where, hint),))
+
+
+def not_run(tool: str, fault: BundlerError, hint: str) -> Findings:
+    """As `broken`, of what `tools.run` raised."""
+    what = "gave no answer in time" if fault.code == "tool-timeout" else "can't be run"
+    return broken(tool, f"{what}: {fault.message}", fault.hint or hint)
+
+
+# --- results kept by what decided them -------------------------------------------------------------
+
+
+def digest(*parts: object) -> str:
+    """Of what decides a result, for its key."""
+    told = "\0".join(part.hex() if isinstance(part, bytes) else str(part) for part in parts)
+    return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()
+
+
+def content_digest(workshop: Workshop, path: RelPath) -> str | None:
+    """Of a file's bytes; None if it can't be read."""
+    try:
+        with open(workshop.absolute(path), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def kept(
+    tool: str,
+    files: Sequence[RelPath],
+    key_of: Callable[[RelPath], str | None],
+    lint: Callable[[Sequence[RelPath]], Findings],
+    workshop: Workshop,
+) -> Findings:
+    """The files' findings: as they were found where the key is the same, else by `lint` now.
+
+    `key_of` tells all that decides a file's result (its content, its path where that matters, the
+    tool's version and settings); None: it can't be told, and nothing is kept. It is asked again
+    once `lint` is done: a file that was edited meanwhile has no result, and no finding is shown.
+    `tool` names what is kept, so it has no "/".
+    """
+    before = {path: key_of(path) for path in files}
+    saved = _load(tool, workshop)
+    found: dict[RelPath, tuple[Diagnostic, ...]] = {}
+    for path, key in before.items():
+        if key is not None and path in saved and saved[path][0] == key:
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                found[path] = tuple(map(record.decode_diagnostic, saved[path][1]))
+    left = [path for path in files if path not in found]
+    if not left:
+        return Findings(files=found)
+    made = lint(left)
+    news: dict[RelPath, Any] = {}
+    for path, diagnostics in made.files.items():
+        key = before.get(path)
+        if path in before and key_of(path) != key:
+            continue
+        found[path] = diagnostics
+        if key is not None:
+            news[path] = [key, record.canonical(diagnostics)]
+    if news:
+        _save(tool, saved | news, workshop)
+    return Findings(files=found, functions=made.functions, failed=made.failed)
+
+
+def _load(tool: str, workshop: Workshop) -> dict[RelPath, Any]:
+    """Damage, or another version's file, is a miss."""
+    try:
+        saved = unseal(_place(tool, workshop).read_bytes())
+        if isinstance(saved, dict) and saved["version"] == _VERSION:
+            return {path: (key, items) for path, (key, items) in saved["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return {}
+
+
+def _save(tool: str, files: dict[RelPath, Any], workshop: Workshop) -> None:
+    """Failure costs time alone; so does another process that writes at the same moment."""
+    if len(files) > _MOST:
+        there = [path for path in files if os.path.lexists(workshop.absolute(path))]
+        files = {path: files[path] for path in there[-_MOST:]}
+    with contextlib.suppress(OSError):
+        Output(workshop.root).prepare()
+        document = {"version": _VERSION, "files": files}
+        write_atomic(_place(tool, workshop), seal(document), missable=True)
+
+
+def _place(tool: str, workshop: Workshop) -> Any:
+    return Output(workshop.root).folder / "state" / "lint" / f"{tool}.json"
