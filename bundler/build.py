@@ -412,13 +412,15 @@ def _has_error(diagnostics: Iterable[Diagnostic]) -> bool:
     return any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
 
 
-def tell_manifest(project: Project, output: Output, outcomes: Iterable[Outcome]) -> None:
-    """The manifest holds what the outcomes name, fresh ones too. Raises BundlerError.
+def tell_manifest(
+    project: Project, output: Output, outcomes: Iterable[Outcome]
+) -> Mapping[str, object]:
+    """The manifest holds what the outcomes name, fresh ones too; all that it holds.
 
-    A kill may have come between a build's record and its line there.
+    A kill may have come between a build's record and its line there. Raises BundlerError.
     """
     with disk_faults():
-        output.write_manifest(outcomes, [function.name for function in project.functions])
+        return output.write_manifest(outcomes, [function.name for function in project.functions])
 
 
 def collect(project: Project, output: Output) -> None:

@@ -121,10 +121,13 @@ class Output:
     def manifest(self) -> Path:
         return self.folder / "build" / "manifest.json"
 
-    def write_manifest(self, outcomes: Iterable[Outcome], known: Iterable[str]) -> None:
+    def write_manifest(
+        self, outcomes: Iterable[Outcome], known: Iterable[str]
+    ) -> Mapping[str, object]:
         """build/manifest.json tells programs what lies there; functions not in `known` leave it.
 
-        It is read and written: one process's threads must take turns. Raises OSError.
+        It is read and written: one process's threads must take turns. Returns what it tells of
+        each function now. Raises OSError.
         """
         path = self.manifest
         entries = self._manifest(path)
@@ -137,6 +140,7 @@ class Output:
         text = json.dumps({"schema": 1, "functions": kept}, indent=2) + "\n"
         if not path.exists() or path.read_text() != text:
             write_atomic(path, text.encode())
+        return kept
 
     def _manifest(self, path: Path) -> dict[str, Any]:
         try:

@@ -216,8 +216,8 @@ class Builds:
             known, told = self._manifest
             if known == snapshot.stat_key(path) and entries.items() <= told.items():
                 return
-            build.tell_manifest(project, self._output, outcomes)
-            self._manifest = snapshot.stat_key(path), {**told, **entries}
+            told = build.tell_manifest(project, self._output, outcomes)
+            self._manifest = snapshot.stat_key(path), told
 
     def _collect(self, project: Project) -> None:
         with self._manifest_lock:

@@ -284,14 +284,15 @@ def test_edited_while_it_is_built_for_the_first_time(
     assert built(workshop)["words.py"] == b"WORD = 'three'\n"
 
 
+@pytest.mark.parametrize("moved", ["src/more", "src"])
 def test_a_folder_that_was_away_while_it_was_built(
-    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch, moved: str
 ) -> None:
     """Another in its place may have been read, though all is as it was before."""
     lay({**APP, "src/more/list.py": "LIST = 'its own'\n"})
     run(workshop, function())
     lay({"src/words.py": "WORD = 'two'\n"})
-    folder, away = Path(workshop.root, "src/more"), Path(workshop.root, "away")
+    folder, away = Path(workshop.root, moved), Path(workshop.root, "away")
 
     def move(source: Path, target: Path) -> None:
         wait_for_tick(workshop.root)
@@ -304,7 +305,7 @@ def test_a_folder_that_was_away_while_it_was_built(
         if not next(first, False):
             return real(requests, workshop)
         move(folder, away)
-        lay({"src/more/list.py": "LIST = 'a guest'\n"})
+        lay({**APP, "src/more/list.py": "LIST = 'a guest'\n"})
         packed = whole(real(requests, workshop))
         shutil.rmtree(folder)
         move(away, folder)
@@ -312,7 +313,7 @@ def test_a_folder_that_was_away_while_it_was_built(
 
     monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.PYTHON: pack})
     (outcome,) = run(workshop, function())
-    assert "src/more changed during the build" in outcome.reasons
+    assert f"{moved} changed during the build" in outcome.reasons
     assert built(workshop)["more/list.py"] == b"LIST = 'its own'\n"
 
 

@@ -99,6 +99,52 @@ def test_recall(workshop: Workshop) -> None:
     assert (ask(), ask()) == (3, 3)
 
 
+@pytest.mark.parametrize("moved", ["code", "code/py"])
+def test_looked_for_while_a_folder_above_was_away(workshop: Workshop, moved: str) -> None:
+    """What was absent then is there again, and its own key tells of nothing: it is not kept."""
+    shelf: Shelf[tuple[bool, Snapshot]] = Shelf(8)
+    Output(workshop.root).prepare()
+    name = "code/py/one/requirements.txt"
+    write_tree(Path(workshop.root), {name: "x"})
+    folder, away = Path(workshop.root, moved), Path(workshop.root, "away")
+
+    def look() -> tuple[bool, InputSet]:
+        found = Path(workshop.root, name).exists()
+        return found, InputSet(files=frozenset({name}))
+
+    def look_late() -> tuple[bool, InputSet]:
+        settle(workshop)
+        folder.rename(away)
+        try:
+            return look()
+        finally:
+            away.rename(folder)
+
+    settle(workshop)
+    assert not recall(shelf, "key", workshop.root, look_late)
+    settle(workshop)
+    assert recall(shelf, "key", workshop.root, look)
+    assert len(shelf) == 1
+
+
+def test_deleted_while_it_was_looked_at(workshop: Workshop) -> None:
+    """An absent file has no key that could tell since when: its folder does."""
+    shelf: Shelf[tuple[bool, Snapshot]] = Shelf(8)
+    Output(workshop.root).prepare()
+    write_tree(Path(workshop.root), {"code/asked": "x"})
+    path = Path(workshop.root, "code/asked")
+
+    def look() -> tuple[bool, InputSet]:
+        found = path.exists()
+        path.unlink(missing_ok=True)
+        return found, InputSet(files=frozenset({"code/asked"}))
+
+    settle(workshop)
+    assert recall(shelf, "key", workshop.root, look)
+    settle(workshop)
+    assert not recall(shelf, "key", workshop.root, look)
+
+
 def test_what_moved_while_it_was_made_is_not_kept(workshop: Workshop) -> None:
     """Nor what has no inputs at all, since nothing would ever end it."""
     shelf: Shelf[tuple[str, Snapshot]] = Shelf(8)

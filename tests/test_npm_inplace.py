@@ -14,6 +14,7 @@ from bundler import build
 from bundler.model import Function, Handler, Live, Method, Outcome, Want
 from bundler.npm import reach
 from bundler.runtimes import RUNTIMES
+from bundler.snapshot import Clock
 from bundler.workshop import Workshop
 from tests.conftest import Tree
 from tests.esbuild_cases import call
@@ -131,11 +132,35 @@ def test_a_package_of_this_tick_is_not_remembered(
 ) -> None:
     """What could still change without a trace in its key is read again."""
     lay(APP)
-    monkeypatch.setattr(reach, "_clock_ns", lambda _workshop: 0)
+    monkeypatch.setattr(reach, "_clock", lambda _workshop: Clock(device=0, now_ns=0))
     first = made(workshop)
     lay({"src/node_modules/deep/index.js": "module.exports = 'new';\n"})
     lay({"src/own.js": APP["src/own.js"]})
     assert made(workshop).digest != first.digest
+
+
+def test_packages_that_were_away_while_they_were_read(
+    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder above that is moved away and back leaves no trace in the packages' own keys."""
+    lay(APP)
+    expected = made(workshop)
+    lay({"src/node_modules/deep/package.json": APP["src/node_modules/deep/package.json"]})
+    code, away = Path(workshop.root, "src"), Path(workshop.root, "away")
+    real = reach._digest_of_files
+
+    def read(folder: str) -> str:
+        wait_for_tick(workshop.root)
+        code.rename(away)
+        try:
+            return real(folder)
+        finally:
+            away.rename(code)
+
+    monkeypatch.setattr(reach, "_digest_of_files", read)
+    run(workshop)
+    monkeypatch.undo()
+    assert made(workshop) == expected
 
 
 @pytest.mark.parametrize("torn", [b"", b"x", b"[]"])

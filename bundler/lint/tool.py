@@ -9,11 +9,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from bundler import record
-from bundler.model import BundlerError, Diagnostic, Function, Location, RelPath, error
+from bundler.model import BundlerError, Diagnostic, Function, Location, RelPath, Severity, error
 from bundler.output import Output
 from bundler.sealed import seal, unseal
 from bundler.store import write_atomic
@@ -41,6 +42,8 @@ class Batch:
     """Tools of the project's own folder may run: they are code of that project."""
     formatting: frozenset[RelPath] = frozenset()
     """Files of which the formatting is checked, too."""
+    hints: bool = False
+    """Tell what is no fault, too, though that takes a look at all of a function's code."""
 
     @property
     def functions(self) -> tuple[Function, ...]:
@@ -113,13 +116,23 @@ def misconfigured(tool: str, what: str, hint: str, where: Location | None = None
     return Findings(failed=(error("lint-config", message, where, hint),))
 
 
+def untrusted(tool: str, path: str) -> Diagnostic:
+    """Of a tool of the project's own that may not run."""
+    return Diagnostic(
+        code="lint-untrusted",
+        severity=Severity.INFO,
+        message=f"the project's own {tool} was not run: {path} is code of that project",
+        hint="run `lambdad lint` once in a terminal in this project, if you trust it",
+    )
+
+
 def not_run(tool: str, fault: BundlerError, hint: str) -> Findings:
     """As `broken`, of what `tools.run` raised."""
     what = "gave no answer in time" if fault.code == "tool-timeout" else "can't be run"
     return broken(tool, f"{what}: {fault.message}", fault.hint or hint)
 
 
-# --- results kept by what decided them -------------------------------------------------------------
+# --- results kept by what decided them -----------------------------------------------------------
 
 
 def digest(*parts: object) -> str:
@@ -129,9 +142,12 @@ def digest(*parts: object) -> str:
 
 
 def content_digest(workshop: Workshop, path: RelPath) -> str | None:
-    """Of a file's bytes; None if it can't be read."""
+    """Of a file's bytes; None if it can't be read. (To open a FIFO would wait for its writer.)"""
+    absolute = workshop.absolute(path)
     try:
-        with open(workshop.absolute(path), "rb") as file:
+        if not os.path.isfile(absolute):
+            return None
+        with open(absolute, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
@@ -197,5 +213,5 @@ def _save(tool: str, files: dict[RelPath, Any], workshop: Workshop) -> None:
         write_atomic(_place(tool, workshop), seal(document), missable=True)
 
 
-def _place(tool: str, workshop: Workshop) -> Any:
+def _place(tool: str, workshop: Workshop) -> Path:
     return Output(workshop.root).folder / "state" / "lint" / f"{tool}.json"

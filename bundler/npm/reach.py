@@ -10,6 +10,7 @@ are read each time: a copy may be hard links.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -23,6 +24,7 @@ from bundler.model import FileKey, InputSet, RelPath
 from bundler.npm import installer, manifest, packaged, production
 from bundler.npm.installed import MODULES, Found, Ground
 from bundler.output import Output
+from bundler.snapshot import Clock
 from bundler.workshop import Workshop
 
 MEMO: Final = "locks"
@@ -143,7 +145,7 @@ def _installed(deciding: Mapping[str, Iterable[str]], workshop: Workshop) -> dic
         name = f"reach-{hashlib.sha256(workshop.root.encode()).hexdigest()}.json"
         known = _recall(name, workshop)
         # The clock first: a package that changes while it is read is not remembered.
-        now_ns = _clock_ns(workshop)
+        clock = _clock(workshop)
         digests: dict[str, str] = {}
         learnt = False
         for folder, files in deciding.items():
@@ -153,7 +155,7 @@ def _installed(deciding: Mapping[str, Iterable[str]], workshop: Workshop) -> dic
                 digests[folder] = known[path][1]
                 continue
             digests[folder] = _digest_of_files(folder)
-            if all(key is None or max(key.ctime_ns, key.mtime_ns) < now_ns for key in keys):
+            if clock is not None and _held_still(files, keys, clock, workshop):
                 known[path] = keys, digests[folder]
                 learnt = True
         if learnt:
@@ -177,11 +179,18 @@ def _digest_of_files(folder: str) -> str:
     return found.hexdigest()
 
 
-def _clock_ns(workshop: Workshop) -> int:
-    try:
-        return snapshot.read_clock(Output(workshop.root).clock).now_ns
-    except OSError:
-        return 0  # without a clock nothing can be told to be old enough
+def _held_still(
+    files: Iterable[str], keys: list[FileKey | None], since: Clock, workshop: Workshop
+) -> bool:
+    inputs = InputSet(files=frozenset(os.path.relpath(file, workshop.root) for file in files))
+    seen = snapshot.observe(workshop.root, inputs, since=since)
+    return not seen.suspects and keys == [snapshot.file_key(file) for file in files]
+
+
+def _clock(workshop: Workshop) -> Clock | None:
+    with contextlib.suppress(OSError):
+        return snapshot.read_clock(Output(workshop.root).clock)
+    return None  # without a clock nothing can be told to be old enough
 
 
 Known = dict[RelPath, tuple[list[FileKey | None], str]]

@@ -75,7 +75,7 @@ def _pack_remembered(request: BuildRequest, workshop: Workshop) -> Contents | No
     if installed is None:
         return None
     with contextlib.suppress(ProjectError):
-        own = _own_tree(request, workshop)
+        own = own_tree(request, workshop)
         if not names.shadowed((file.name for file in own.files), installed.names):
             return _assemble(request.function, own, installed, (), workshop)
     return None
@@ -101,7 +101,7 @@ def gather(
     inputs = InputSet()
     walked: Tree | None = None
     try:
-        walked = _own_tree(request, workshop)
+        walked = own_tree(request, workshop)
         inputs = walked.inputs
     except ProjectError as fault:
         faults += fault.diagnostics
@@ -163,7 +163,7 @@ def _assemble(
     )
 
 
-def _own_tree(request: BuildRequest, workshop: Workshop) -> Tree:
+def own_tree(request: BuildRequest, workshop: Workshop) -> Tree:
     """Own code: the code folder's, the shared folders', and what is copied beside it.
 
     A live tree goes without the copies, and says so.

@@ -45,6 +45,10 @@ _NEWEST: Final = (2, 5)
 """The newest Poetry whose way to digest pyproject.toml we know: it has changed once, with 2.3."""
 
 
+_UNSAFE: Final = frozenset({"distribute", "pip", "setuptools", "wheel"})
+"""What Poetry before 1.4 left out of its locks, whoever needs it; `lock-incomplete` tells."""
+
+
 class _File(msgspec.Struct):
     file: str
     hash: str
@@ -234,7 +238,8 @@ def _take(walk: _Walk, roots: Sequence[_Edge], limits: dict[str, set[str]]) -> b
         if package is None:
             package = _choose(walk, edge, wrong)
             if package is None:
-                faults.append(_absent(walk, edge))
+                if name not in _UNSAFE:
+                    faults.append(_absent(walk, edge))
                 continue
             walk.taken[name] = package
         known = walk.extras.get(name)

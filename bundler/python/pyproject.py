@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -381,7 +380,3 @@ def _indexes(reading: _Reading) -> tuple[Indexes, tuple[tuple[str, str], ...]]:
 def _is_alone(source: Mapping[str, Any], reading: _Reading) -> bool:
     """A primary source of Poetry's takes PyPI's place."""
     return _is_poetry(reading) and source.get("priority", "primary") in ("primary", "default")
-
-
-def absolute_folder(manifest: Manifest, workshop: Workshop) -> str:
-    return os.path.normpath(workshop.absolute(manifest.folder))

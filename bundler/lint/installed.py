@@ -1,0 +1,138 @@
+"""Which modules a function's dependencies bring, as its last build saw them.
+
+Nothing is resolved or fetched for a lint: where no build tells, nobody knows, and nothing is said.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from bundler import makeup, record, snapshot
+from bundler.model import BuildRequest, Function, Live, ProjectError, RelPath, Snapshot, Want
+from bundler.output import Output
+from bundler.record import Record
+from bundler.toolchain import current_toolchain
+from bundler.workshop import Workshop
+
+_DECIDES: Final = (".txt", ".in", ".toml", ".lock", ".cfg", "setup.py", "Pipfile")
+"""How files end that can decide about dependencies; other inputs are own code."""
+
+SUFFIXES: Final = (".py", ".pyc", ".so", ".pyd")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What lies beside own code in `sys.path`."""
+
+    names: frozenset[str]
+    """Of files, as paths from the folder that is in `sys.path`; or of top-level modules alone."""
+    owners: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """(path or folder) -> distribution, where that is known."""
+
+    @functools.cached_property
+    def modules(self) -> frozenset[str]:
+        """The top-level names that can be imported."""
+        return frozenset(filter(None, map(module_of, self.names)))
+
+
+def module_of(name: str) -> str | None:
+    """The top-level module that a file is, or is part of; None: it is none."""
+    top, slash, _rest = name.partition("/")
+    if slash or "." not in top:
+        return top if top.isidentifier() else None
+    stem = top.partition(".")[0]
+    return stem if top.endswith(SUFFIXES) and stem.isidentifier() else None
+
+
+def find(function: Function, workshop: Workshop) -> Installed | None:
+    """What the last build that still tells installed; None: that is not known."""
+    output = Output(workshop.root)
+    for want in Want:
+        request = request_of(function, workshop, want)
+        known = record.load(output.record(function.name, want))
+        if known is None or not known.succeeded or record.request_changes(known.request, request):
+            continue
+        if next(snapshot.changes(workshop.root, _deciding(known.inputs)), None) is not None:
+            continue
+        try:
+            if want is Want.ZIP:
+                return _of_zip(function, known, workshop)
+            if known.live is not None:
+                return _of_folders(function, known.live, workshop)
+        except (OSError, zipfile.BadZipFile):
+            continue
+    return _none_declared(request_of(function, workshop, Want.ZIP), workshop)
+
+
+def request_of(function: Function, workshop: Workshop, want: Want) -> BuildRequest:
+    repository = os.path.relpath(workshop.repository, workshop.root)
+    toolchain = current_toolchain()
+    return BuildRequest(function=function, toolchain=toolchain, repository=repository, want=want)
+
+
+def _deciding(inputs: Snapshot) -> Snapshot:
+    files = {path: key for path, key in inputs.files.items() if path.endswith(_DECIDES)}
+    return Snapshot(files=files, links={}, listings={}, suspects=inputs.suspects & files.keys())
+
+
+def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed | None:
+    """Raises OSError or BadZipFile."""
+    if known.artifact is None:
+        return None
+    noted = makeup.load(Output(workshop.root), function.name)
+    fits = noted is not None and noted.sha256 == known.artifact.sha256
+    owners = noted.owners if noted is not None and fits else {}
+    names = _zip_names(workshop.absolute(known.artifact.immutable_path))
+    own = set(_own_names(function, known.inputs.files))
+    return Installed(names - own, MappingProxyType(dict(owners)))
+
+
+@functools.lru_cache(maxsize=64)
+def _zip_names(path: str) -> frozenset[str]:
+    """Its name is its digest, so it is the same for ever. Raises OSError or BadZipFile."""
+    with zipfile.ZipFile(path) as archive:
+        return frozenset(archive.namelist())
+
+
+def _own_names(function: Function, paths: Iterable[RelPath]) -> Iterator[str]:
+    """By what the files of own code go in the zip."""
+    tops = [f"{top}/" for top in (function.code, *function.shared)]
+    for path in paths:
+        if function.code in (".", path):
+            yield path if function.code == "." else os.path.basename(path)
+        yield from (path[len(top) :] for top in tops if path.startswith(top))
+
+
+def _of_folders(function: Function, live: Live, workshop: Workshop) -> Installed:
+    """Raises OSError."""
+    own = {function.code, os.path.dirname(function.code) or ".", *function.shared}
+    names = {
+        name
+        for folder in live.path
+        if folder not in own
+        for name in os.listdir(folder if os.path.isabs(folder) else workshop.absolute(folder))
+    }
+    return Installed(frozenset(names))
+
+
+def _none_declared(request: BuildRequest, workshop: Workshop) -> Installed | None:
+    """Of a function without any file that could declare dependencies."""
+    from bundler.python import declared, projects, target
+
+    function = request.function
+    try:
+        said = declared.read(function, target.wanted(request), workshop)
+        if said is None:
+            return Installed(frozenset())
+        if said.lock is None and said.open is None:
+            unread, _looked_for = projects.unread(function, workshop)
+            return None if unread else Installed(frozenset())
+    except ProjectError:
+        pass  # the build tells
+    return None

@@ -1,0 +1,205 @@
+"""One call of ruff: its command line, its answer as findings, its failures as one diagnostic."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from bundler import tools
+from bundler.lint import tool
+from bundler.lint.tool import Findings
+from bundler.model import BundlerError, Diagnostic, Location, RelPath, Severity, warning
+from bundler.workshop import Workshop
+
+NAME: Final = "ruff"
+SYNTAX: Final = "invalid-syntax"
+"""As ruff calls what it can't parse; E999 in versions before 0.5, null in some after."""
+
+FATAL: Final = frozenset(
+    {
+        *(SYNTAX, "E999", "F821"),
+        # Python's own SyntaxErrors: no module that has one can be imported.
+        *("F404", "F621", "F622", "F701", "F702", "F704", "F706", "F707"),
+        *("PLE0115", "PLE0117", "PLE0118", "PLE1142"),
+    }
+)
+"""What fails when the code runs. All else that ruff finds is a warning."""
+
+_QUIET: Final = ("--no-cache", "--force-exclude", "--quiet")
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "check": ("check", *_QUIET, "--no-fix", "--no-fix-only"),
+    "format": ("format", *_QUIET, "--check"),
+}
+_JSON: Final = ("--output-format", "json")
+
+_AT_ONCE: Final = 1000
+"""Files of one call: a command line has an end."""
+_SHOWN: Final = 300
+"""Characters of what a tool said."""
+
+_CAUSE: Final = re.compile(r"^\s*Cause: ", re.MULTILINE)
+_CONFIG_FILE: Final = re.compile(r"(?:parse|from|in|load) `?(/[^`\n]+?\.toml)")
+_CONFIG_PLACE: Final = re.compile(r"line (\d+), column (\d+)")
+_QUOTED: Final = re.compile(r"\s*\d*\s*\|.*")
+_UNFORMATTED: Final = re.compile(r"^Would reformat: (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked of a ruff."""
+
+    binary: str
+    command: str
+    """One of _COMMANDS."""
+    target: tuple[int, int] | None
+    """The Python that the code is for; None: by ruff's configuration."""
+
+
+def run(
+    call: Call, files: Sequence[RelPath], config_of: Callable[[RelPath], str], workshop: Workshop
+) -> Findings:
+    """Each file's findings. Files of one broken configuration take nothing from the others:
+    `config_of` tells by which a file goes."""
+    done = [
+        _run(call, files[start : start + _AT_ONCE], config_of, workshop)
+        for start in range(0, len(files), _AT_ONCE)
+    ]
+    return tool.merged(done)
+
+
+def _run(
+    call: Call, files: Sequence[RelPath], config_of: Callable[[RelPath], str], workshop: Workshop
+) -> Findings:
+    known = {os.path.normpath(workshop.absolute(path)): path for path in files}
+    try:
+        done = _completed(call, known, workshop)
+    except BundlerError as fault:
+        return tool.not_run(NAME, fault, f"see whether `{call.binary} --version` answers")
+    found: dict[RelPath, list[Diagnostic]] = {path: [] for path in files}
+    try:
+        read = _checked if call.command == "check" else _formatted
+        for place, item in read(done):
+            path = known.get(os.path.normpath(os.path.join(workshop.root, place)))
+            if path is not None:
+                found[path].append(replace(item, where=_at(path, item)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        by_config: dict[str, list[RelPath]] = {}
+        for path in files:
+            by_config.setdefault(config_of(path), []).append(path)
+        if len(by_config) > 1:
+            several = by_config.values()
+            return tool.merged(_run(call, some, config_of, workshop) for some in several)
+        return _failed(call, done, workshop)
+    return Findings(files={path: tuple(items) for path, items in found.items()})
+
+
+def _completed(call: Call, files: Iterable[str], workshop: Workshop) -> tools.Completed:
+    """Raises BundlerError."""
+    target = [f"--target-version=py{call.target[0]}{call.target[1]}"] if call.target else []
+    environ = {name: text for name, text in workshop.environ.items() if name[:5] != "RUFF_"}
+    ask = partial(tools.run, cwd=workshop.root, environ=environ, timeout_s=tool.TIMEOUT_S)
+    command = [call.binary, *_COMMANDS[call.command]]
+    done = ask([*command, *_JSON, *target, "--", *files])
+    if _refuses(done, "--target-version"):  # it is older than that Python
+        done = ask([*command, *_JSON, "--", *files])
+    if _refuses(done, "--output-format"):  # an older `format` tells it in words alone
+        done = ask([*command, *target, "--", *files])
+    return done
+
+
+def _refuses(done: tools.Completed, option: str) -> bool:
+    return done.code == 2 and option in done.stderr and not _CAUSE.search(done.stderr)
+
+
+def _failed(call: Call, done: tools.Completed, workshop: Workshop) -> Findings:
+    cause = _CAUSE.search(done.stderr)
+    if done.code == 2 and cause is not None:
+        file, place = _CONFIG_FILE.search(done.stderr), _CONFIG_PLACE.search(done.stderr)
+        where = None
+        if file is not None:
+            line, column = (int(place[1]), int(place[2])) if place else (None, None)
+            where = Location(os.path.relpath(file[1], workshop.root), line, column)
+        what = _shortened(done.stderr[cause.end() :])
+        hint = "correct it: `ruff check` there says the same"
+        if "equired version" in what:
+            hint = "install that version of ruff into the project's .venv"
+        return tool.misconfigured(NAME, what, hint, where)
+    what = f"ended with code {done.code}" if done.code not in (0, 1) else "gave no answer of ruff's"
+    said = _shortened(done.stderr or done.stdout)
+    told = f"{what}: {said}" if said else what
+    return tool.broken(NAME, told, f"see what `{call.binary} {call.command}` says")
+
+
+def _shortened(text: str) -> str:
+    """Without the lines that it quotes."""
+    told = [line for line in text.splitlines() if not _QUOTED.fullmatch(line)]
+    words = " ".join(" ".join(told).replace("Cause: ", "").split())
+    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 3]}..."
+
+
+# --- reading its answer --------------------------------------------------------------------------
+# What is no answer of ruff's raises ValueError, KeyError, TypeError or AttributeError.
+
+
+def _checked(done: tools.Completed) -> Iterator[tuple[str, Diagnostic]]:
+    if done.code not in (0, 1):
+        raise ValueError(done.code)
+    for item in _items(done.stdout):
+        if item["code"] != "E902":  # it went: what can't be read was not asked for
+            yield item["filename"], _finding(item)
+
+
+def _items(text: str) -> list[Any]:
+    items = json.loads(text)
+    if not isinstance(items, list):
+        raise TypeError(items)
+    return items
+
+
+def _finding(item: Mapping[str, Any]) -> Diagnostic:
+    code = item["code"] or SYNTAX
+    fix = item.get("fix")
+    hint = fix.get("message") if isinstance(fix, dict) else None
+    return Diagnostic(
+        code=str(code),
+        severity=Severity.ERROR if code in FATAL else Severity.WARNING,
+        message=" ".join(item["message"].split()),
+        where=_location(item["location"]),
+        hint=" ".join(hint.split()) if isinstance(hint, str) else None,
+    )
+
+
+def _location(place: Mapping[str, Any]) -> Location:
+    line, column = place["row"], place["column"]
+    if not (isinstance(line, int) and isinstance(column, int)):
+        raise TypeError(place)
+    return Location("", max(line, 1), max(column, 1))
+
+
+def _formatted(done: tools.Completed) -> Iterator[tuple[str, Diagnostic]]:
+    """What `check` says of a file's syntax, `format` need not say again."""
+    if done.stdout.lstrip().startswith("["):
+        for item in _items(done.stdout):
+            if item["code"] == "unformatted":
+                yield item["filename"], _unformatted(_location(item["location"]))
+        return
+    named = _UNFORMATTED.findall(done.stdout)
+    if done.code != 0 and not named:
+        raise ValueError(done.code)
+    for path in named:
+        yield path, _unformatted(Location("", 1, 1))
+
+
+def _unformatted(where: Location) -> Diagnostic:
+    message = "ruff would format the file otherwise"
+    return warning("unformatted", message, where, "run `ruff format` on it")
+
+
+def _at(path: RelPath, item: Diagnostic) -> Location:
+    where = item.where or Location("")
+    return Location(path, where.line, where.column)
