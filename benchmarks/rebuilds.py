@@ -68,15 +68,15 @@ class App:
     def produce(self) -> list[Outcome]:
         """The build of all, from the moment it is known what is stale."""
         jobs = []
-        once = Look()
+        view = snapshot.view(self.output.clock)
         for request in self.requests:
             known = record.load(self.output.record(request.function.name, request.want))
-            found = look(self.project.root, request, known, once=once)
+            found = look(self.project.root, request, known, once=view.look)
             if isinstance(found, Outcome):
                 raise SystemExit(f"{found.name} is fresh after an edit")
             jobs.append(found)
         made: list[Outcome] = []
-        build.produce(jobs, self.workshop, self.output, made.append)
+        build.produce(jobs, self.workshop, self.output, made.append, view)
         if faults := [one.diagnostics for one in made if one.status != "built"]:
             raise SystemExit(str(faults[0]))
         return made

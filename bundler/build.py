@@ -40,7 +40,7 @@ from bundler.model import (
 from bundler.output import Output
 from bundler.packers import Packed
 from bundler.record import MadeKey, Record
-from bundler.snapshot import Clock, Look
+from bundler.snapshot import Clock, Look, View
 from bundler.toolchain import current_toolchain
 from bundler.workshop import Workshop
 
@@ -81,6 +81,7 @@ def build(
     output = Output(project.root)
     with disk_faults():
         output.prepare()
+        view = snapshot.view(output.clock)
     outcomes: dict[str, Outcome] = {}
     if force:
         workshop = replace(workshop, recall=False)
@@ -90,16 +91,15 @@ def build(
         done(outcome)
 
     jobs = []
-    once = Look()
     for function in functions:
         request = request_of(project, function, want=want, locked=locked)
         known = record.load(output.record(function.name, want))
-        looked = look(project.root, request, known, force=force, once=once)
+        looked = look(project.root, request, known, force=force, once=view.look)
         if isinstance(looked, Outcome):
             note(looked)
         else:
             jobs.append(looked)
-    produce(jobs, workshop, output, note, once)
+    produce(jobs, workshop, output, note, view)
     if want is Want.ZIP:
         tell_manifest(project, output, outcomes.values())
     if jobs:
@@ -150,16 +150,16 @@ def produce(
     workshop: Workshop,
     output: Output,
     note: Callable[[Outcome], None],
-    once: Look | None = None,
+    view: View | None = None,
 ) -> None:
     """Builds every job; those edited meanwhile are built again, up to ROUNDS times.
 
-    No two jobs are of one function. `note` is called in the caller's thread. `once` is the look
-    that found them stale, if that was just now.
+    No two jobs are of one function. `note` is called in the caller's thread. `view` is how they
+    were found to be stale, if that was just now.
     """
     for left in range(ROUNDS - 1, -1, -1):
         again: list[Job] = []
-        for job, result in _one_round(jobs, workshop, output, once):
+        for job, result in _one_round(jobs, workshop, output, view):
             if isinstance(result, Outcome):
                 note(result)
             elif left:
@@ -169,16 +169,15 @@ def produce(
                 note(_restless(job, result))
         if not again:
             return
-        jobs, once = again, None
+        jobs, view = again, None
 
 
 def _one_round(
-    jobs: Sequence[Job], workshop: Workshop, output: Output, once: Look | None
+    jobs: Sequence[Job], workshop: Workshop, output: Output, view: View | None
 ) -> Iterable[tuple[Job, Outcome | Superseded]]:
     units = _units(jobs)
     if len(units) == 1:
-        # What moves between that look and the build's clock is taken for moved meanwhile.
-        yield from _work(units[0], workshop, output, once)
+        yield from _work(units[0], workshop, output, view)
         return
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
         futures = [pool.submit(list, _work(unit, workshop, output)) for unit in units]
@@ -215,13 +214,14 @@ class _Turn:
 
 
 def _work(
-    unit: Sequence[Job], workshop: Workshop, output: Output, once: Look | None = None
+    unit: Sequence[Job], workshop: Workshop, output: Output, view: View | None = None
 ) -> Iterator[tuple[Job, Outcome | Superseded]]:
     """Look before, pack, confirm after. The unit's functions have one method and one want."""
     started_s = time.monotonic()
-    with disk_faults():
-        clock = snapshot.read_clock(output.clock)
-    workshop = replace(workshop, look=once or Look())
+    if view is None:
+        with disk_faults():
+            view = snapshot.view(output.clock)
+    clock, workshop = view.clock, replace(workshop, look=view.look)
     turns = {
         job.name: _Turn(
             job=job, clock=clock, before=_observe_known(job, workshop), started_s=started_s

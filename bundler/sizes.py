@@ -16,6 +16,7 @@ import lzma
 import os
 import posixpath
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -144,13 +145,17 @@ def of_former(former: Former, like: Sizes | None = None) -> Sizes:
 
 
 def _read(file: IO[bytes], size: int, known: Makeup | None, like: Sizes | None) -> Sizes:
-    with zipfile.ZipFile(file) as opened:
-        entries = [one for one in opened.infolist() if not one.is_dir()]
-        owners = {} if like is None else _owners_in(like)
-        if known is not None:
-            owners |= known.owners
-        owners |= _recorded(opened)
-        spans = _spans(opened)
+    owners = {} if like is None else _owners_in(like)
+    if known is not None:
+        owners |= known.owners
+    try:
+        with zipfile.ZipFile(file) as opened:
+            entries = [one for one in opened.infolist() if not one.is_dir()]
+            owners |= _recorded(opened)
+            spans = _spans(opened)
+    except (NotImplementedError, ValueError, IndexError, struct.error) as fault:
+        # Python's reader takes a directory at its word.
+        raise zipfile.BadZipFile(f"its directory is damaged: {fault}") from fault
     bundled = known.bundled if known is not None else {}
     there = {one.filename for one in entries}
     files: list[File] = []
@@ -159,7 +164,7 @@ def _read(file: IO[bytes], size: int, known: Makeup | None, like: Sizes | None) 
         name = entry.filename
         whole = _file(name, entry.file_size, spans.get(entry.header_offset, 0), owners, there)
         sources = bundled.get(name)
-        if sources and sum(sources.values()) <= whole.unzipped:
+        if sources and 0 < sum(sources.values()) <= whole.unzipped:
             bundles.add(name)
             files += _divided(whole, sources)
         else:
@@ -326,11 +331,11 @@ def compare(before: Sizes, now: Sizes) -> Comparison:
     )
 
 
-def _known_once(one: Sizes, other: Sizes) -> set[str]:
+def _known_once(one: Sizes, other: Sizes) -> frozenset[str]:
     """Bundles whose sources `one` tells and `other` does not. Where that tells none, it may have
     the same bundle at another place."""
     if not other.bundles:
-        return set(one.bundles)
+        return one.bundles
     return (one.bundles - other.bundles) & {file.path for file in other.files}
 
 

@@ -70,6 +70,20 @@ class Look:
             return key
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a build begins with. The clock comes first: what changes after a file was looked at has
+    a ctime that is not older."""
+
+    clock: Clock
+    look: Look
+
+
+def view(touched: str) -> View:
+    """Raises OSError as `read_clock`."""
+    return View(read_clock(touched), Look())
+
+
 def observe(
     root: str,
     inputs: InputSet,

@@ -175,7 +175,9 @@ class Builds:
         say: Callable[[str], None],
     ) -> None:
         jobs: list[Job] = []
-        once = Look()
+        with disk_faults():
+            self._output.prepare()
+            view = snapshot.view(self._output.clock)
         by_name = {key.function: key for key in keys}
         outcomes: list[Outcome] = []
         is_zip = keys[0].want == Want.ZIP.value
@@ -185,16 +187,14 @@ class Builds:
             (done if is_zip else tell)(by_name[outcome.name], outcome)
 
         for key in keys:
-            looked = self._look(project, key, once)
+            looked = self._look(project, key, view.look)
             if isinstance(looked, Outcome):
                 note(looked)
             else:
                 jobs.append(looked)
         if jobs:
-            with disk_faults():
-                self._output.prepare()
             workshop = replace(self.workshop(project), say=say)
-            build.produce(jobs, workshop, self._output, note, once)
+            build.produce(jobs, workshop, self._output, note, view)
         if is_zip:  # who hears of a zip finds it in the manifest
             self._tell_manifest(project, outcomes)
             for outcome in outcomes:

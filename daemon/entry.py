@@ -7,7 +7,6 @@ import os
 import sys
 from typing import Final, NoReturn
 
-
 INTERRUPTED: Final = 130
 """The exit code of whoever was ended by Ctrl-C, as shells give it."""
 
@@ -22,16 +21,25 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] == ["fresh"]:
-        from daemon import client
-
-        answer = client.main(arguments[1:])
+    if arguments[:1] in (["fresh"], ["save"]):
+        answer = _quick(arguments[0], arguments[1:])
         if isinstance(answer, int):
             return answer
         arguments = answer
     from daemon.cli.main import run
 
     return run(arguments)
+
+
+def _quick(command: str, arguments: list[str]) -> int | list[str]:
+    """The exit code, or the command line that daemon/cli is to run instead."""
+    if command == "save":
+        from daemon import save
+
+        return save.main(arguments)
+    from daemon import client
+
+    return client.main(arguments)
 
 
 def _leave(code: int) -> NoReturn:

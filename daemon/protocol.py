@@ -31,6 +31,13 @@ Machine = Annotated[
         "that says nothing about the project."
     ),
 ]
+Trusted = Annotated[
+    bool,
+    msgspec.Meta(
+        description="The caller vouches for the project: linters that are installed in it may run. "
+        "Else they do once a person has run lambdad in a terminal there."
+    ),
+]
 Stale = Annotated[
     int,
     msgspec.Meta(ge=0, description="So many functions more hold the saved files, and are stale."),
@@ -50,6 +57,7 @@ class SaveRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Which files an editor has just saved, removed or renamed."""
 
     files: Annotated[list[Path], msgspec.Meta(min_length=1)]
+    trusted: Trusted = False
     timeout_s: Seconds | None = None
 
 
@@ -98,7 +106,12 @@ class FunctionMessage(msgspec.Struct, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
-    """Of `fresh` and `save`; `building` names what was not done when the time was up."""
+    """Of `fresh` and `save`; `building` names what was not done when the time was up.
+
+    Of `save` alone: `findings` are lint's, beside what the functions' own diagnostics tell;
+    `linting` names the linters whose findings are still to come, as `linted` events and with the
+    next `save` of the same files.
+    """
 
     schema: Literal[1]
     ok: bool
@@ -106,6 +119,8 @@ class Answer(msgspec.Struct, omit_defaults=True):
     functions: list[FunctionMessage]
     building: list[str] = []
     stale: Stale = 0
+    findings: list[DiagnosticMessage] = []
+    linting: list[str] = []
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -161,7 +176,10 @@ _FAULTS: Final[Mapping[int, str]] = {
 
 _EVENTS: Final = (
     "`building` {functions}, `progress` {functions, text}, and `built` {function, want, status, "
-    "reasons, duration_ms}. Who reads too slowly misses some."
+    "reasons, duration_ms}; `linted` {tool, files, diagnostics, running}: of each file its path, "
+    "the sha256 of the content that was linted (null of one that is gone) and its diagnostics; "
+    "`diagnostics` tell why a tool could not be run, `running` which have more to tell. "
+    "Who reads too slowly misses some."
 )
 _PROGRESS: Final = (
     "As asked. Who accepts text/event-stream, too, is told how a long build goes on: `asked` "
@@ -171,7 +189,7 @@ _PROGRESS: Final = (
 
 _OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, type | None, str]]] = {
     ("post", "/v1/fresh"): ("Rebuild if needed; answer once fresh.", FreshRequest, "Answer"),
-    ("post", "/v1/save"): ("Rebuild what the files touch.", SaveRequest, "Answer"),
+    ("post", "/v1/save"): ("Rebuild and lint what the files touch.", SaveRequest, "Answer"),
     ("get", "/v1/status"): ("Health of the daemon, its watcher and functions.", None, "object"),
     ("get", "/v1/why"): ("Why the function's last build ran, on what.", None, "object"),
     ("get", "/v1/events"): ("Progress as it happens, as server-sent events.", None, "events"),

@@ -30,6 +30,7 @@ from bundler.model import (
 )
 from bundler.record import Record, request_changes
 from bundler.snapshot import Look
+from daemon.aliases import above as paths_above
 from daemon.schedule import Key
 
 MOST: Final = 8
@@ -54,6 +55,11 @@ class Saved:
     real: str
     """Absolute, its folder's symlinks resolved."""
 
+    @property
+    def name(self) -> RelPath:
+        """The one that people know it by: inside of the project, if there is such a one."""
+        return min(self.names, key=lambda name: (name.startswith(".."), name))
+
 
 @dataclass(frozen=True, slots=True)
 class Touched:
@@ -65,6 +71,8 @@ class Touched:
     """Functions that are stale, too, beyond what is rebuilt for one save."""
     is_silent: bool
     """Nobody holds the files, and they describe no project."""
+    holders: Mapping[RelPath, tuple[Function, ...]]
+    """By whom each file is held; one that nobody holds has no entry."""
 
 
 def saved(root: str, path: str) -> Saved:
@@ -94,14 +102,35 @@ def touched(
     for number, key in enumerate(order):
         rank.setdefault(key.function, number)
     found: list[tuple[Key, bool]] = []
+    holding: list[Function] = []
     for function in project.functions:
         if wants := errand.wants(function):
             found.append((_chosen(function.name, wants, order), any(wants.values())))
+            holding.append(function)
     found.sort(key=lambda each: (rank.get(each[0].function, len(rank)), each[0]))
     faulty = (Key(item.name, Want.LIVE.value) for item in project.not_built if errand.tells(item))
     keys = (*(key for key, _moved in found[:MOST]), *faulty)
     stale = frozenset(key.function for key, moved in found[MOST:] if moved)
-    return Touched(keys, stale, is_silent=not (keys or errand.describes))
+    return Touched(
+        keys,
+        stale,
+        is_silent=not (keys or errand.describes),
+        holders={
+            file.name: several
+            for file in files
+            if (several := _holding(file, files, holding, errand))
+        },
+    )
+
+
+def _holding(
+    file: Saved, files: Collection[Saved], holding: Collection[Function], errand: _Errand
+) -> tuple[Function, ...]:
+    """Which of the functions, each of which holds some of the files, hold that one."""
+    if len(files) == 1:
+        return tuple(holding)
+    alone = errand.of((file,))
+    return tuple(function for function in holding if alone.wants(function))
 
 
 def _chosen(name: str, wants: Mapping[str, bool], order: Iterable[Key]) -> Key:
@@ -128,6 +157,7 @@ class _Errand:
         self._declared = declared
         self._look = Look()
         self._real: dict[RelPath, str] = {}
+        self._above: dict[Saved, dict[tuple[int, int], str]] = {}
         self._kinds: dict[RelPath, str | None] = {}
         names = frozenset(name for file in files for name in file.names)
         self._told = names & project.inputs.files
@@ -135,6 +165,10 @@ class _Errand:
         self.describes = bool(described)
         """Some of the files are the project's configuration."""
         self._described_s = min((self._changed_s(name) for name in described), default=0.0)
+
+    def of(self, files: Collection[Saved]) -> _Errand:
+        """The same for others."""
+        return _Errand(self._project, files, self._recorded, self._declared)
 
     def wants(self, function: Function) -> dict[str, bool]:
         """As what the function holds the files, and whether they moved since that was built."""
@@ -244,10 +278,23 @@ class _Errand:
 
     def _aliases(self, file: Saved, record: Record, function: Function | None) -> Iterator[RelPath]:
         """What the file is called by a build that came to it through symlinks."""
-        tops = (function.code, *function.shared) if function else ()
-        for link in (*record.inputs.links, *tops):
+        for link in record.inputs.links:
             if (rest := _below(file.real, self._resolved(link))) is not None:
                 yield os.path.normpath(os.path.join(link, rest))
+        for top in (function.code, *function.shared) if function else ():
+            if (rest := self._rest(file, top)) is not None:
+                yield os.path.normpath(os.path.join(top, rest))
+
+    def _rest(self, file: Saved, top: RelPath) -> str | None:
+        """What leads from `top` to the file; None if it does not lie there. Symlinks don't matter,
+        and one look at each folder does: there is one for every function."""
+        if file not in self._above:
+            above = self._above[file] = {}
+            for path in paths_above(file.real):
+                if (key := self._look(path)) is not None:
+                    above[key.device, key.inode] = file.real[len(path) :].lstrip("/")
+        key = self._look(os.path.join(self._project.root, top))
+        return None if key is None else self._above[file].get((key.device, key.inode))
 
     def _resolved(self, path: RelPath) -> str:
         if path not in self._real:
@@ -265,7 +312,7 @@ class _Errand:
             _is_part(function, rest)
             for file in self._files
             for place in places
-            if (rest := _below(file.real, self._resolved(place))) is not None
+            if (rest := self._rest(file, place)) is not None
         )
 
 

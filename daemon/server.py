@@ -30,6 +30,7 @@ from daemon.boundary import Connection, body, is_same_user, leaving, problem, pr
 from daemon.builds import Builds
 from daemon.events import Broadcast, Following
 from daemon.leave import Leave
+from daemon.linting import Linting, SaveLint
 from daemon.protocol import FreshRequest, RequestError, SaveRequest
 from daemon.saved import Touched
 from daemon.schedule import Action, Asked, Built, Checked, Event, Key, Left, Moved, State
@@ -86,6 +87,8 @@ class Server:
         self._leave = leave
         leave.idle_s = self.idle_s
         self._builds = Builds(root, environ)
+        self._events = Broadcast(leave)
+        self._linting = Linting(root, environ, self._builds, self._events.publish)
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look")
         # Apart, so that however many builds wait for a network, what is fresh is answered.
         self._builders = ThreadPoolExecutor(max_workers=8, thread_name_prefix="build")
@@ -99,7 +102,6 @@ class Server:
         """Functions that a save left stale; for `status` alone: every request looks itself."""
         self._declared: dict[str, float] = {}
         """Functions whose declaration changed since we first looked -> when that was read."""
-        self._events = Broadcast(leave)
         self._following: dict[int, Following] = {}
         self._last_project: Project | None = None
         self._roots: tuple[str, ...] = (root,)
@@ -140,6 +142,7 @@ class Server:
     def close(self) -> None:
         self._minding.cancel()
         self._watcher.stop()
+        self._linting.close()
         self._builds.close()
         for pool in (self._pool, self._builders):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -315,7 +318,13 @@ class Server:
         self._stale |= held.stale
         more = {"stale": len(held.stale)} if held.stale else {}
         diagnostics = () if held.is_silent else project.diagnostics
-        return await self._answer(request, list(held.keys), message.timeout_s, diagnostics, **more)
+        lint = self._linting.begin(project, held.holders, trusted=message.trusted)
+        try:
+            return await self._answer(
+                request, list(held.keys), message.timeout_s, diagnostics, lint, **more
+            )
+        finally:
+            lint.end()
 
     def _saved(
         self, project: Project, files: list[str], lately: list[Key], declared: dict[str, float]
@@ -331,9 +340,11 @@ class Server:
         keys: list[Key],
         timeout_s: float | None,
         diagnostics: Sequence[Diagnostic],
+        lint: SaveLint | None = None,
         **more: object,
     ) -> web.StreamResponse:
         """Without a time-out it waits for as long as the client does: every tool has its own."""
+        limit_s = None if timeout_s is None else self._loop.time() + timeout_s
         number = next(self._numbers)
         reply: asyncio.Future[Mapping[Key, Outcome]] = self._loop.create_future()
         self._replies[number] = reply
@@ -363,6 +374,8 @@ class Server:
         answer = document(found, diagnostics) | more
         if building:
             answer |= {"ok": False, "building": building}
+        if lint is not None:
+            answer |= await lint.told(found, limit_s)
         if following is not None and following.has_begun:
             return await following.end("answer", answer)
         return web.json_response(answer)

@@ -105,8 +105,11 @@ def test_its_loaders_say_what_a_bundle_holds(app: Served) -> None:
 
 def test_only_what_counts_is_held_once_it_is_built(app: Served) -> None:
     """Beside a bundle's modules a file that nothing imports is nobody's; one that could be is."""
+    app.lay({"web/word.test.ts": ""})  # its coming and going would count, and it stays
     wait_for_tick(app.site.root)
     app.fresh()
+    app.lay({"web/word.test.ts": "test()"})
+    assert app.save("web/word.test.ts")["functions"] == []
     app.lay({"web/other.ts": "", "web/README.md": "", "README.md": "", "web/web.test.ts": ""})
     for path in ("web/other.ts", "web/README.md", "README.md", ".git/index"):
         assert app.save(path)["functions"] == [], path
@@ -136,9 +139,13 @@ def test_a_symlinked_folder(app: Served) -> None:
 
 def test_a_folder_stands_for_its_files(app: Served) -> None:
     """One that was removed or renamed."""
-    app.lay({"one/lib/words.py": "WORD = 1\n"})
+    app.lay({"one/lib/words.py": "WORD = 1\n", "web/lib/deep/w.ts": 'export const w = "w";\n'})
+    app.lay({"web/word.ts": 'export { w as word } from "./lib/deep/w";\n'})
     wait_for_tick(app.site.root)
     app.fresh()
+    assert set(statuses(app.save("web/lib"))) == {"Web"}
+    (app.root / "web/lib").rename(app.root / "web/moved")
+    assert statuses(app.save("web/lib")) == {"Web": "failed"}
     (app.root / "one/lib").rename(app.root / "one/moved")
     assert set(statuses(app.save("one/lib"))) == {"One"}
     assert set(statuses(app.save("one/moved"))) == {"One"}

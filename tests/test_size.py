@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from bundler.store import cache_folder
 from daemon.cli.main import run
 from tests.conftest import Tree, write_tree
+from tests.daemons import site
 from tests.python_index import Index, offline_environ
 
 END = 22
@@ -121,7 +124,7 @@ def python(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[A
 
 
 def by_name(parts: list[Json]) -> dict[str, Json]:
-    return {part.get("name", part.get("path")): part for part in parts}
+    return {part["name"] if "name" in part else part["path"]: part for part in parts}
 
 
 # --- what is in a zip --------------------------------------------------------------------------
@@ -175,17 +178,17 @@ def test_source_maps(app: App, sourcemap: str) -> None:
 
 
 def test_names_do_not_depend_on_esbuilds_folder(app: App) -> None:
-    """A function's own settings have esbuild run in its code folder; paths stay the project's."""
+    """An alias has esbuild run in the code folder; paths stay the project's."""
     app.lay(BUNDLED)
     app.lay(
         {
             "lambdad.toml": '[functions.One]\nhandler = "one.handler"\nruntime = "nodejs22.x"\n'
-            'code = "src"\nesbuild = { inject = ["./shim.ts"] }\n',
-            "src/shim.ts": "console.log('shim');\n",
+            'code = "src"\nesbuild = { alias = { "@acme/small" = "./small.ts" } }\n',
+            "src/small.ts": "export const both = 'another';\n",
         }
     )
     files = by_name(app.size()["files"])
-    assert {"src/shim.ts", "src/one.ts", "node_modules/large/index.js"} <= set(files)
+    assert {"src/small.ts", "src/one.ts", "node_modules/large/index.js"} <= set(files)
 
 
 def test_plain_javascript(app: App) -> None:
@@ -227,6 +230,10 @@ def test_python_by_distribution(python: tuple[App, Index]) -> None:
         "big-thing",
         "small-thing",
     }
+    app.lay(
+        {"src/app.py": "def handler(event, context):\n    return 2\n"}
+    )  # the store has the rest
+    assert {one["path"]: one["package"] for one in app.size()["files"]} == whose
 
 
 def test_python_vendored_by_hand(python: tuple[App, Index]) -> None:
@@ -284,6 +291,27 @@ def test_lost_notes_are_made_again(app: App) -> None:
     assert app.size() == known
 
 
+def test_built_by_the_daemon(tmp_path: Path) -> None:
+    """A daemon that runs builds it, and keeps the same notes as a build without one."""
+    with site(tmp_path / "app") as place:
+        write_tree(Path(place.root), BUNDLED)
+        store = {"LAMBDAD_CACHE_DIR": str(cache_folder(dict(os.environ)))}
+        environ = {**place.environ, **store}
+        place.started(**store)
+        done = place.run("size", "One", "--json", env=environ)
+        assert done.returncode == 0, done.stderr
+        record = Path(place.root, ".lambdad/state/One.json")
+        built = record.stat()
+        again = place.run("size", "One", "--json", "--compare", env=environ)
+        # Nothing was missing that another build would have had to tell.
+        assert record.stat() == built
+        status = place.run("daemon", "status", "--json", env=environ)
+        assert json.loads(status.stdout)["memory"]["esbuild"] > 0, "it was the daemon that built"
+    answer = json.loads(done.stdout)
+    assert "large" in by_name(answer["packages"])
+    assert json.loads(again.stdout) == {**answer, "compare": None}
+
+
 # --- comparing ---------------------------------------------------------------------------------
 
 
@@ -296,7 +324,8 @@ def test_compared_with_the_build_before(app: App) -> None:
     app.lay(
         {
             "src/one.ts": 'import { text } from "large";\nimport fresh from "fresh";\n'
-            'import { own } from "./own";\nexport const handler = async () => [text, fresh, own];\n',
+            'import { own } from "./own";\n'
+            "export const handler = async () => [text, fresh, own];\n",
             "src/own.ts": "export const own = 'mine, and quite a bit longer than it was before';\n",
             **package("fresh", "module.exports = 'new here';\n"),
         }

@@ -269,7 +269,8 @@ def _bundles(assembly: Assembly, path: str) -> bool:
 def _unknown(draft: Draft, where: Location) -> Diagnostic:
     message = "the cloud assembly holds a copy of its code, and does not tell of what"
     table = f'[functions."{shortened(draft.name)}"]'
-    hint = f'say it in lambdad.toml: {table} code = "FOLDER"; or let cdk synth --no-staging tell'
+    said = f'say it in lambdad.toml: {table} code = "FOLDER"'
+    hint = f"run `lambdad init`, which looks for it, or {said}; cdk synth --no-staging tells it too"
     return error("unknown-source", message, where, hint)
 
 

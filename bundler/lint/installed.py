@@ -26,14 +26,16 @@ _DECIDES: Final = (".txt", ".in", ".toml", ".lock", ".cfg", "setup.py", "Pipfile
 SUFFIXES: Final = (".py", ".pyc", ".so", ".pyd")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Installed:
     """What lies beside own code in `sys.path`."""
 
     names: frozenset[str]
     """Of files, as paths from the folder that is in `sys.path`; or of top-level modules alone."""
     owners: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """(path or folder) -> distribution, where that is known."""
+    """(path or folder) -> distribution, where that is known; "" is own code."""
+    archive: str | None = None
+    """The zip that has the files, absolute."""
 
     @functools.cached_property
     def modules(self) -> frozenset[str]:
@@ -50,8 +52,10 @@ def module_of(name: str) -> str | None:
     return stem if top.endswith(SUFFIXES) and stem.isidentifier() else None
 
 
-def find(function: Function, workshop: Workshop) -> Installed | None:
-    """What the last build that still tells installed; None: that is not known."""
+def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> Installed | None:
+    """What the last build that still tells installed; None: that is not known. With `resolve`, it
+    is then found out as a build does. Raises ProjectError where that fails.
+    """
     output = Output(workshop.root)
     for want in Want:
         request = request_of(function, workshop, want)
@@ -67,7 +71,16 @@ def find(function: Function, workshop: Workshop) -> Installed | None:
                 return _of_folders(function, known.live, workshop)
         except (OSError, zipfile.BadZipFile):
             continue
-    return _none_declared(request_of(function, workshop, Want.ZIP), workshop)
+    request = request_of(function, workshop, Want.ZIP)
+    return _resolved(request, workshop) if resolve else _none_declared(request, workshop)
+
+
+def _resolved(request: BuildRequest, workshop: Workshop) -> Installed:
+    """Raises ProjectError."""
+    from bundler.python import dependencies, splice
+
+    wheels = dependencies.known(request, workshop).wheels
+    return Installed(frozenset(splice.splice(wheels).names))
 
 
 def request_of(function: Function, workshop: Workshop, want: Want) -> BuildRequest:
@@ -88,9 +101,9 @@ def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed 
     noted = makeup.load(Output(workshop.root), function.name)
     fits = noted is not None and noted.sha256 == known.artifact.sha256
     owners = noted.owners if noted is not None and fits else {}
-    names = _zip_names(workshop.absolute(known.artifact.immutable_path))
+    archive = workshop.absolute(known.artifact.immutable_path)
     own = set(_own_names(function, known.inputs.files))
-    return Installed(names - own, MappingProxyType(dict(owners)))
+    return Installed(_zip_names(archive) - own, MappingProxyType(dict(owners)), archive)
 
 
 @functools.lru_cache(maxsize=64)
@@ -111,7 +124,9 @@ def _own_names(function: Function, paths: Iterable[RelPath]) -> Iterator[str]:
 
 def _of_folders(function: Function, live: Live, workshop: Workshop) -> Installed:
     """Raises OSError."""
-    own = {function.code, os.path.dirname(function.code) or ".", *function.shared}
+    single = os.path.isfile(workshop.absolute(function.code))
+    code = os.path.dirname(function.code) or "." if single else function.code
+    own = {code, *function.shared}
     names = {
         name
         for folder in live.path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -71,7 +71,7 @@ class _Run:
     own: Own
     config: str
     """Absolute."""
-    workshop: Workshop
+    workshop: Workshop = field(compare=False)
 
     @property
     def cwd(self) -> str:
@@ -86,10 +86,16 @@ class _Run:
         return own.relative(os.path.normpath(os.path.join(self.cwd, name)), self.workshop)
 
 
-def lint(linter: Linter, batch: Batch, workshop: Workshop) -> Findings:
-    """The linter's findings in the batch's files, each with the configuration that is nearest."""
-    if not batch.trusted:
-        return Findings()
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done about a batch."""
+
+    runs: Mapping[_Run, Sequence[RelPath]]
+    missing: Mapping[str, Findings]
+    """By configuration: its linter is not installed."""
+
+
+def _plan(linter: Linter, batch: Batch, workshop: Workshop) -> _Plan:
     runs: dict[_Run, list[RelPath]] = {}
     missing: dict[str, Findings] = {}
     for path in batch.files:
@@ -107,7 +113,25 @@ def lint(linter: Linter, batch: Batch, workshop: Workshop) -> Findings:
         run = _Run(linter, found, config, workshop)
         if _takes(run, path):
             runs.setdefault(run, []).append(path)
-    return merged([*(_kept(run, files, batch) for run, files in runs.items()), *missing.values()])
+    return _Plan(runs, missing)
+
+
+def concerns(linter: Linter, batch: Batch, workshop: Workshop) -> bool:
+    """Whether a file of the batch is the linter's business."""
+    plan = _plan(linter, batch, workshop)
+    return bool(plan.runs or plan.missing)
+
+
+def lint(linter: Linter, batch: Batch, workshop: Workshop) -> Findings:
+    """The linter's findings in the batch's files, each with the configuration that is nearest."""
+    plan = _plan(linter, batch, workshop)
+    several = [*plan.missing.values()]
+    for run, files in plan.runs.items():
+        if batch.trusted:
+            several.append(_kept(run, files, batch))
+        else:
+            several.append(own.untrusted(linter.name, run.own, workshop))
+    return merged(several)
 
 
 def _config(linter: Linter, folder: str) -> str | None:
@@ -216,8 +240,13 @@ LINTERS: Final = (
 
 
 def _tool(linter: Linter) -> Tool:
-    run: Callable[[Batch, Workshop], Findings] = functools.partial(lint, linter)
-    return Tool(name=linter.name, lint=run, is_slow=True)
+    return Tool(
+        name=linter.name,
+        lint=functools.partial(lint, linter),
+        is_slow=True,
+        concerns=functools.partial(concerns, linter),
+        stamp=stamp,
+    )
 
 
 TOOLS: Final = tuple(map(_tool, LINTERS))

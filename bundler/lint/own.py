@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bundler import tools
+from bundler.lint import tool
 from bundler.lint.tool import Findings, broken, not_run
 from bundler.model import BundlerError, Location, RelPath, Severity
 from bundler.tools import Completed
@@ -121,13 +122,12 @@ def run(
     *,
     cwd: str,
     workshop: Workshop,
-    timeout_s: float = SLOW_S,
 ) -> Completed | Findings:
     """What the tool answered, or the diagnostic that tells why it did not."""
     environ = {key: value for key, value in workshop.environ.items() if key != "FORCE_COLOR"}
     command = [own.command, *arguments]
     try:
-        return tools.run(command, cwd=cwd, environ=environ | {"NO_COLOR": "1"}, timeout_s=timeout_s)
+        return tools.run(command, cwd=cwd, environ=environ | {"NO_COLOR": "1"}, timeout_s=SLOW_S)
     except BundlerError as fault:
         return not_run(name, fault, again(own, workshop))
 
@@ -136,6 +136,11 @@ def again(own: Own, workshop: Workshop) -> str:
     """The hint that leads to all that a tool has to say."""
     shown = os.path.relpath(own.command, workshop.root)
     return f"run {shown} yourself: what it says there tells more"
+
+
+def untrusted(name: str, own: Own, workshop: Workshop) -> Findings:
+    """It is there, and may not run."""
+    return Findings(failed=(tool.untrusted(name, os.path.relpath(own.command, workshop.root)),))
 
 
 def unreadable(name: str, own: Own, answer: Completed, workshop: Workshop) -> Findings:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from bundler import tools
 from bundler.lint import tool
@@ -87,7 +88,7 @@ def _run(
             path = known.get(os.path.normpath(os.path.join(workshop.root, place)))
             if path is not None:
                 found[path].append(replace(item, where=_at(path, item)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         by_config: dict[str, list[RelPath]] = {}
         for path in files:
             by_config.setdefault(config_of(path), []).append(path)
@@ -143,50 +144,64 @@ def _shortened(text: str) -> str:
 
 
 # --- reading its answer --------------------------------------------------------------------------
-# What is no answer of ruff's raises ValueError, KeyError, TypeError or AttributeError.
+# What is no answer of ruff's raises msgspec.MsgspecError or ValueError.
+
+
+class _Place(msgspec.Struct):
+    row: int
+    column: int
+
+
+class _Fix(msgspec.Struct):
+    message: str | None = None
+
+
+class _Item(msgspec.Struct):
+    """Of ruff's JSON, what is told."""
+
+    filename: str
+    message: str
+    location: _Place
+    said: str | None = msgspec.field(default=None, name="code")
+    fix: _Fix | None = None
+
+    @property
+    def code(self) -> str:
+        return self.said or SYNTAX
+
+
+_ITEMS: Final = msgspec.json.Decoder(list[_Item])
 
 
 def _checked(done: tools.Completed) -> Iterator[tuple[str, Diagnostic]]:
     if done.code not in (0, 1):
         raise ValueError(done.code)
-    for item in _items(done.stdout):
-        if item["code"] != "E902":  # it went: what can't be read was not asked for
-            yield item["filename"], _finding(item)
+    for item in _ITEMS.decode(done.stdout):
+        if item.code != "E902":  # it went: what can't be read was not asked for
+            yield item.filename, _finding(item)
 
 
-def _items(text: str) -> list[Any]:
-    items = json.loads(text)
-    if not isinstance(items, list):
-        raise TypeError(items)
-    return items
-
-
-def _finding(item: Mapping[str, Any]) -> Diagnostic:
-    code = item["code"] or SYNTAX
-    fix = item.get("fix")
-    hint = fix.get("message") if isinstance(fix, dict) else None
+def _finding(item: _Item) -> Diagnostic:
+    hint = item.fix.message if item.fix is not None else None
     return Diagnostic(
-        code=str(code),
-        severity=Severity.ERROR if code in FATAL else Severity.WARNING,
-        message=" ".join(item["message"].split()),
-        where=_location(item["location"]),
-        hint=" ".join(hint.split()) if isinstance(hint, str) else None,
+        code=item.code,
+        severity=Severity.ERROR if item.code in FATAL else Severity.WARNING,
+        message=" ".join(item.message.split()),
+        where=_location(item),
+        hint=" ".join(hint.split()) if hint else None,
     )
 
 
-def _location(place: Mapping[str, Any]) -> Location:
-    line, column = place["row"], place["column"]
-    if not (isinstance(line, int) and isinstance(column, int)):
-        raise TypeError(place)
-    return Location("", max(line, 1), max(column, 1))
+def _location(item: _Item) -> Location:
+    return Location("", max(item.location.row, 1), max(item.location.column, 1))
 
 
 def _formatted(done: tools.Completed) -> Iterator[tuple[str, Diagnostic]]:
     """What `check` says of a file's syntax, `format` need not say again."""
     if done.stdout.lstrip().startswith("["):
-        for item in _items(done.stdout):
-            if item["code"] == "unformatted":
-                yield item["filename"], _unformatted(_location(item["location"]))
+        for item in _ITEMS.decode(done.stdout):
+            if item.code == "unformatted":
+                yield item.filename, _unformatted(_location(item))
         return
     named = _UNFORMATTED.findall(done.stdout)
     if done.code != 0 and not named:

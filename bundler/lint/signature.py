@@ -13,8 +13,6 @@ from typing import Final
 
 from bundler.model import Diagnostic, Location, RelPath, error
 
-CODE: Final = "handler-signature"
-
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -37,7 +35,7 @@ def check(module: ast.Module, name: str, path: RelPath) -> Diagnostic | None:
     line = getattr(fault.node, "lineno", None)
     column = getattr(fault.node, "col_offset", None)
     where = Location(path, line, column + 1 if column is not None else None)
-    return error(CODE, f"{name} {fault.what}", where, fault.hint)
+    return error("handler-signature", f"{name} {fault.what}", where, fault.hint)
 
 
 def _binding(module: ast.Module, name: str) -> ast.stmt | ast.expr | None:
@@ -95,15 +93,19 @@ def _fault(bound: ast.stmt | ast.expr, module: ast.Module) -> _Fault | None:
         case ast.Import():
             return _Fault("is a module, which can't be called", _A_FUNCTION, bound)
         case ast.Constant(value=value):
-            shown = "None" if value is None else f"a {type(value).__name__}"
-            return _Fault(f"is {shown}, which can't be called", _A_FUNCTION, bound)
-        case ast.List() | ast.Tuple() | ast.Dict() | ast.Set() | ast.JoinedStr():
-            kind = type(bound).__name__.lower()
-            shown = "str" if isinstance(bound, ast.JoinedStr) else kind
-            return _Fault(f"is a {shown}, which can't be called", _A_FUNCTION, bound)
+            return _value("None" if value is None else type(value).__name__, bound)
+        case ast.JoinedStr():
+            return _value("str", bound)
+        case ast.List() | ast.Tuple() | ast.Dict() | ast.Set():
+            return _value(type(bound).__name__.lower(), bound)
         case ast.Call(func=ast.Name(id=name)):
             return _instance(name, bound, module)
     return None
+
+
+def _value(kind: str, node: ast.AST) -> _Fault:
+    shown = kind if kind == "None" else f"an {kind}" if kind == "int" else f"a {kind}"
+    return _Fault(f"is {shown}, which can't be called", _A_FUNCTION, node)
 
 
 _A_FUNCTION: Final = "name a function of an event and a context"

@@ -44,6 +44,9 @@ class Batch:
     """Files of which the formatting is checked, too."""
     hints: bool = False
     """Tell what is no fault, too, though that takes a look at all of a function's code."""
+    building: bool = False
+    """A build follows: what that tells is not told. What dependencies bring is found out as it does
+    that, where no build has yet: it may fetch."""
 
     @property
     def functions(self) -> tuple[Function, ...]:
@@ -78,6 +81,12 @@ class Tool:
     """Raises nothing: whatever goes wrong is in `Findings.failed`."""
     is_slow: bool = False
     """A daemon runs it in the background; its answer is awaited by `lambdad lint` alone."""
+    concerns: Callable[[Batch, Workshop], bool] = lambda _batch, _workshop: True
+    """Of a slow tool: whether it would do anything about the batch; that is quickly told."""
+    stamp: Callable[[Batch, Workshop], str] = lambda batch, workshop: digest(
+        *(content_digest(workshop, path) for path in batch.files)
+    )
+    """Of a slow tool: equal as long as nothing differs that decides its findings."""
 
 
 def merged(several: Iterable[Findings]) -> Findings:

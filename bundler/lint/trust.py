@@ -37,9 +37,9 @@ def trust(root: str, environ: Mapping[str, str]) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether a person sees what this process says, or types into it."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    return any(stream is not None and not stream.closed and stream.isatty() for stream in streams)
+    """Whether a person types into this process and sees what it says, though that be piped on."""
+    streams = (sys.stdin, sys.stderr)
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in streams)
 
 
 def _place(root: str, environ: Mapping[str, str]) -> Path:

@@ -17,6 +17,7 @@ from daemon import client
 from daemon.address import NoDaemon, address, identity, read_note
 from daemon.cli import project as projects
 from daemon.cli.answer import Results
+from daemon.cli.gated import gate
 
 
 @click.command(
@@ -56,16 +57,19 @@ def command(
     started_s = time.monotonic()
     as_json, verbose = bool(flags["as_json"]), bool(flags["verbose"])
     app = projects.read(place)
+    projects.vouch(app)
     wanted, not_built = projects.select(app, functions)
     locked = bool(flags["locked"])
     with Results(
         app.root, as_json=as_json, verbose=verbose, names=projects.names_of(app), news_only=True
     ) as results:
         results.diagnostics(map(diagnostic_json, app.diagnostics))
+        gated = gate(app, wanted, results, offline=bool(flags["offline"]))
+        wanted = list(filter(gated.lets, wanted))
         told = None
         # What only this command line or its environment says, a daemon does not know.
         plain = not (flags["offline"] or flags["verify"] == "hash") and is_plain(app, place)
-        if plain and not flags["no_daemon"]:
+        if plain and not flags["no_daemon"] and (wanted or not_built):
             names = [*(item.name for item in not_built), *(item.name for item in wanted)]
             told = ask_daemon(app.root, names, results, locked=locked, quiet=as_json)
         if told is None:
@@ -78,6 +82,7 @@ def command(
                 force=flags["verify"] == "hash",
                 offline=bool(flags["offline"]),
             )
+        gated.add_to(told)
         order = {item.name: index for index, item in enumerate(app.functions)}
         told["functions"].sort(key=lambda item: order.get(item["name"], len(order)))
         return results.end(told, time.monotonic() - started_s)

@@ -120,6 +120,8 @@ def _is_frameworks(item: Item) -> bool:
 def _lines(items: Iterable[Item], paint: Paint) -> Iterator[str]:
     header = ("FUNCTION", "STATE", "BUILT WITH", "ZIP", "DECLARED AT")
     rows = [(item, _cells(item)) for item in items]
+    if not rows:
+        return
     widths = [max(len(row[at]) for row in (header, *(r for _, r in rows))) for at in range(5)]
     yield paint(_row(header, widths).rstrip(), "dim")
     for item, cells in rows:

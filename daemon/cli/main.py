@@ -20,6 +20,11 @@ from bundler.toolchain import LAMBDAD
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "build": ("daemon.cli.build", "Build functions into zips that Lambda takes."),
     "fresh": ("daemon.cli.fresh", "Have functions fresh: the daemon builds what is stale."),
+    "save": ("daemon.cli.save", "Rebuild and lint what an editor has just saved."),
+    "lint": (
+        "daemon.cli.lint",
+        "Tell what is wrong in the sources, and what would fail on Lambda.",
+    ),
     "daemon": ("daemon.cli.daemon", "Start, stop or look at this project's daemon."),
     "why": ("daemon.cli.why", "Tell what a function's last build took in, and what it waits for."),
     "list": ("daemon.cli.list", "List the functions: where each is declared, its state, its size."),

@@ -104,6 +104,14 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def vouch(project: Project) -> None:
+    """Who gives a command here in a terminal trusts the project's own tools from then on."""
+    from bundler.lint import trust
+
+    if trust.is_terminal():
+        trust.trust(project.root, os.environ)
+
+
 def workshop_for(
     project: Project, *, say: Callable[[str], None] = silent, offline: bool = False
 ) -> Workshop:

@@ -18,7 +18,7 @@ OPERATIONS: Final[dict[str, tuple[float, Operation]]] = {
     "unpacked": (6, writes.unpacked),
     "hard link": (7, writes.through_a_hard_link),
     "behind a link": (6, writes.behind_a_link),
-    "torn": (4, races.torn),
+    "torn": (6, races.torn),
     "in a row": (1, races.in_a_row),
     "new module": (4, races.new_module),
     "a guest": (2, races.a_guest),

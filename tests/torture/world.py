@@ -21,7 +21,7 @@ from tests.torture.state import tokens_in
 
 
 class World:
-    """One project below `place`, a fresh folder. One thread calls everything but `sent`."""
+    """One project below `place`, a fresh folder. One thread calls everything."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.place = place

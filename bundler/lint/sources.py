@@ -1,0 +1,65 @@
+"""Which source files a function holds: those that are linted for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from bundler import record, tree
+from bundler.config.check import JAVASCRIPT, TYPESCRIPT
+from bundler.lint.installed import request_of
+from bundler.model import Function, Language, Method, RelPath, Want
+from bundler.output import Output
+from bundler.workshop import Workshop
+
+SCRIPTS = (*JAVASCRIPT, *TYPESCRIPT)
+
+
+def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
+    """Of a bundle what its last build took in, of others what lies in the code folder.
+
+    Raises ProjectError where that can't be walked.
+    """
+    if function.method is Method.ESBUILD:
+        return frozenset(_bundled(function, workshop))
+    if function.runtime.language is Language.PYTHON:
+        from bundler.python import package
+
+        files = package.own_tree(request_of(function, workshop, Want.ZIP), workshop).files
+        return frozenset(file.path for file in files if file.path.endswith((".py", ".pyi")))
+    if not os.path.isdir(workshop.absolute(function.code)):
+        return frozenset({function.code})
+    files = tree.walk(
+        workshop,
+        function.code,
+        exclude=function.exclude,
+        include=function.include,
+        globs=function.globs,
+        allow=function.allow,
+    ).files
+    return frozenset(file.path for file in files if file.path.endswith(SCRIPTS))
+
+
+def _bundled(function: Function, workshop: Workshop) -> Iterator[RelPath]:
+    found = False
+    for want in Want:
+        known = record.load(Output(workshop.root).record(function.name, want))
+        for path, key in known.inputs.files.items() if known is not None else ():
+            if key is not None and path.endswith(SCRIPTS) and "node_modules" not in path.split("/"):
+                found = True
+                yield path
+    if not found:
+        yield from _entries(function, workshop)
+
+
+def _entries(function: Function, workshop: Workshop) -> Iterator[RelPath]:
+    """Of one that was never built, where its build will begin."""
+    if os.path.isfile(workshop.absolute(function.code)):
+        yield function.code
+        return
+    module = function.handler.module
+    names = function.entry_points or [module + ending for ending in SCRIPTS]
+    for name in names:
+        path = os.path.normpath(os.path.join(function.code, name))
+        if os.path.isfile(workshop.absolute(path)):
+            yield path

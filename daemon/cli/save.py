@@ -1,0 +1,101 @@
+"""`lambdad save` where its options are not the plain ones, and where no daemon can be had.
+
+The usual way is daemon/save.py's: the same options, without an argument parser to load.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bundler import build, record
+from bundler.model import Outcome, Project, Want
+from bundler.output import Output
+from bundler.record import Record
+from bundler.render import document
+from daemon import save
+from daemon.cli import project as projects
+from daemon.linting import batch_of, findings_json, quick
+from daemon.saved import saved, touched
+from daemon.schedule import Key
+
+
+@click.command(
+    "save",
+    epilog="""Of the functions that hold the files up to 8 are rebuilt, the lately wanted first.
+What is wrong is told on stdout, a line each: path:line:column: severity[code] message. Linters and
+type checkers that are installed in the project run in the background: what they find is told by the
+next save, and as it comes by the daemon's events. Files that no function holds are passed over.
+
+\b
+Examples:
+  lambdad save src/list.ts             after an editor wrote it, removed or renamed it
+  lambdad save --json a.py b.py        for programs: one JSON document on stdout
+
+Exit code: 0 no errors; 1 an error among the findings, or a function failed; 2 usage or machine.""",
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--project",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="The project's folder. [default: found from each file upwards]",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="Answer after so long, whatever is still being built.",
+)
+@click.option("--trust", "trusted", is_flag=True, help="The project's own linters may run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--no-daemon", is_flag=True, help="Build in this process, without time-out.")
+def command(files: tuple[str, ...], **given: Any) -> int:
+    """Rebuild and lint what FILEs touch, for an editor that has just saved them."""
+    told = save.Saved()
+    told.files = list(files)
+    told.project, told.timeout_s = given["project"], given["timeout_s"]
+    told.as_json, told.trusted = given["as_json"], given["trusted"]
+    if not given["no_daemon"]:
+        code = save.save(told)
+        if code is not None:
+            return code
+    places = save.by_project(files, told.project)
+    answers = [(root, _save_here(root, some)) for root, some in places.items()]
+    return save.show(answers, files, as_json=told.as_json)
+
+
+def _save_here(root: str, files: list[str]) -> dict[str, Any]:
+    """As the daemon answers, but for the linters of the background. Raises BundlerError."""
+    app = projects.read(projects.Place(project=root))
+    output = Output(app.root)
+
+    def recorded(key: Key) -> Record | None:
+        return record.load(output.record(key.function, Want(key.want)))
+
+    named = [saved(app.root, path) for path in files]
+    held = touched(app, named, recorded, lately=(), declared={})
+    outcomes = _built(app, held.keys)
+    workshop = projects.workshop_for(app)
+    answer = document(outcomes, () if held.is_silent else app.diagnostics)
+    if held.stale:
+        answer["stale"] = len(held.stale)
+    if batch := batch_of(held.holders, trusted=False):
+        answer |= findings_json(quick(batch, workshop), outcomes)
+    return answer
+
+
+def _built(app: Project, keys: tuple[Key, ...]) -> list[Outcome]:
+    """Raises BundlerError."""
+    outcomes: list[Outcome] = []
+    workshop = projects.workshop_for(app)
+    functions = {function.name: function for function in app.functions}
+    for want in Want:
+        names = [key.function for key in keys if key.want == want.value]
+        wanted = [functions[name] for name in names if name in functions]
+        outcomes += build.build(app, wanted, workshop, want=want) if wanted else []
+        refused = [item for item in app.not_built if item.name in names]
+        outcomes += [build.not_built(item) for item in refused]
+    return outcomes

@@ -1,0 +1,172 @@
+"""What a save is told of lint: quick tools at once, slow ones from the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bundler.lint.tool import Batch, Findings, Tool, merged
+from bundler.lint.trust import is_trusted
+from bundler.model import Diagnostic, Function, Location, Outcome, Project, RelPath
+from bundler.render import diagnostic_json
+from bundler.workshop import Workshop
+from daemon.builds import Builds
+from daemon.lints import Lints, Publish, strict
+
+log = logging.getLogger("lambdad")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    findings: Findings
+    left: tuple[Tool, ...] = ()
+    """What has to be asked in the background."""
+
+
+class Linting:
+    """One project's linters, for as long as the daemon lives. Of the loop's thread."""
+
+    def __init__(
+        self, root: str, environ: Mapping[str, str], builds: Builds, publish: Publish
+    ) -> None:
+        self._root = root
+        self._environ = environ
+        self._builds = builds
+        self._publish = publish
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="lint-save")
+        self._lints: Lints | None = None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._lints is not None:
+            self._lints.close()
+
+    def begin(
+        self, project: Project, holders: Mapping[RelPath, tuple[Function, ...]], *, trusted: bool
+    ) -> SaveLint:
+        """Quick tools begin with the saved files."""
+        batch = batch_of(holders, trusted=trusted or is_trusted(self._root, self._environ))
+        if batch is None:
+            return SaveLint()
+        if self._lints is None:
+            self._lints = Lints(_slow, self._publish)
+        workshop = self._builds.workshop(project)
+        coming = asyncio.get_running_loop().run_in_executor(
+            self._pool, _told, self._lints, batch, workshop
+        )
+        return SaveLint(self._lints, coming, batch, workshop)
+
+
+def batch_of(holders: Mapping[RelPath, tuple[Function, ...]], *, trusted: bool) -> Batch | None:
+    """Saved files as far as functions that hold them want lint; None if there are none."""
+    wanted: dict[RelPath, tuple[Function, ...]] = {}
+    for path, functions in holders.items():
+        if some := tuple(each for each in functions if each.lint != "off"):
+            wanted[path] = some
+    formatting = (path for path, some in wanted.items() if any(each.format for each in some))
+    if not wanted:
+        return None
+    return Batch(
+        files=tuple(sorted(wanted)),
+        holders=wanted,
+        trusted=trusted,
+        formatting=frozenset(formatting),
+    )
+
+
+def _slow() -> Sequence[Tool]:
+    """In a worker: to load them takes a while."""
+    from bundler.lint import run
+
+    return [tool for tool in run.tools() if tool.is_slow]
+
+
+def quick(batch: Batch, workshop: Workshop) -> Findings:
+    """What is found at once. esbuild's messages are told with the functions that were built."""
+    found = (tool.lint(batch, workshop) for tool in _quick())
+    return strict(batch, merged(found))
+
+
+def _quick() -> Sequence[Tool]:
+    from bundler.lint import builds, run
+
+    return [tool for tool in run.tools() if not tool.is_slow and tool is not builds.TOOL]
+
+
+def _told(lints: Lints, batch: Batch, workshop: Workshop) -> _Told:
+    """In a worker."""
+    try:
+        known, left = lints.known(batch, workshop)
+        found = quick(batch, workshop)
+    except Exception:
+        log.exception("lint failed")  # our bug, and no reason to have no answer
+        return _Told(Findings())
+    return _Told(merged([known, found]), left)
+
+
+class SaveLint:
+    """The lint of one save. Without anything to lint it has nothing to tell."""
+
+    def __init__(
+        self,
+        lints: Lints | None = None,
+        coming: asyncio.Future[_Told] | None = None,
+        batch: Batch | None = None,
+        workshop: Workshop | None = None,
+    ) -> None:
+        self._lints = lints
+        self._coming = coming
+        self._batch = batch
+        self._workshop = workshop
+
+    async def told(self, outcomes: Iterable[Outcome], limit_s: float | None) -> dict[str, Any]:
+        """What is added to the answer, when the quick tools are done, or the time is up."""
+        if self._coming is None:
+            return {}
+        loop = asyncio.get_running_loop()
+        timeout = None if limit_s is None else max(limit_s - loop.time(), 0)
+        await asyncio.wait([self._coming], timeout=timeout)
+        if not self._coming.done():
+            return {"linting": sorted(tool.name for tool in _quick())}
+        told = self._coming.result()
+        answer = findings_json(told.findings, outcomes)
+        if told.left:
+            answer["linting"] = sorted(tool.name for tool in told.left)
+        return answer
+
+    def end(self) -> None:
+        """The answer is made: now slow tools may begin."""
+        if self._coming is not None:
+            self._coming.add_done_callback(self._ask)
+
+    def _ask(self, coming: asyncio.Future[_Told]) -> None:
+        if coming.cancelled() or coming.exception() is not None:
+            return
+        if self._lints is not None and self._batch is not None and self._workshop is not None:
+            self._lints.ask(coming.result().left, self._batch, self._workshop)
+
+
+def findings_json(findings: Findings, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """What is added to the answer: findings beside those that its outcomes tell."""
+    known = {_key(item) for outcome in outcomes for item in outcome.diagnostics}
+    items = [item for item in _flat(findings) if _key(item) not in known]
+    return {"findings": [diagnostic_json(item) for item in items]} if items else {}
+
+
+def _flat(findings: Findings) -> list[Diagnostic]:
+    several = (*findings.files.values(), *findings.functions.values(), findings.failed)
+    items = dict.fromkeys(item for some in several for item in some)
+    return sorted(items, key=_place)
+
+
+def _place(item: Diagnostic) -> tuple[str, int, int, str, str]:
+    where = item.where or Location("")
+    return where.file, where.line or 0, where.column or 0, item.code, item.message
+
+
+def _key(item: Diagnostic) -> tuple[str, Location | None]:
+    return item.code, item.where
