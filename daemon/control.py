@@ -72,17 +72,20 @@ def _is_ours(where: Address, environ: Mapping[str, str]) -> bool:
 
 
 def _end(where: Address) -> bool:
-    """Asks the daemon to leave, and if it does not, makes it."""
+    """Asks the daemon to leave, and if it does not, makes it; it is gone when this returns."""
     if not lock.is_held(where.lock):
         return False
+    known = lock.holder(where)
     with contextlib.suppress(NoDaemon):
         client.exchange(where.socket, "POST", "/v1/stop", timeout_s=STOP_S)
     for number in (signal.SIGTERM, signal.SIGKILL):
         if lock.wait_until_free(where.lock, STOP_S):
-            return True
+            break
         lock.end_holder(where, number)
     if not lock.wait_until_free(where.lock, STOP_S):
         raise NoDaemon(f"whoever holds {where.lock} does not leave")
+    if known is not None:
+        lock.wait_until_gone(known, STOP_S)
     return True
 
 

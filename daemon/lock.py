@@ -103,16 +103,30 @@ def write_note(descriptor: int, note: dict[str, Any]) -> None:
     os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
 
+def holder(where: Address) -> tuple[int, str] | None:
+    """The process that holds the lock, and when it was born, as the lock's note says; it may be a
+    former holder's, whose number is by now anybody's."""
+    note = read_note(where) or {}
+    pid, born = note.get("pid"), note.get("birth")
+    return (pid, born) if isinstance(pid, int) and isinstance(born, str) else None
+
+
 def end_holder(where: Address, number: signal.Signals) -> bool:
     """Signals the process that holds the lock; False if it can't be told for certain which.
 
-    The note may be a former holder's, whose number is by now anybody's. It counts only if a
-    process of that number was born when the note says; while it lives, it holds the lock.
+    The note counts only if a process of that number was born when it says; while that lives, it
+    holds the lock.
     """
-    if not is_held(where.lock):
+    if not is_held(where.lock) or (known := holder(where)) is None:
         return False
-    note = read_note(where) or {}
-    pid, born = note.get("pid"), note.get("birth")
-    if not isinstance(pid, int) or not isinstance(born, str):
-        return False
-    return process.end(pid, number, born)
+    return process.end(known[0], number, known[1])
+
+
+def wait_until_gone(known: tuple[int, str], wait_s: float) -> bool:
+    """Whether that process ends in time: it lets go of the lock a moment before."""
+    deadline = time.monotonic() + wait_s
+    while process.birth(known[0]) == known[1]:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return True

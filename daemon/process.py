@@ -21,11 +21,12 @@ class Child(NamedTuple):
 
 
 def birth(pid: int) -> str | None:
-    """When the process began: another text for another process that has the number later."""
+    """When the process began: another text for another process that has the number later. None
+    once it has ended, though nobody may have waited for it, as in a container without an init."""
     if LINUX:
         # In ticks since the machine's start: setting the clock back does not move it.
         fields = _stat(pid)
-        return fields[19] if fields else None
+        return fields[19] if fields and fields[0] != "Z" else None
     return _ps(["-o", "lstart=", "-p", str(pid)]).strip() or None
 
 
