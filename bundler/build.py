@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,8 +84,8 @@ def build(
         output.prepare()
         view = snapshot.view(output.clock)
     outcomes: dict[str, Outcome] = {}
-    if force:
-        workshop = replace(workshop, recall=False)
+    later: list[Callable[[], None]] = []
+    workshop = replace(workshop, recall=workshop.recall and not force, later=later.append)
 
     def note(outcome: Outcome) -> None:
         outcomes[outcome.name] = outcome
@@ -103,6 +104,8 @@ def build(
     if want is Want.ZIP:
         tell_manifest(project, output, outcomes.values())
     if jobs:
+        for work in later:
+            work()
         collect(project, output)
     return tuple(outcomes[function.name] for function in functions)
 
@@ -290,7 +293,9 @@ def _finish(
     with disk_faults():
         outcome = _keep(turn, made, after, diagnostics, output)
     if isinstance(made, Artifact) and isinstance(packed, Contents):
-        makeup.keep(output, job.name, packed, made, job.record.artifact if job.record else None)
+        before = job.record.artifact if job.record else None
+        known = makeup.of(packed, made)
+        workshop.later(functools.partial(makeup.keep, output, job.name, known, before))
     return outcome
 
 

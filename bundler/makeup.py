@@ -52,22 +52,29 @@ class Former:
     """That zip from its central directory on."""
 
 
-def keep(
-    output: Output, function: str, contents: Contents, now: Artifact, before: Artifact | None
-) -> None:
-    """Notes what `now` is made of; `before` was the function's artifact up to this build."""
-    document = {
-        "version": _VERSION,
-        "sha256": now.sha256,
-        "bundled": {name: dict(sources) for name, sources in contents.bundled.items()},
-        "owners": list(_owners(contents)),
-    }
+def of(contents: Contents, made: Artifact) -> Makeup:
+    """What the zip that was made of them is made of: little, whatever the contents hold."""
+    return Makeup(sha256=made.sha256, bundled=contents.bundled, owners=dict(_owners(contents)))
+
+
+def keep(output: Output, function: str, now: Makeup, before: Artifact | None) -> None:
+    """Notes it; `before` was the function's artifact up to this build."""
     with contextlib.suppress(OSError):
-        if before is None:
+        if before is None or before.sha256 != now.sha256:
             output.former(function).unlink(missing_ok=True)
-        elif before.sha256 != now.sha256:
-            _keep_former(output, function, before)
-        write_atomic(output.makeup(function), seal(document), missable=True)
+            if before is not None:
+                _keep_former(output, function, before)
+    with contextlib.suppress(OSError):
+        write_atomic(output.makeup(function), seal(_document(now)), missable=True)
+
+
+def _document(makeup: Makeup) -> dict[str, Any]:
+    return {
+        "version": _VERSION,
+        "sha256": makeup.sha256,
+        "bundled": {name: dict(sources) for name, sources in makeup.bundled.items()},
+        "owners": sorted(makeup.owners.items()),
+    }
 
 
 def _owners(contents: Contents) -> Iterator[tuple[str, str]]:
@@ -85,11 +92,7 @@ def _keep_former(output: Output, function: str, before: Artifact) -> None:
     known = load(output, function)
     if known is None or known.sha256 != before.sha256:
         known = Makeup(sha256=before.sha256, bundled={}, owners={})
-    document = {
-        "version": _VERSION,
-        "sha256": known.sha256,
-        "bundled": known.bundled,
-        "owners": sorted(known.owners.items()),
+    document = _document(known) | {
         "size": before.size,
         "tail": base64.b64encode(_tail(os.path.join(output.root, before.immutable_path))).decode(),
     }

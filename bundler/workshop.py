@@ -17,6 +17,10 @@ def silent(_what: str) -> None:
     """The progress listener of callers that show none."""
 
 
+def at_once(work: Callable[[], None]) -> None:
+    work()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     root: str
@@ -34,6 +38,8 @@ class Workshop:
     """Believe what earlier builds left on disk, where stat shows its inputs unmoved."""
     memory: Memory | None = None
     """What the caller keeps between builds, if it lives that long."""
+    later: Callable[[Callable[[], None]], None] = at_once
+    """Given what nobody waits for, to be done once the answer is there."""
     look: Stat = stat_key
     """How what is kept is looked at before a build; a build that has begun passes its Look."""
 

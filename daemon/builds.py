@@ -181,6 +181,7 @@ class Builds:
         by_name = {key.function: key for key in keys}
         outcomes: list[Outcome] = []
         is_zip = keys[0].want == Want.ZIP.value
+        later: list[Callable[[], None]] = []
 
         def note(outcome: Outcome) -> None:
             outcomes.append(outcome)
@@ -193,12 +194,14 @@ class Builds:
             else:
                 jobs.append(looked)
         if jobs:
-            workshop = replace(self.workshop(project), say=say)
+            workshop = replace(self.workshop(project), say=say, later=later.append)
             build.produce(jobs, workshop, self._output, note, view)
         if is_zip:  # who hears of a zip finds it in the manifest
             self._tell_manifest(project, outcomes)
             for outcome in outcomes:
                 tell(by_name[outcome.name], outcome)
+        for work in later:
+            work()
         if jobs:
             self._collect(project)
 

@@ -82,10 +82,10 @@ class Lints:
             if not batch.trusted:
                 told.append(tool.lint(batch, workshop))  # it says that it may not run
                 continue
-            found = self._found.get(tool.name)
-            if found is not None and _holds(found, tool, batch, workshop):
-                told.append(_of_files(found.findings, batch.files))
-            else:
+            holding = _holding(self._found.get(tool.name), tool, batch, workshop)
+            if holding is not None:
+                told.append(holding)
+            if holding is None or not _is_whole(holding, tool, batch, workshop):
                 left.append(tool)
         return merged(told), tuple(left)
 
@@ -152,18 +152,26 @@ def _look(tool: Tool, batch: Batch, workshop: Workshop) -> Found | None:
     return Found(before, digests, strict(batch, findings))
 
 
-def _holds(found: Found, tool: Tool, batch: Batch, workshop: Workshop) -> bool:
-    """The stamp is dear, and a file that was saved has most often changed: that is seen first."""
-    for path in batch.files:
-        if path not in found.digests or found.digests[path] != content_digest(workshop, path):
-            return False
-    return tool.stamp(batch, workshop) == found.stamp
+def _holding(found: Found | None, tool: Tool, batch: Batch, workshop: Workshop) -> Findings | None:
+    """What was found in files of the batch; None where it does not hold any more.
+
+    The stamp is dear, and a file that was saved has most often changed: that is seen first.
+    """
+    known = [path for path in batch.files if found is not None and path in found.digests]
+    if found is None or not known:
+        return None
+    if any(found.digests[path] != content_digest(workshop, path) for path in known):
+        return None
+    if tool.stamp(batch, workshop) != found.stamp:
+        return None
+    files = {path: found.findings.files.get(path, ()) for path in known}
+    return replace(found.findings, files=files)
 
 
-def _of_files(findings: Findings, files: Iterable[RelPath]) -> Findings:
-    wanted = set(files)
-    kept = {path: items for path, items in findings.files.items() if path in wanted}
-    return replace(findings, files=kept)
+def _is_whole(holding: Findings, tool: Tool, batch: Batch, workshop: Workshop) -> bool:
+    """Whether no file of the batch is left that the tool has any business with."""
+    left = tuple(path for path in batch.files if path not in holding.files)
+    return not left or not tool.concerns(replace(batch, files=left), workshop)
 
 
 def _added(before: Found | None, now: Found) -> Found:

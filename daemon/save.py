@@ -41,7 +41,7 @@ class Saved:
 def main(arguments: Sequence[str]) -> int | list[str]:
     """Its exit code, or the command line that daemon/cli is to run instead."""
     saved = parse(arguments)
-    if saved is None:
+    if saved is None or not os.path.isdir(saved.project or "."):
         return ["save", *arguments]
     try:
         code = save(saved)
@@ -115,7 +115,7 @@ def by_project(files: Iterable[str], project: str | None) -> dict[str, list[str]
     here: str | None = None
     for file in files:
         path = os.path.abspath(file)
-        start = project or _standing(os.path.dirname(path))
+        start = project or standing(os.path.dirname(path))
         if start not in roots:
             roots[start] = client.find_project(start)
         if (root := roots[start]) is None and not project:
@@ -126,7 +126,7 @@ def by_project(files: Iterable[str], project: str | None) -> dict[str, list[str]
     return found
 
 
-def _standing(folder: str) -> str:
+def standing(folder: str) -> str:
     """The folder, or if that is gone the nearest one above it."""
     while not os.path.isdir(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)

@@ -12,6 +12,7 @@ from tests.conftest import write_tree
 
 PYTHON = "def lambda_handler(event, context):\n    return {}\n"
 ESM = "export const handler = async (event: unknown) => ({});\n"
+MAIN = "export const main = wrapped(async (event) => ({}));\n"
 CJS = "exports.handler = async (event) => ({});\n"
 
 
@@ -52,6 +53,9 @@ def built(root: Path) -> dict[str, str]:
         ({"a.py": "def handler(event, context:\n"}, {}),
         ({"a.test.ts": ESM, "a.d.ts": ESM, "test_a.py": PYTHON}, {}),
         ({"node_modules/a/index.js": CJS, ".venv/a.py": PYTHON, "tests/a.py": PYTHON}, {}),
+        ({"src/list.ts": MAIN}, {}),
+        ({"src/list.ts": MAIN, "sst.config.ts": ""}, {"list": "src/list.main in ."}),
+        ({"src/list.ts": MAIN, "serverless.ts": ""}, {"list": "src/list.main in ."}),
         ({"a..b/x.ts": ESM, "-.ts": ESM}, None),
         ({}, {}),
     ],

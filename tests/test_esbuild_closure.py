@@ -128,6 +128,19 @@ def test_folders_above_are_files(tmp_path: Path) -> None:
     assert not [folder for folder in inputs.listings if folder.startswith("..")]
 
 
+def test_a_base_that_is_not_installed(tmp_path: Path) -> None:
+    """A tsconfig.json may extend a package that is not there: esbuild warns, and builds on; when
+    the package is installed, anywhere above, the bundle is stale."""
+    (tmp_path / "tsconfig.json").write_text('{"extends": "@absent/node22/tsconfig.json"}')
+    (tmp_path / "a.ts").write_text("export const handler = () => 1")
+    (wanted,) = requests({"functions": [{"name": "a", "handler": "a.handler"}]})
+    result = pack([wanted], workshop_of(tmp_path), service())["a"]
+    assert isinstance(result, Contents)
+    assert [one.code for one in result.diagnostics] == ["esbuild-tsconfig-json"]
+    assert _stale(result.inputs, tmp_path, "node_modules/@absent/node22/package.json")
+    assert "../node_modules/@absent/node22/package.json" in result.inputs.files
+
+
 def test_a_symlinked_source_counts_with_its_target(tmp_path: Path) -> None:
     """Where a symlinked file or folder leads is an input, whatever it is imported as."""
     (tmp_path / "real").mkdir()

@@ -10,8 +10,8 @@ V16, V22 = RUNTIMES["nodejs16.x"], RUNTIMES["nodejs22.x"]
 
 
 def left_out(root: Path, folder: str = "", runtime: str = "nodejs22.x") -> set[str]:
-    code = str(root / folder) if folder else str(root)
-    return set(externals(RUNTIMES[runtime], declared(code, str(root)), code))
+    homes = [str(root / folder) if folder else str(root)]
+    return set(externals(RUNTIMES[runtime], declared(homes, str(root)), homes))
 
 
 def test_nothing_declared(tmp_path: Path) -> None:
@@ -54,6 +54,26 @@ def test_declarations_above_count(tmp_path: Path) -> None:
     assert CLIENTS not in left_out(tmp_path, "api")
 
 
+def test_packages_of_the_workspace_count(tmp_path: Path) -> None:
+    """What a linked package declares is the project's; what a package out of a store does is not."""
+    write_tree(
+        tmp_path,
+        {
+            "api/package.json": '{"dependencies": {"lib": "*", "stored": "1"}}',
+            "lib/package.json": '{"dependencies": {"@aws-sdk/client-s3": "3", "api": "*"}}',
+            "node_modules/.store/node_modules/stored/package.json": (
+                '{"dependencies": {"@aws-sdk/lib-storage": "3"}}'
+            ),
+        },
+    )
+    (tmp_path / "node_modules/lib").symlink_to("../lib")
+    (tmp_path / "node_modules/api").symlink_to("../api")
+    (tmp_path / "node_modules/stored").symlink_to(".store/node_modules/stored")
+    found = declared([str(tmp_path / "api")], str(tmp_path))
+    assert found.packages == {"@aws-sdk/client-s3"}
+    assert str(tmp_path / "lib/package.json") in found.manifests
+
+
 def test_development_only_is_not_declared(tmp_path: Path) -> None:
     """What is there for development alone is taken from the runtime."""
     write_tree(tmp_path, {"package.json": '{"devDependencies": {"@aws-sdk/client-s3": "3"}}'})
@@ -71,4 +91,4 @@ def test_broken_manifests_declare_nothing(tmp_path: Path) -> None:
     for content in ("{", "[]", '{"dependencies": 3}', '"x"'):
         (tmp_path / "package.json").write_text(content)
         assert left_out(tmp_path) == {CLIENTS, *HELPERS}
-    assert declared(str(tmp_path), str(tmp_path)).manifests == {f"{tmp_path}/package.json"}
+    assert declared([str(tmp_path)], str(tmp_path)).manifests == {f"{tmp_path}/package.json"}

@@ -23,8 +23,8 @@ def test_case(name: str, tmp_path: Path) -> None:
 
 def test_all_cases_are_found() -> None:
     """A folder without its expectation would be no test."""
-    assert NAMES == sorted(
-        path.name for path in CASES.iterdir() if (path / "lambdad.toml").exists()
+    assert (
+        sorted(path.name for path in CASES.iterdir() if (path / "lambdad.toml").exists()) == NAMES
     )
 
 

@@ -256,7 +256,7 @@ def test_a_linter_that_is_no_program(workshop: Workshop, lay: Lay) -> None:
     assert fault.code == "lint-tool"
 
 
-@given(st.text(alphabet=st.sampled_from('[]{}":,0eE.-\\ntrufalse\n é')))
+@given(text=st.text(alphabet=st.sampled_from('[]{}":,0eE.-\\ntrufalse\n é')))
 def test_any_output_is_read_or_refused(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever is printed, there are diagnostics or there is one of the two exceptions."""
     workshop = workshop_at(tmp_path_factory.getbasetemp() / "any", Store(Path("store")))

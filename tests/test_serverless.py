@@ -131,6 +131,39 @@ def test_text_from_outside_is_no_variable(tmp_path: Path) -> None:
     assert dict(function.esbuild)["tsconfig"] == "${self:service}"
 
 
+@pytest.mark.parametrize("said", ["config: c.js", "plugins: p.js", "nodeExternals: {a: b}"])
+@pytest.mark.parametrize("table", ["defaults", "functions.a"])
+def test_options_in_place_of_code(said: str, table: str, tmp_path: Path) -> None:
+    """Where code decides esbuild's options the function is refused; options in lambdad.toml go in
+    its place, and a warning tells so."""
+    text = (
+        "service: x\nplugins: [serverless-esbuild]\nprovider: {name: aws, runtime: nodejs22.x}\n"
+        f"custom: {{esbuild: {{minify: true, {said}}}}}\nfunctions: {{a: {{handler: a.b}}}}\n"
+    )
+    write_tree(tmp_path, {"serverless.yml": text, "a.ts": ""})
+    (not_built,) = read_project(str(tmp_path), {}).not_built
+    assert [told.code for told in not_built.diagnostics] == ["unsupported-option"]
+    assert "[defaults.esbuild]" in (not_built.diagnostics[0].hint or "")
+
+    write_tree(tmp_path, {"lambdad.toml": f"[{table}.esbuild]\nkeepNames = true\n"})
+    function = only(read_project(str(tmp_path), {}))
+    assert dict(function.esbuild) == {"minify": True, "keepNames": True}
+    assert [(told.code, told.where) for told in function.notes] == [
+        ("ignored-setting", not_built.diagnostics[0].where)
+    ]
+
+
+@pytest.mark.parametrize("plugins", ["[p, serverless-vite]", "{modules: [p, serverless-vite]}"])
+def test_the_place_of_a_plugin(plugins: str, tmp_path: Path) -> None:
+    """What is told of a plugin points at it, wherever among the others it stands."""
+    text = f"service: x\nplugins: {plugins}\nfunctions: {{a: {{handler: a.b}}}}\n"
+    write_tree(tmp_path, {"serverless.yml": text, "a.ts": ""})
+    (told,) = read_project(str(tmp_path), {}).diagnostics
+    assert told.where is not None
+    assert told.where.line == 2
+    assert text.splitlines()[1][(told.where.column or 0) - 1 :].startswith("serverless-vite")
+
+
 def test_a_file_that_is_not_needed_is_no_fault(tmp_path: Path) -> None:
     """What no function needs may stay unknown."""
     text = SERVICE + "custom:\n  a: ${file(secret.js):x}\n  b: ${ssm:/x}\nresources: ${s3:a/b}\n"

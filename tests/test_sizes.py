@@ -180,12 +180,12 @@ def test_the_former_zip(output: Output) -> None:
     bytes is no other zip."""
     one, two = contents("a.js", "old.js"), contents("a.js", "new.js")
     first, second = written(output, one), written(output, two)
-    makeup.keep(output, "One", one, first, None)
+    makeup.keep(output, "One", makeup.of(one, first), None)
     assert makeup.load_former(output, "One") is None
     known = makeup.load(output, "One")
     whole = sizes.of_zip(f"{output.root}/{first.immutable_path}", known)
-    makeup.keep(output, "One", two, second, first)
-    makeup.keep(output, "One", two, second, second)
+    makeup.keep(output, "One", makeup.of(two, second), first)
+    makeup.keep(output, "One", makeup.of(two, second), second)
     Path(output.root, first.immutable_path).unlink()
     former = makeup.load_former(output, "One")
     assert former is not None
@@ -197,7 +197,7 @@ def test_own_code_among_dependencies(output: Output) -> None:
     """A file of own code in a dependency's folder is no file of that dependency."""
     made = contents("thing/mine.py", "other.py", owners=(("thing", "big-thing"),))
     artifact = written(output, contents("thing/mine.py", "other.py", "thing/theirs.py"))
-    makeup.keep(output, "One", made, artifact, None)
+    makeup.keep(output, "One", makeup.of(made, artifact), None)
     known = makeup.load(output, "One")
     found = sizes.of_zip(f"{output.root}/{artifact.immutable_path}", known)
     assert {one.path: one.kind for one in found.files} == {
@@ -211,8 +211,8 @@ def test_torn_notes_are_a_miss(output: Output) -> None:
     """Cut or changed at any byte, nothing is believed of them."""
     one, two = contents("a.js"), contents("b.js")
     first = written(output, one)
-    makeup.keep(output, "One", one, first, None)
-    makeup.keep(output, "One", two, written(output, two), first)
+    makeup.keep(output, "One", makeup.of(one, first), None)
+    makeup.keep(output, "One", makeup.of(two, written(output, two)), first)
     for path, load in (
         (output.makeup("One"), makeup.load),
         (output.former("One"), makeup.load_former),
@@ -234,14 +234,17 @@ def test_notes_never_fail_a_build(output: Output) -> None:
     path.chmod(0o644)
     for content in (b"", b"short", b"PK\x05\x06" * 40):
         path.write_bytes(content)
-        makeup.keep(output, "One", two, second, first)
+        makeup.keep(output, "One", makeup.of(two, second), first)
+        known = makeup.load(output, "One")
+        assert known is not None
+        assert known.sha256 == second.sha256
     path.unlink()
-    makeup.keep(output, "One", two, second, first)
+    makeup.keep(output, "One", makeup.of(two, second), first)
     output.makeup("One").unlink(missing_ok=True)
     output.former("One").unlink(missing_ok=True)
     (output.folder / "state/makeup/before").rmdir()
     (output.folder / "state/makeup").rmdir()
     (output.folder / "state/makeup").write_text("in the way")
-    makeup.keep(output, "One", two, second, first)
+    makeup.keep(output, "One", makeup.of(two, second), first)
     assert makeup.load(output, "One") is None
     assert makeup.load_former(output, "One") is None

@@ -171,3 +171,17 @@ def test_no_list(file: str, said: str, tmp_path: Path) -> None:
         read_project(str(tmp_path), {})
     assert caught.value.code == "no-project"
     assert "lambdad.toml" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("said", ["esbuild.js", {"plugins": "plugins.js"}])
+def test_options_in_place_of_code(said: object, tmp_path: Path) -> None:
+    """esbuild's plugins are code: the function fails, unless lambdad.toml has options instead."""
+    line = {"id": "a", "handler": "a.b", "bundle": {"esbuildConfig": said}}
+    write_tree(tmp_path, {".git/HEAD": "", ".sst/functions.jsonl": lines(line), "a.ts": ""})
+    (not_built,) = read_project(str(tmp_path), {}).not_built
+    assert [told.code for told in not_built.diagnostics] == ["unsupported-option"]
+
+    write_tree(tmp_path, {"lambdad.toml": "[defaults.esbuild]\nminify = true\n"})
+    (function,) = read_project(str(tmp_path), {}).functions
+    assert dict(function.esbuild) == {"minify": True}
+    assert "ignored-setting" in [told.code for told in function.notes]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
+from bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
 from bundler.config.located import shortened
 from bundler.config.names import file_name, is_safe
 from bundler.model import BundlerError, Language, NotBuilt, Project
@@ -32,11 +33,18 @@ GENERIC: Final = frozenset({"__init__", "app", "handler", "index", "lambda_funct
 
 PYTHON_NAMES: Final = frozenset({"handler", "lambda_handler"})
 
-EXPORT: Final = re.compile(
-    r"^[ \t]*export\s+(?:const|let|var|(?:async\s+)?function)\s+(handler|lambdaHandler)\b"
-    r"|^[ \t]*(?:module\.)?exports\.(handler|lambdaHandler)\s*=",
-    re.MULTILINE,
-)
+
+def _exporting(names: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"^[ \t]*export\s+(?:const|let|var|(?:async\s+)?function)\s+({names})\b"
+        rf"|^[ \t]*(?:module\.)?exports\.({names})\s*=",
+        re.MULTILINE,
+    )
+
+
+EXPORT: Final = _exporting("handler|lambdaHandler")
+EXPORT_OR_MAIN: Final = _exporting("handler|lambdaHandler|main")
+"""In an app of SST's or of the Serverless Framework's: both have it so in their templates."""
 
 HEAD: Final = """\
 # How lambdad builds this project. `lambdad build` makes one zip for each function.
@@ -170,6 +178,9 @@ def _name(path: str, taken: set[str]) -> str:
 
 
 def _handlers(root: str) -> Iterator[_Handler]:
+    apps = AWAITED.keys() - {CDK_APP, CDK_ASSEMBLY}
+    is_app = any(os.path.exists(os.path.join(root, name)) for name in apps)
+    export = EXPORT_OR_MAIN if is_app else EXPORT
     seen = 0
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(
@@ -180,11 +191,11 @@ def _handlers(root: str) -> Iterator[_Handler]:
             if seen > FILES:
                 return
             path = posixpath.normpath(os.path.relpath(os.path.join(folder, name), root))
-            if path.isprintable() and (handler := _handler(root, path)):
+            if path.isprintable() and (handler := _handler(root, path, export)):
                 yield handler
 
 
-def _handler(root: str, path: str) -> _Handler | None:
+def _handler(root: str, path: str, exporting: re.Pattern[str]) -> _Handler | None:
     stem, ending = posixpath.splitext(path)
     base = posixpath.basename(stem)
     if ending == ".py":
@@ -195,7 +206,7 @@ def _handler(root: str, path: str) -> _Handler | None:
         module = posixpath.relpath(stem, code).replace("/", ".").removesuffix(".__init__")
         language = Language.PYTHON
     elif ending in (*JAVASCRIPT, *TYPESCRIPT):
-        match = EXPORT.search(_text(root, path)) if "." not in base else None
+        match = exporting.search(_text(root, path)) if "." not in base else None
         export = (match[1] or match[2]) if match else None
         code, module, language = ".", stem, Language.JAVASCRIPT
     else:

@@ -59,6 +59,8 @@ class Bundling:
     exclude: list[str] | None = None
     faults: list[Diagnostic] = field(default_factory=list)
     """Why no function can be bundled so."""
+    code: list[Diagnostic] = field(default_factory=list)
+    """Why none can, unless lambdad.toml has options to take in place of this code."""
     ready: Location | None = None
     """Where it is said that the bundles are there already."""
 
@@ -109,6 +111,8 @@ def apply(bundling: Bundling, fields: Fields) -> None:
         draft.entry_points = (entry.value.removeprefix("./").rpartition(".")[0] or entry.value,)
     for fault in bundling.faults:
         draft.failed("esbuild", fault)
+    for fault in bundling.code:
+        draft.failed("plugins", fault)
     # The framework's default is no more than that: lambdad.toml may have another.
     runtime = draft.runtime.value if draft.runtime else ""
     raw = dict(bundling.esbuild)
@@ -241,7 +245,7 @@ def _take_options(service: Service, bundling: Bundling, node: Node | None, path:
     for name in ("config", "configFile", "plugins", "nodeExternals"):
         code = node.fields.get(name)
         if code is not None and plain(code):
-            bundling.faults.append(_code(f"{path}.{name}", code))
+            bundling.code.append(_code(f"{path}.{name}", code))
     if (bundle := node.fields.get("bundle")) and bundle.value is False:
         message = f"{path}.bundle is false: each file would be on its own, without what it imports"
         hint = "remove it, or say bundle = false for the function in lambdad.toml"
@@ -349,7 +353,8 @@ def _instead(service: Service, what: str, item: Node | None, where: Location | N
 
 def _take_other(service: Service, bundling: Bundling) -> None:
     plugins = at(service.scope, "plugins")
-    where = plugins.where if plugins else None
+    listed = (plugins.fields.get("modules") or plugins).items if plugins else []
+    where = next((item.where for item in listed if item.text == bundling.by), None)
     _instead(service, f"what the plugin {bundling.by} is told", None, where)
 
 

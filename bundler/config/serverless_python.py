@@ -26,9 +26,11 @@ FILE: Final = "requirements.txt"
 WITHOUT_EFFECT: Final = frozenset(
     {"cacheLocation", "cleanupZipHelper", "dockerEnv", "dockerizePip", "dockerPrivateKey"}
     | {"dockerRootless", "dockerSsh", "invalidateCaches", "pythonBin", "requirePoetryLockFile"}
+    | {"slimPatterns", "slimPatternsAppendDefaults", "strip"}
     | {"staticCacheMaxVersions", "useDownloadCache", "useStaticCache"}
 )
-"""How the plugin gets at packages: lambdad takes them for Lambda's platform wherever it runs."""
+"""How the plugin gets at packages: lambdad takes them for Lambda's platform wherever it runs. And
+how it does `slim`, which is told as a whole."""
 
 READ: Final = frozenset(
     {"fileName", "noDeploy", "poetryWithGroups", "usePipenv", "usePoetry", "vendor"}

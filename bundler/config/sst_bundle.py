@@ -146,9 +146,19 @@ def _copy_files(bundling: Bundling, node: Node) -> None:
 def _esbuild_config(bundling: Bundling, node: Node) -> None:
     if not isinstance(node.value, dict):
         # Up to 0.5x: a file of JavaScript.
-        bundling.add("plugins", plain(node), node.where)
+        _code(bundling, node, "esbuildConfig")
     for name, item in node.fields.items():
-        bundling.add(name, plain(item), item.where)
+        if name == "plugins" and item.value is not None:
+            _code(bundling, item, "esbuildConfig.plugins")
+        else:
+            bundling.add(name, plain(item), item.where)
+
+
+def _code(bundling: Bundling, node: Node, name: str) -> None:
+    message = f"{name} is code, which lambdad does not run; without it bundles would differ"
+    hint = "set what it does as options of esbuild, in the app or in lambdad.toml"
+    fault = error("unsupported-option", message, node.where, f"{hint} ([defaults.esbuild])")
+    bundling.draft.failed("plugins", fault)
 
 
 def _external(bundling: Bundling, node: Node) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bundler.config import located_toml
-from bundler.config.declared import Draft, Found, Said, T, aliases, nearest
+from bundler.config.declared import Draft, Found, Reason, Said, T, aliases, nearest
 from bundler.config.located import Node, decode, plain, shortened
 from bundler.config.look import Look, joined
 from bundler.model import (
@@ -24,6 +24,7 @@ from bundler.model import (
     ProjectError,
     RelPath,
     error,
+    warning,
 )
 
 FILE: Final = "lambdad.toml"
@@ -187,6 +188,8 @@ def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) 
         draft.reasons.pop(setting, None)
     if not said.keys().isdisjoint(("code", "handler")):
         draft.reasons.pop("source", None)
+    if "esbuild" in said or "esbuild" in own.defaults:
+        draft.notes += map(_replaced, draft.reasons.pop("plugins", ()))
     # A setting that the template states takes no default, though it could not be read.
     stated = {*draft.reasons, *(name for name in STATED if getattr(draft, name))}
     settings = {
@@ -224,6 +227,13 @@ def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) 
         draft.failed("esbuild", fault)
     for setting, fault in own.faults.get(draft.name, ()):
         draft.failed(setting, fault)
+
+
+def _replaced(reason: Reason) -> Diagnostic:
+    """Of code that would decide esbuild's options: those of this file do instead."""
+    hint = "the options of esbuild in lambdad.toml are taken instead"
+    told = reason.diagnostic
+    return warning("ignored-setting", told.message, told.where, hint)
 
 
 def _text(node: Node | None) -> Said[str] | None:

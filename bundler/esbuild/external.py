@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +33,9 @@ class Declared:
     """The package.json files looked at or for: absolute paths."""
 
 
-def declared(folder: str, top: str) -> Declared:
-    """What the package.json files from `folder` up to `top` declare.
+def declared(folders: Iterable[str], top: str) -> Declared:
+    """What the package.json files from `folders` up to `top` declare, and those of the workspace's
+    packages that they lead to.
 
     `devDependencies` do not count: npm installs none of them for production. What a declared
     package needs of the SDK itself counts as declared, so that one bundle never mixes the
@@ -47,12 +48,17 @@ def declared(folder: str, top: str) -> Declared:
         manifests.add(f"{home}/package.json")
         return _read(f"{home}/package.json")
 
-    for home in _upwards(folder):
+    homes = list(_homes(folders, top))
+    seen = set(homes)
+    while homes:
+        home = homes.pop()
         manifest = read(home)
-        names = (*_names(manifest, "dependencies"), *_names(manifest, "optionalDependencies"))
-        todo += [(name, home) for name in names if _is_sdk(name)]
-        if home == top:
-            break
+        for name in (*_names(manifest, "dependencies"), *_names(manifest, "optionalDependencies")):
+            if _is_sdk(name):
+                todo.append((name, home))
+            elif (linked := _linked(name, home)) is not None and linked not in seen:
+                seen.add(linked)
+                homes.append(linked)
     brought: set[str] = set()
     while todo:
         name, asker = todo.pop()
@@ -66,7 +72,7 @@ def declared(folder: str, top: str) -> Declared:
     return Declared(frozenset(brought), frozenset(manifests))
 
 
-def externals(runtime: Runtime, brought: Declared, folder: str) -> tuple[str, ...]:
+def externals(runtime: Runtime, brought: Declared, folders: Collection[str]) -> tuple[str, ...]:
     """What is left out of a bundle because the runtime has it, as esbuild's patterns.
 
     Where the project brings packages that a pattern covers, those others that are installed
@@ -81,19 +87,21 @@ def externals(runtime: Runtime, brought: Declared, folder: str) -> tuple[str, ..
         if not own:
             found.append(pattern)
         elif pattern.endswith("*"):
-            there = {name for name in _installed_above(folder) if _covers(pattern, name)}
+            there = {name for name in _installed_above(folders) if _covers(pattern, name)}
             found += sorted(there - own)
     return tuple(found)
 
 
-def absent(runtime: Runtime, brought: Declared, folder: str) -> tuple[str, ...]:
+def absent(runtime: Runtime, brought: Declared, folders: Collection[str]) -> tuple[str, ...]:
     """The same for a bundle that runs on this machine, where no runtime provides anything: what is
     installed is bundled. One package that is not, among others that are, is left out by its name
     once it fails to resolve.
     """
     v2 = sdk.provided(runtime, sdk.V2)
-    installed = _installed(sdk.V2, folder) if v2 else _installed_above(folder)
-    return () if installed else externals(runtime, brought, folder)
+    installed = (
+        any(_installed(sdk.V2, folder) for folder in folders) if v2 else _installed_above(folders)
+    )
+    return () if installed else externals(runtime, brought, folders)
 
 
 def _covers(pattern: str, name: str) -> bool:
@@ -102,6 +110,17 @@ def _covers(pattern: str, name: str) -> bool:
 
 def _is_sdk(name: str) -> bool:
     return name == sdk.V2 or name.startswith(sdk.SCOPE)
+
+
+def _homes(folders: Iterable[str], top: str) -> dict[str, None]:
+    """The folders and all above them, each once; no further than `top`."""
+    homes: dict[str, None] = {}
+    for folder in folders:
+        for home in _upwards(folder):
+            homes[home] = None
+            if home == top:
+                break
+    return homes
 
 
 def _upwards(folder: str) -> Iterator[str]:
@@ -134,9 +153,18 @@ def _installed(name: str, asker: str) -> str | None:
     return None
 
 
-def _installed_above(folder: str) -> set[str]:
+def _linked(name: str, asker: str) -> str | None:
+    """The folder of a package that is linked to: one of the workspace, not out of a store."""
+    installed = _installed(name, asker)
+    if installed is None:
+        return None
+    real = os.path.realpath(installed)
+    return None if "/node_modules/" in real else real
+
+
+def _installed_above(folders: Iterable[str]) -> set[str]:
     found: set[str] = set()
-    for home in _upwards(folder):
+    for home in {home for folder in folders for home in _upwards(folder)}:
         try:
             names = os.listdir(f"{home}/node_modules/@aws-sdk")
         except OSError:

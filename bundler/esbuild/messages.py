@@ -46,10 +46,13 @@ class Scene:
 def diagnostics_of(
     errors: Sequence[Message], warnings: Sequence[Message], scene: Scene
 ) -> tuple[Diagnostic, ...]:
-    """Errors, then warnings, each sorted by place; AWS SDK v2 is reported once."""
-    found = [_error(message, scene) for message in errors]
-    found = _once(found, "aws-sdk-v2-missing")
+    """Errors, then warnings, each sorted by place.
+
+    AWS SDK v2 is reported once, and so are imports of packages that one step mends.
+    """
+    found = _once([_error(message, scene) for message in errors], "aws-sdk-v2-missing")
     found.sort(key=_order)
+    found = _once_by_hint(found)
     found += sorted((_warning(message, scene) for message in warnings), key=_order)
     return tuple(dict.fromkeys(found))
 
@@ -133,7 +136,9 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
             "unresolved-import",
             f'no file "{specifier}"',
             where,
-            _near(specifier, where, scene) or "create it, or mend the path",
+            _native(specifier, where, scene)
+            or _near(specifier, where, scene)
+            or "create it, or mend the path",
         )
     if specifier.startswith("#"):
         return error(
@@ -145,7 +150,7 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
     name, _below = split_package(specifier)
     runtime = scene.function.runtime
     manifest, field = _declaration(name, where, scene)
-    folder = os.path.dirname(manifest) or "."
+    folder = _installing(os.path.dirname(manifest))
     at = "" if folder == "." else f" in {folder}"
     by = manager(folder, scene)
     install = f"`{installer.adding(by, name)}`{at}"
@@ -156,11 +161,13 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
         if installed is not None:
             hint = _note(message) or f"look into {installed}"
             return error("unresolved-import", f'package {name} has no "{specifier}"', where, hint)
+        # What a package wants of others is the project's to bring.
+        is_wanted = field == "peerDependencies" and folder != os.path.dirname(manifest)
         return error(
             "unresolved-import",
             f'package "{name}" is not installed; {manifest} declares it in {field}',
             where,
-            f"run `{by} install`{at}",
+            f"run {install}" if is_wanted else f"run `{by} install`{at}",
         )
     declared = f"{manifest} does not declare it" if manifest else "there is no package.json"
     lacks = ""
@@ -174,6 +181,7 @@ def _unresolved(specifier: str, message: Message, where: Location, scene: Scene)
     )
 
 
+_MODULES: Final = "node_modules/"
 _FIELDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 
@@ -191,11 +199,21 @@ def _declaration(name: str, where: Location, scene: Scene) -> tuple[str, str | N
             content = None
         shown = relative(path, scene.root)
         nearest = nearest or shown
+        # Of a package that is installed, nobody installs what it was developed with.
+        theirs = _MODULES in shown
         for field in _FIELDS:
+            if theirs and field == "devDependencies":
+                continue
             table = content.get(field) if isinstance(content, dict) else None
             if isinstance(table, dict) and name in table:
                 return shown, field
     return nearest, None
+
+
+def _installing(folder: str) -> str:
+    """Where a package manager is run for a folder: never inside of node_modules."""
+    above, modules, _below = f"{folder}/".partition(_MODULES)
+    return (above.rstrip("/") if modules else folder) or "."
 
 
 def _installed(name: str, where: Location, scene: Scene) -> str | None:
@@ -228,6 +246,20 @@ def manager(folder: str, scene: Scene) -> str:
         path = above
 
 
+def _native(specifier: str, where: Location, scene: Scene) -> str | None:
+    """Of a native module that an npm package has no file of yet."""
+    above, modules, below = where.file.rpartition(_MODULES)
+    if not modules or not specifier.endswith(".node"):
+        return None
+    name = split_package(below)[0]
+    # npm's works on what yarn installed, too; yarn has none in its version 1.
+    by = "pnpm" if manager(_installing(above), scene) == "pnpm" else "npm"
+    return (
+        f"{name} gets its native code from its install script: run `{by} rebuild {name}`; "
+        f'install = ["{name}"] in lambdad.toml ships it beside the bundle'
+    )
+
+
 def _near(specifier: str, where: Location, scene: Scene) -> str | None:
     import difflib
 
@@ -247,6 +279,20 @@ def _near(specifier: str, where: Location, scene: Scene) -> str | None:
 def _once(found: list[Diagnostic], code: str) -> list[Diagnostic]:
     first = next((one for one in sorted(found, key=_order) if one.code == code), None)
     return [one for one in found if one.code != code or one is first]
+
+
+def _once_by_hint(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Without the further imports inside of node_modules that the same step mends: a package that
+    is not installed is often asked for by dozens of files there."""
+    told: set[str | None] = set()
+    kept = []
+    for one in found:
+        is_theirs = one.where is not None and _MODULES in one.where.file
+        if one.code == "unresolved-import" and is_theirs and one.hint in told:
+            continue
+        kept.append(one)
+        told.add(one.hint)
+    return kept
 
 
 def _order(one: Diagnostic) -> tuple[str, int, int, str]:

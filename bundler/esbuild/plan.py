@@ -66,9 +66,11 @@ def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
         chosen["sourcemap"] = "linked"
         chosen.setdefault("sourcesContent", False)
     entries, extra = _entries(function, workshop, code, single)
-    brought = external.declared(code, workshop.repository)
+    # In a monorepo the entry's own package.json lies below the code folder.
+    homes = sorted({code, *(os.path.realpath(os.path.dirname(path)) for _name, path in entries)})
+    brought = external.declared(homes, workshop.repository)
     leave_out = external.absent if live else external.externals
-    left_out = (*leave_out(function.runtime, brought, code), *function.install)
+    left_out = (*leave_out(function.runtime, brought, homes), *function.install)
     folder = code if _needs_code_folder(chosen) else workshop.root
     settled = tuple(sorted(chosen.items()))
     platform = str(chosen.get("platform", "node"))

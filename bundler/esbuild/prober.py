@@ -123,6 +123,8 @@ class Prober:
         if path in self._real:
             return self._real[path]
         above, name = os.path.split(path)
+        if above == path:
+            return "/"  # "//" too, which has no parent either
         base = self._follow(above, hops)
         found: str | None = None
         if base is not None and hops <= _MAX_LINKS:

@@ -128,9 +128,10 @@ def _base(extends: str, folder: str, prober: Prober) -> str | None:
         if (found := _first(_candidates(package, below, prober), prober)) is not None:
             return found
     while True:
-        prober.files.update(f"{folder}/{file}" for file in pnp.FILES)
+        prober.files.update(os.path.join(folder, file) for file in pnp.FILES)
         if os.path.basename(folder) != "node_modules":
-            found = _first(_candidates(f"{folder}/node_modules/{name}", below, prober), prober)
+            package = os.path.join(folder, "node_modules", name)
+            found = _first(_candidates(package, below, prober), prober)
             if found is not None:
                 return found
         above = os.path.dirname(folder)

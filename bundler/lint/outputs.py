@@ -40,7 +40,7 @@ def document(report: Report) -> dict[str, object]:
 
 def line(item: Diagnostic, paint: Paint = plain) -> str:
     """`path:line:column: severity[code] message`, as far as there is a place."""
-    at = f"{paint(place(item.where), 'bold')}: " if item.where is not None else ""
+    at = f"{paint(_printable(place(item.where)), 'bold')}: " if item.where is not None else ""
     return f"{at}{_said(item, paint)}"
 
 
@@ -60,18 +60,30 @@ def errorformat(report: Report, _project: Project) -> str:
     told = []
     for item in report.findings:
         where = item.where
-        at = f"{where.file}:{where.line or 1}:{where.column or 1}: " if where is not None else ""
+        at = ""
+        if where is not None:
+            at = f"{_printable(where.file)}:{where.line or 1}:{where.column or 1}: "
         told.append(f"{at}{_said(item, plain)}\n")
     return "".join(told)
 
 
 def _said(item: Diagnostic, paint: Paint) -> str:
-    label = paint(f"{item.severity.value}[{item.code}]", item.severity.value)
+    label = paint(f"{item.severity.value}[{_printable(item.code)}]", item.severity.value)
     return f"{label} {_in_line(item.message)}"
 
 
 def _in_line(told: str) -> str:
-    return " ".join(told.split())
+    return _printable(" ".join(told.split()))
+
+
+def _printable(told: str) -> str:
+    """What a tool says, or a file is called, may hold what ends a line or speaks to a terminal."""
+    if told.isprintable():
+        return told
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
+        for sign in told
+    )
 
 
 def _whole(item: Diagnostic) -> str:

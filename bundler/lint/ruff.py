@@ -55,7 +55,9 @@ class _Errand:
 def lint(batch: Batch, files: Sequence[RelPath], workshop: Workshop) -> Findings:
     """What ruff finds in the files, and what is told of those it can't read; one that is gone has
     no entry."""
-    errand = _Errand(batch=batch, workshop=workshop, configs=Configs(workshop.environ))
+    errand = _Errand(
+        batch=batch, workshop=workshop, configs=Configs(workshop.root, workshop.environ)
+    )
     unread = {path: found for path in files if (found := text.faults(path, workshop)) is not None}
     jobs: dict[_Job, list[RelPath]] = {}
     try:
@@ -133,10 +135,17 @@ def _kept(errand: _Errand, name: str, call: Call, files: Sequence[RelPath]) -> F
 
     def run(left: Sequence[RelPath]) -> Findings:
         made = ruff_run.run(call, left, errand.config, errand.workshop)
-        errand.configs = Configs(errand.workshop.environ)  # for what moved meanwhile
+        errand.configs = Configs(
+            errand.workshop.root, errand.workshop.environ
+        )  # for what moved meanwhile
         return made
 
-    return tool.kept(name, files, key_of, run, errand.workshop)
+    found = tool.kept(name, files, key_of, run, errand.workshop)
+    moved = [path for path in files if path not in found.files and key_of(path) is not None]
+    if not moved or found.failed:
+        return found
+    # They were edited, or files came or went beside them. Who goes on like that is told nothing.
+    return tool.merged([found, tool.kept(name, moved, key_of, run, errand.workshop)])
 
 
 def _judged(item: Diagnostic, oldest: tuple[int, int] | None) -> Diagnostic:

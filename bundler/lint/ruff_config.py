@@ -41,6 +41,8 @@ class Config:
 class Configs:
     """One look at the configuration; folders share what lies above them."""
 
+    root: str
+    """Where ruff is run: that is the project of files without any configuration."""
     environ: Mapping[str, str]
     _known: dict[str, Config] = field(default_factory=dict)
     _read: dict[str, bytes | None] = field(default_factory=dict)
@@ -72,6 +74,8 @@ class Configs:
             for base, inner in self._extended(home, settings):
                 told.update(f"{base}\0".encode(errors="surrogateescape") + inner + b"\0")
                 chain.append(_settings(base, _parsed(inner)))
+        if not chain:
+            sources |= {self.root, os.path.join(self.root, "src")}
         for source in sorted(sources):
             told.update(repr((source, self._modules(source))).encode(errors="surrogateescape"))
         says, target = _target(chain, required)

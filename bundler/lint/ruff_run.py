@@ -36,7 +36,6 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "check": ("check", *_QUIET, "--no-fix", "--no-fix-only"),
     "format": ("format", *_QUIET, "--check"),
 }
-_JSON: Final = ("--output-format", "json")
 
 _AT_ONCE: Final = 1000
 """Files of one call: a command line has an end."""
@@ -101,15 +100,17 @@ def _run(
 
 def _completed(call: Call, files: Iterable[str], workshop: Workshop) -> tools.Completed:
     """Raises BundlerError."""
-    target = [f"--target-version=py{call.target[0]}{call.target[1]}"] if call.target else []
+    options = ["--output-format=json"]
+    if call.target is not None:
+        options.append(f"--target-version=py{call.target[0]}{call.target[1]}")
     environ = {name: text for name, text in workshop.environ.items() if name[:5] != "RUFF_"}
     ask = partial(tools.run, cwd=workshop.root, environ=environ, timeout_s=tool.TIMEOUT_S)
     command = [call.binary, *_COMMANDS[call.command]]
-    done = ask([*command, *_JSON, *target, "--", *files])
-    if _refuses(done, "--target-version"):  # it is older than that Python
-        done = ask([*command, *_JSON, "--", *files])
-    if _refuses(done, "--output-format"):  # an older `format` tells it in words alone
-        done = ask([*command, *target, "--", *files])
+    done = ask([*command, *options, "--", *files])
+    # An older ruff does not know every Python, and what it formats it tells in words alone.
+    while refused := [each for each in options if _refuses(done, each.partition("=")[0])]:
+        options.remove(refused[0])
+        done = ask([*command, *options, "--", *files])
     return done
 
 

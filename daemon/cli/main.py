@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "daemon.cli.lint",
         "Tell what is wrong in the sources, and what would fail on Lambda.",
     ),
+    "lsp": ("daemon.cli.lsp", "Serve an editor: findings on save, hover, lenses, quick fixes."),
     "daemon": ("daemon.cli.daemon", "Start, stop or look at this project's daemon."),
     "why": ("daemon.cli.why", "Tell what a function's last build took in, and what it waits for."),
     "list": ("daemon.cli.list", "List the functions: where each is declared, its state, its size."),

@@ -1,0 +1,219 @@
+"""One project's talk with its daemon: saves are asked about, and what happens there is heard.
+
+Only the loop's thread comes here but for `_ask`, which waits in a worker. At most one request runs
+and one waits, so that an answer tells of files as they were after the last save. Events are hints:
+whatever they say of lint, the daemon is asked again, and its answer is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from typing import Any, Final, Protocol
+
+from daemon import client
+from daemon.address import NoDaemon, address
+
+SOON_S: Final = 5.0
+"""What is known by then is shown; what is still being built is asked for when it is done."""
+MOST_FILES: Final = 500
+"""A request's."""
+RESTLESS: Final = 3
+"""Linters that never come to rest are asked again so often, and then after the next save."""
+_LONGEST: Final = 16 << 20
+"""Bytes of an event."""
+_LISTEN: Final = b"GET /v1/events HTTP/1.0\r\nHost: lambdad\r\nAccept: text/event-stream\r\n\r\n"
+"""Of HTTP/1.0, since a stream comes in chunks to who can read them."""
+
+log = logging.getLogger("lambdad")
+
+Answer = Mapping[str, Any]
+
+
+class Listener(Protocol):
+    """Who is told. Every call comes in the loop."""
+
+    def files_to_ask(self) -> Iterable[str]:
+        """Files, absolute, that are asked about with every save."""
+
+    def is_of_interest(self, path: str) -> bool:
+        """Whether anybody looks at the file, absolute."""
+
+    async def answered(self, answer: Answer) -> None:
+        """The next request waits until this is done."""
+
+    def built(self, function: str) -> None: ...
+
+    def failed(self, reason: str) -> None:
+        """No daemon can be had, or it can't answer."""
+
+    def rested(self) -> None:
+        """No answer is awaited any more."""
+
+
+class Asking:
+    """One project's."""
+
+    def __init__(
+        self,
+        root: str,
+        environ: Mapping[str, str],
+        listener: Listener,
+        pool: Executor,
+        *,
+        trusted: Callable[[], bool],
+    ) -> None:
+        self._root = root
+        self._environ = environ
+        self._listener = listener
+        self._pool = pool
+        self._trusted = trusted
+        self._loop = asyncio.get_running_loop()
+        self._wanted: set[str] = set()
+        self._asked: tuple[str, ...] = ()
+        self._building: set[str] = set()
+        self._echoes = 0
+        self._running: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    def saved(self, paths: Iterable[str]) -> None:
+        """Files were written, removed or renamed."""
+        self._echoes = 0
+        self._want(paths)
+
+    @property
+    def is_busy(self) -> bool:
+        """An answer is to come."""
+        return self._running is not None
+
+    def close(self) -> None:
+        for task in (self._running, self._hearing, self._connecting):
+            if task is not None:
+                task.cancel()
+
+    def _want(self, paths: Iterable[str]) -> None:
+        self._wanted.update(paths)
+        if self._running is None and self._wanted:
+            self._running = self._loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._wanted:
+                # Those that are asked about because they show something can wait.
+                first = sorted(self._wanted)
+                others = [path for path in self._listener.files_to_ask() if path not in first]
+                asked = (*first, *others)[: max(MOST_FILES, len(first))]
+                self._wanted.clear()
+                await self._one(asked)
+        finally:
+            self._running = None
+            self._listener.rested()
+
+    async def _one(self, asked: tuple[str, ...]) -> None:
+        try:
+            if not await self._hears(start=True):
+                raise NoDaemon("its events can't be heard")
+            status, answer = await self._loop.run_in_executor(self._pool, self._ask, asked)
+        except NoDaemon as fault:
+            self._listener.failed(f"no daemon for {self._root}: {fault}")
+            return
+        if status != 200:
+            told = f"{answer.get('detail')} ({answer.get('code')})"
+            self._listener.failed(f"the daemon of {self._root} can't: {told}")
+            return
+        self._asked = asked
+        self._building = set(answer.get("building", ()))
+        self._echoes = self._echoes + 1 if answer.get("linting") else 0
+        await self._listener.answered(answer)
+
+    def _ask(self, asked: tuple[str, ...]) -> tuple[int, dict[str, Any]]:
+        """In a worker. Raises NoDaemon."""
+        body = {"files": list(asked), "trusted": self._trusted(), "timeout_s": SOON_S}
+        limit_s = SOON_S + client.LATE_S
+        return client.request(self._root, "POST", "/v1/save", body, limit_s, environ=self._environ)
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """If a daemon runs, what happens there is heard; none is started for that."""
+        is_there = os.path.exists(address(self._root, self._environ).socket)
+        if is_there and self._hearing is None and self._connecting is None:
+            self._connecting = self._loop.create_task(self._connect())
+
+    def _is_hearing(self) -> bool:
+        return self._hearing is not None
+
+    async def _connect(self) -> None:
+        try:
+            await self._hears(start=False)
+        finally:
+            self._connecting = None
+
+    async def _hears(self, *, start: bool) -> bool:
+        """Whether events come from now on. Raises NoDaemon where one is to be started."""
+        if self._is_hearing():
+            return True
+        if start:  # also if it is of another version, or does not answer
+            await self._loop.run_in_executor(self._pool, self._start)
+        path = address(self._root, self._environ).socket
+        try:
+            async with asyncio.timeout(client.ALIVE_S):
+                reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST)
+                writer.write(_LISTEN)
+                await reader.readuntil(b"\r\n\r\n")
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # or no time
+            return False
+        if self._is_hearing():  # another was quicker
+            writer.close()
+            return True
+        self._hearing = self._loop.create_task(self._hear(reader, writer))
+        return True
+
+    def _start(self) -> None:
+        """In a worker."""
+        client.request(
+            self._root, "GET", "/openapi.json", timeout_s=client.SILENCE_S, environ=self._environ
+        )
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Until the daemon goes away; the next save starts another."""
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+                while True:
+                    event = await reader.readuntil(b"\n\n")
+                    fields = dict(line.split(b": ", 1) for line in event.splitlines() if line)
+                    self._heard(fields[b"event"].decode(), json.loads(fields[b"data"]))
+        except (asyncio.LimitOverrunError, KeyError, TypeError):
+            log.warning("the daemon of %s tells what is no event", self._root)
+        finally:
+            self._hearing = None
+            writer.close()
+            if self._building:  # nobody else will say that these are done
+                self._building = set()
+                self._again(())
+
+    def _heard(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "built":
+            name = data["function"]
+            self._listener.built(name)
+            if name in self._building:
+                self._building.discard(name)
+                if not self._building:
+                    self._again(())
+        elif kind == "linted":
+            paths = [os.path.join(self._root, each["path"]) for each in data["files"]]
+            asked = set(self._asked)
+            found = [path for path in paths if path in asked or self._listener.is_of_interest(path)]
+            if found:
+                self._again(found)
+
+    def _again(self, paths: Iterable[str]) -> None:
+        """Asks about what was asked last: more is known by now."""
+        if self._echoes <= RESTLESS:
+            self._want((*self._asked, *paths))

@@ -1,0 +1,118 @@
+"""One project as the server knows it by itself: what its files declare, and what is remembered of
+its builds. Nothing is built, started or written here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bundler import build, snapshot
+from bundler.config.find import read_project
+from bundler.model import (
+    Artifact,
+    BundlerError,
+    Function,
+    Outcome,
+    Project,
+    RelPath,
+    Snapshot,
+    Want,
+)
+from bundler.output import Output
+from bundler.record import Record
+from bundler.snapshot import Clock, Look
+from daemon.builds import Builds
+from daemon.schedule import Key
+
+_NO_DEVICE: Final = -1
+"""The project's clock is not read, since that writes a file: what is young counts as moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """A function's last build."""
+
+    record: Record
+    built_s: float
+    """When, in seconds since 1970."""
+    artifact: Artifact | None
+    """The last zip's, whatever was built last."""
+    outcome: Outcome | None
+    """What it came to, if that still holds."""
+    stale: tuple[str, ...] = ()
+    """Else why it does not."""
+
+
+class Site:
+    """Any thread may call any method."""
+
+    def __init__(self, root: str, environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.environ = environ
+        self.output = Output(root)
+        self._builds = Builds(root, environ)
+        self._lock = threading.Lock()
+        self._known: tuple[Project, Snapshot] | None = None
+
+    def project(self) -> Project | None:
+        """As its files declare it now; None if they no longer do."""
+        with self._lock:
+            if self._known is not None:
+                project, seen = self._known
+                if next(snapshot.changes(self.root, seen), None) is None:
+                    return project
+            self._known = None
+            now = Clock(_NO_DEVICE, time.time_ns())
+            try:
+                project = read_project(self.root, self.environ)
+            except BundlerError:
+                return None
+            self._known = project, snapshot.observe(self.root, project.inputs, since=now)
+            return project if project.root == self.root else None
+
+    def absolute(self, path: RelPath) -> str:
+        return os.path.normpath(os.path.join(self.root, path))
+
+    def relative(self, path: str) -> RelPath:
+        return os.path.relpath(path, self.root)
+
+    # --- builds ----------------------------------------------------------------------------------
+
+    def last(self, project: Project, function: Function, once: Look) -> Last | None:
+        """The later of its builds as a zip and for live use; None if it was never built."""
+        found = sorted(self._records(function), key=lambda each: each[2])
+        if not found:
+            return None
+        want, record, built_s = found[-1]
+        zips = [each.artifact for _want, each, _built_s in found if each.artifact is not None]
+        request = build.request_of(project, function, want=want)
+        looked = build.look(self.root, request, record, once=once)
+        is_fresh = isinstance(looked, Outcome)
+        return Last(
+            record=record,
+            built_s=built_s,
+            artifact=zips[-1] if zips else None,
+            outcome=looked if isinstance(looked, Outcome) else None,
+            stale=() if is_fresh else looked.reasons,
+        )
+
+    def holders(self, project: Project, path: RelPath) -> Iterator[Function]:
+        """Functions whose last builds looked at the file."""
+        for function in project.functions:
+            if any(path in record.inputs.files for _, record, _ in self._records(function)):
+                yield function
+
+    def _records(self, function: Function) -> Iterator[tuple[Want, Record, float]]:
+        for want in Want:
+            record = self._builds.recorded(Key(function.name, want.value))
+            if record is not None:
+                try:
+                    built_s = os.stat(self.output.record(function.name, want)).st_mtime
+                except OSError:
+                    continue
+                yield want, record, built_s
