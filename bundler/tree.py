@@ -30,7 +30,7 @@ LEFT_OUT: Final = frozenset(
     {
         ".git", ".hg", ".svn", ".bzr", ".gitignore", ".gitattributes", ".gitmodules",
         ".DS_Store", "Thumbs.db",
-        ".lambdad", ".aws-sam", ".serverless", ".sst", ".build", "cdk.out",
+        ".lambdad", "lambdad.toml", ".aws-sam", ".serverless", ".sst", ".build", "cdk.out",
         ".venv", ".virtualenv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache",
         ".hypothesis", ".tox", ".nox", ".coverage", ".ipynb_checkpoints", ".eggs",
         ".idea", ".vscode",

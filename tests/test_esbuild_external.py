@@ -55,7 +55,7 @@ def test_declarations_above_count(tmp_path: Path) -> None:
 
 
 def test_packages_of_the_workspace_count(tmp_path: Path) -> None:
-    """What a linked package declares is the project's; what a package out of a store does is not."""
+    """What a linked package declares is the project's; what one out of a store does is not."""
     write_tree(
         tmp_path,
         {

@@ -40,7 +40,10 @@ def test_cases(case: dict[str, Any], workshop: Workshop, lay: Callable[[Tree], N
         handler=Handler(text, text if is_wrapper else module, None if is_wrapper else export),
         layers=case.get("layers", False),
     )
-    walked = {file.name: file for file in tree.walk(workshop, "src").files}
+    walked = {
+        file.name: file
+        for file in tree.walk(workshop, "src", exclude=case.get("exclude", ())).files
+    }
     found = handler.check(asked, walked, case.get("dependencies", []), workshop)
     assert [one.code for one in found] == case["codes"]
     if "hint" in case:

@@ -194,6 +194,7 @@ def test_no_fitting_wheel(project: Project) -> None:
     assert "fast 1.0" in fault.message
     assert "python3.12 on x86_64" in fault.message
     assert (fault.hint or "").count("; or ") == 2
+    assert "has one for (python3.12 on arm64)" in (fault.hint or "")
     project.lay({"src/requirements.txt": "fast\n"})
     assert project.faults() == ["no-wheel"]
 

@@ -145,6 +145,7 @@ def test_a_project_that_asks_for_nothing(project: Project) -> None:
             '[tool.poetry.group.dev.dependencies]\ntests-only = "*"\n',
             "poetry lock",
         ),
+        ("Pipfile", "[packages]\nalpha = '1.0'\n", "pipenv lock"),
         ("Pipfile", "[packages]\nalpha = '>=1'\nwin = {os_name = \"== 'nt'\"}\n", "pipenv lock"),
     ],
 )
@@ -247,6 +248,12 @@ def test_dependencies_that_nobody_installs(project: Project) -> None:
     assert {"pyproject.toml", "uv.lock"} <= set(contents.inputs.files)
     assert warnings_of(project.pack(layers=True)) == []
     assert installed(project.pack(requirements="pyproject.toml")) == ["alpha-1.0"]
+    for file, text in (("Pipfile", "[packages]\n"), ("pyproject.toml", PROJECT)):
+        project.lay({f"src/{file}": text})
+        assert warnings_of(project.pack()) == [], "its own project says that it needs none"
+        (project.root / f"src/{file}").unlink()
+    project.lay({"src/pyproject.toml": "[tool.ruff]\n"})
+    assert warnings_of(project.pack()) == ["unread-dependencies"]
     project.lay({"src/pyproject.toml": PROJECT + 'dynamic = ["dependencies"]\n'})
     contents = project.pack()
     assert warnings_of(contents) == ["unread-dependencies"]

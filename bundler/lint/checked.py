@@ -82,6 +82,10 @@ class _PyrightMessage(msgspec.Struct):
     range: _Range | None = None
     rule: str | None = None
 
+    @property
+    def code(self) -> str:
+        return self.rule or "pyright"
+
 
 class _Pyright(msgspec.Struct, rename="camel"):
     general_diagnostics: list[_PyrightMessage]
@@ -101,7 +105,7 @@ def pyright(answer: Completed, named: Named, places: Places) -> Iterable[Diagnos
             line, column = (start.line + 1, start.character + 1) if start else (None, None)
             where = place(named(item.file), line, column, Units.UTF16, places)
         yield Diagnostic(
-            code=item.rule or "pyright",
+            code=item.code,
             severity=SEVERITIES.get(item.severity, Severity.INFO),
             message=item.message,
             where=where,
@@ -119,7 +123,11 @@ class _MypyMessage(msgspec.Struct):
     message: str
     severity: str
     hint: str | None = None
-    code: str | None = None
+    rule: str | None = msgspec.field(name="code", default=None)
+
+    @property
+    def code(self) -> str:
+        return self.rule or "mypy"
 
 
 _MYPY: Final = re.compile(
@@ -139,7 +147,7 @@ def mypy(answer: Completed, named: Named, places: Places, *, units: Units) -> It
         item = _mypy_json(line) if line.startswith("{") else _mypy_text(line)
         column = item.column + 1 if item.column >= 0 else None
         yield Diagnostic(
-            code=item.code or "mypy",
+            code=item.code,
             severity=SEVERITIES.get(item.severity, Severity.INFO),
             message=item.message,
             where=place(named(item.file), item.line, column, units, places),
@@ -161,5 +169,5 @@ def _mypy_text(line: str) -> _MypyMessage:
         column=int(found["column"] or 0) - 1,
         message=found["text"],
         severity=found["severity"],
-        code=found["code"],
+        rule=found["code"],
     )

@@ -53,6 +53,10 @@ class _EslintMessage(msgspec.Struct, rename="camel"):
     column: int | None = None
     fatal: bool = False
 
+    @property
+    def code(self) -> str:
+        return self.rule_id or (SYNTAX if self.fatal else "eslint")
+
 
 class _EslintFile(msgspec.Struct, rename="camel"):
     file_path: str
@@ -67,7 +71,7 @@ def eslint(text: str, named: Named, places: Places) -> Iterable[Diagnostic]:
             if item.rule_id is None and not item.fatal and item.message.startswith("File ignored"):
                 continue  # it was asked for by name, and the project's configuration leaves it out
             yield Diagnostic(
-                code=item.rule_id or (SYNTAX if item.fatal else "eslint"),
+                code=item.code,
                 severity=Severity.ERROR if item.severity > 1 else Severity.WARNING,
                 message=item.message,
                 where=place(path, item.line, item.column, Units.UTF16, places),
@@ -90,9 +94,13 @@ class _OxlintMessage(msgspec.Struct):
     message: str
     severity: str
     filename: str
-    code: str | None = None
+    rule: str | None = msgspec.field(name="code", default=None)
     help: str | None = None
     labels: list[_Label] = []
+
+    @property
+    def code(self) -> str:
+        return self.rule or SYNTAX
 
 
 class _Oxlint(msgspec.Struct):
@@ -109,7 +117,7 @@ def oxlint(text: str, named: Named, places: Places) -> Iterable[Diagnostic]:
     for item in items:
         path = named(item.filename)
         yield Diagnostic(
-            code=item.code or SYNTAX,
+            code=item.code,
             severity=_SEVERITIES.get(item.severity, Severity.INFO),
             message=item.message,
             where=_at(path, item.labels[0].span.offset, places) if item.labels else Location(path),
@@ -145,6 +153,10 @@ class _BiomeMessage(msgspec.Struct):
     description: str = ""
     """The message, where that comes in parts."""
 
+    @property
+    def code(self) -> str:
+        return SYNTAX if self.category in (None, "parse") else str(self.category)
+
 
 class _Biome(msgspec.Struct):
     diagnostics: list[_BiomeMessage]
@@ -156,7 +168,7 @@ def biome(text: str, named: Named, places: Places) -> Iterable[Diagnostic]:
         name = item.location.path
         path = named(name.file if isinstance(name, _BiomePath) else name or ".")
         yield Diagnostic(
-            code=SYNTAX if item.category in (None, "parse") else str(item.category),
+            code=item.code,
             severity=_SEVERITIES.get(item.severity, Severity.INFO),
             message=item.message if isinstance(item.message, str) else item.description,
             where=_biome_place(path, item.location, places),

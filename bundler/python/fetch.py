@@ -255,6 +255,7 @@ def _take_files(errand: _Errand, pins: Mapping[str, Pinned], folder: Path) -> No
 def _build(errand: _Errand, pin: Pinned) -> None:
     """A wheel of the pin's sdist, whose hash pip checks before it runs anything of it."""
     if reason := _in_vain(errand, pin):
+        pin = replace(pin, misfits=tuple(_misfits(errand, pin)))
         errand.faults.append(no_wheel(pin, errand.target, reason))
         return
     asked = f"{pin.name} {pin.version}" if pin.version else pin.name
@@ -277,6 +278,7 @@ def _build(errand: _Errand, pin: Pinned) -> None:
         reason = "no wheel fits, and its sdist is not one the lock allows"
         errand.faults.append(no_wheel(pin, errand.target, reason))
     elif _is_listed(pin, errand.logs.get(pin.name, "")):
+        pin = replace(pin, misfits=tuple(_misfits(errand, pin)))
         reason = "no wheel fits, and there is no sdist of it"
         errand.faults.append(no_wheel(pin, errand.target, reason))
     elif "from versions: none" in found.text:
@@ -295,7 +297,9 @@ def _in_vain(errand: _Errand, pin: Pinned) -> str | None:
     if reason := targets.lacking(target, _misfits(errand, pin)):
         return reason
     if not alike and any("none-any" not in filename for filename in pin.misfits):
-        return "its source is native code, and this machine is of another kind"
+        if not targets.is_host(target):
+            return f"its source is native code, and this machine is {platform.machine()}"
+        return f"its source is native code, and there is no Python {target.short} here to build it"
     return None
 
 
@@ -380,13 +384,14 @@ def no_wheel(pin: Pinned, target: Target, reason: str, output: str = "") -> Diag
             hint=f"ask for a version of {pin.name} that has one, or install what its build needs",
         )
     other = "x86_64" if target.machine == "aarch64" else "arm64"
+    has = targets.runtimes(pin.misfits) or f"{other}, another Python"
     return error(
         "no-wheel",
         f"no wheel of {asked} fits {target} (glibc {target.glibc[0]}.{target.glibc[1]}): "
         f"{reason}{built.essence(output)}",
         pin.where,
         hint=f"ask for a version of {pin.name} that has a fitting wheel; or use an architecture or "
-        f"a runtime that {asked} has one for ({other}, another Python); or build the wheel on "
+        f"a runtime that {asked} has one for ({has}); or build the wheel on "
         f"such a machine and refer to it by its path (from a layer: "
         f'without = ["{pin.name}"])',
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 
 from bundler import tree
-from bundler.model import Diagnostic, Function, Location, error, warning
+from bundler.model import Diagnostic, Function, Location, RelPath, error, warning
 from bundler.python.syntax import Broken, Module, parse
 from bundler.tree import TreeFile
 from bundler.workshop import Workshop
@@ -25,12 +26,12 @@ def check(
     """
     handler = function.handler
     if handler.export is None:
-        return _check_wrapper(function, files)
+        return _check_wrapper(function, files, workshop)
     found = module_file(handler.module, files)
     if found is None:
         if function.layers or any(name in dependencies for name in candidates(handler.module)):
             return []
-        return [_missing_file(function, files)]
+        return [_missing_file(function, files, workshop)]
     diagnostics = _check_syntax(found, function, files, workshop)
     module = parse(tree.read(workshop, files[found]), function.runtime.version, workshop.environ)
     if isinstance(module, Module) and module.is_certain and handler.export not in module.names:
@@ -47,10 +48,12 @@ def module_file(module: str, files: Collection[str]) -> str | None:
     return next((name for name in candidates(module) if name in files), None)
 
 
-def _check_wrapper(function: Function, files: Mapping[str, TreeFile]) -> list[Diagnostic]:
+def _check_wrapper(
+    function: Function, files: Mapping[str, TreeFile], workshop: Workshop
+) -> list[Diagnostic]:
     name = function.handler.module
     if name not in files:
-        return [] if function.layers else [_missing_file(function, files)]
+        return [] if function.layers else [_missing_file(function, files, workshop)]
     if not files[name].executable:
         return [
             warning(
@@ -63,8 +66,17 @@ def _check_wrapper(function: Function, files: Mapping[str, TreeFile]) -> list[Di
     return []
 
 
-def _missing_file(function: Function, files: Mapping[str, TreeFile]) -> Diagnostic:
+def _missing_file(
+    function: Function, files: Mapping[str, TreeFile], workshop: Workshop
+) -> Diagnostic:
     handler = function.handler
+    if left_out := _left_out(function, workshop):
+        return error(
+            "missing-handler-file",
+            f"{left_out} is there, and the function's excludes leave it out of the zip",
+            function.handler_where,
+            "narrow the pattern that names it, or bring it back with `include`",
+        )
     wanted = handler.module if handler.export is None else f"{handler.module}.py"
     tail = wanted.rpartition("/")[2]
     near = sorted(name for name in files if name == tail or name.endswith(f"/{tail}"))
@@ -79,6 +91,13 @@ def _missing_file(function: Function, files: Mapping[str, TreeFile]) -> Diagnost
         function.handler_where,
         hint,
     )
+
+
+def _left_out(function: Function, workshop: Workshop) -> RelPath | None:
+    handler = function.handler
+    names = (handler.module,) if handler.export is None else candidates(handler.module)
+    paths = (os.path.normpath(f"{function.code}/{name}") for name in names)
+    return next((path for path in paths if os.path.isfile(workshop.absolute(path))), None)
 
 
 def _missing_export(function: Function, file: TreeFile, module: Module) -> Diagnostic:

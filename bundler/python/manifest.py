@@ -59,6 +59,13 @@ class Manifest:
         return bool(self.asked) or self.dynamic or self.unknown
 
     @property
+    def is_project(self) -> bool:
+        """Whether it declares at all: a pyproject.toml may hold the settings of linters alone."""
+        tool = self.document.get("tool")
+        is_poetry = isinstance(tool, Mapping) and "poetry" in tool
+        return self.tool == "pipenv" or "project" in self.document or is_poetry
+
+    @property
     def mend(self) -> str:
         """The command that locks the project."""
         return f"{self.tool} lock"

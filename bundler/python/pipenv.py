@@ -113,8 +113,10 @@ def _dependency(name: str, value: Any) -> Dependency:
         raise BadDependencyError("it is neither a version nor a table")
     texts = {key: text for key, text in value.items() if isinstance(text, str)}
     versions = texts.get("version", "*")
+    # pipenv takes a bare version for the only one that will do.
+    exactly = "==" if versions[:1].isdigit() else ""
     try:
-        specifier = SpecifierSet("" if versions == "*" else versions)
+        specifier = SpecifierSet("" if versions == "*" else f"{exactly}{versions}")
     except InvalidSpecifier as fault:
         raise BadDependencyError(f"{versions!r} is no version") from fault
     conditions = [f"({texts['markers']})"] if texts.get("markers") else []

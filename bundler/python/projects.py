@@ -222,9 +222,20 @@ def unread(function: Function, workshop: Workshop) -> tuple[Diagnostic | None, I
         inputs = union(inputs, looked_for)
         if project is not None:
             return _unread(project, function, above=folder != function.code), inputs
+        if _needs_nothing(folder, asked, workshop):
+            return None, inputs
         if folder in (".", "") or folder.startswith(".."):
             return None, inputs
         folder = os.path.dirname(folder) or "."
+
+
+def _needs_nothing(folder: RelPath, function: Function, workshop: Workshop) -> bool:
+    """Whether a project lies there, of which `find` says that it declares none: an answer, too."""
+    read = (
+        reader(os.path.normpath(f"{folder}/{name}"), function, workshop)
+        for name, reader in MANIFESTS.items()
+    )
+    return any(manifest is not None and manifest.is_project for manifest in read)
 
 
 def _unread(project: Project, function: Function, *, above: bool) -> Diagnostic:

@@ -20,7 +20,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from bundler.model import Architecture, BuildRequest, Function, Want
+from bundler.model import Architecture, BuildRequest, Function, Language, Want
+from bundler.runtimes import RUNTIMES
 
 PATCH: Final = {8: 20, 9: 21, 10: 16, 11: 11, 12: 8, 13: 2, 14: 0}
 """Per minor version a patch release that every current image of the runtime has reached.
@@ -226,6 +227,27 @@ def lacking(target: Target, filenames: Iterable[str]) -> str | None:
     if needs:
         return f"its wheels need glibc {_dotted(min(needs))}, {has} {_dotted(target.glibc)}"
     return f"its wheels need musl (Alpine Linux), {has} glibc" if kin else None
+
+
+def runtimes(filenames: Iterable[str]) -> str | None:
+    """Which of Lambda's runtimes a wheel of these names fits, for people; None: no other does."""
+    tags = frozenset(tag for filename in filenames for tag in _tags(filename))
+    ours = [one for one in RUNTIMES.values() if one.language is Language.PYTHON]
+    fitting: dict[tuple[str, ...], list[str]] = {}
+    for architecture, machine in MACHINES.items():
+        found = []
+        for runtime in ours:
+            major, minor = runtime.version
+            if not tags.isdisjoint(ranks(Target((major, minor), runtime.glibc, machine))):
+                found.append(runtime.name)
+        if found:
+            fitting.setdefault(tuple(found), []).append(architecture.value)
+    return (
+        "; ".join(
+            f"{', '.join(found)} on {' or '.join(machines)}" for found, machines in fitting.items()
+        )
+        or None
+    )
 
 
 _MANYLINUX: Final = re.compile(r"manylinux_(\d+)_(\d+)_")

@@ -317,8 +317,9 @@ def _assigned(script: _Script, index: int) -> Token | None:
             return None
         index += 2
     sign, named = at(found, index + 1), at(found, index + 2)
-    if sign.text == "." and named.text == name and at(found, index + 3).text == "=":
-        return named
+    if sign.text == "." and named.text == name:
+        is_assigned = at(found, index + 3).text == "=" and at(found, index + 4).text != "="
+        return named if is_assigned else None
     if sign.text == "=" and named.text == "{":
         before = NOTHING
         for token in found[index + 3 :]:

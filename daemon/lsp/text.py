@@ -47,8 +47,9 @@ class Text:
         if where.line is None:
             return Span(number, 0, 0)
         if where.column is None:
-            return Span(number, len(line) - len(line.lstrip()), len(line.rstrip()))
-        start = min(where.column - 1, len(line))
+            end = len(line.rstrip())
+            return Span(number, min(len(line) - len(line.lstrip()), end), end)
+        start = min(max(where.column - 1, 0), len(line))
         if whole and line[start : start + 1] in ('"', "'"):
             start += 1
         found = (_PATH if whole else _WORD).match(line, start)

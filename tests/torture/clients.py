@@ -97,7 +97,7 @@ class Clients:
         body = {"functions": list(question.names), "want": question.want}
         left = 2
         while True:
-            low, kills = world.done, world.kills
+            low, kills = world.done, world.killed
             try:
                 status, answer = client.request(
                     world.root, "POST", "/v1/fresh", body, HANG_S, environ=self.environ

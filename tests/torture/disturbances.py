@@ -16,6 +16,7 @@ from pathlib import Path
 
 from daemon import client, process
 from daemon.address import address, read_note
+from tests.daemons import ends
 from tests.torture import host
 from tests.torture.clients import HANG_S, Wrong
 from tests.torture.world import World
@@ -70,17 +71,20 @@ class Disturber:
         pid = self.daemon()
         for child in process.children(pid) if pid else ():
             if child.name == "esbuild":
-                self.world.kills += 1
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGKILL)
+                self._kill(child.pid)
 
     def _kill_daemon(self) -> None:
         pid = self.daemon()
         if pid is not None:
             self.restarts += 1
-            self.world.kills += 1
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            self._kill(pid)
+
+    def _kill(self, pid: int) -> None:
+        self.world.kills += 1
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        ends(pid)  # until then it may still be connected to
+        self.world.killed = self.world.kills
 
     def _overflow(self) -> None:
         """The daemon hears that it did not hear, unless its watcher is not there to hear it."""

@@ -203,6 +203,7 @@ def run(
             disturber.note_limit()
             kept = False
     except Wrong as fault:
+        shutil.copytree(runtime, place / "runtime", ignore=shutil.ignore_patterns("*.sock*"))
         log = "\n".join(world.log[-LOGGED:])
         raise Wrong(
             f"seed {seed}, operation {count} of {operations}"

@@ -37,6 +37,8 @@ class World:
         self.installing: set[int] = set()
         """States amid an installation, when nobody may load what it has half written."""
         self.kills = 0
+        """Of the daemon or esbuild, begun; and those done."""
+        self.killed = 0
         self.log: list[str] = []
         self.imports: dict[str, tuple[str, ...]] = {
             path: tuple(names) for path, names in IMPORTS.items()
