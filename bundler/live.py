@@ -185,7 +185,8 @@ def _is_above(home: str, root: str) -> bool:
 
 
 def _lacking(function: Function, asked: Mapping[str, object]) -> Iterator[Diagnostic]:
-    names = sorted(name for name, found in asked.items() if found is None)
+    missing = (name for name, found in asked.items() if found is None)
+    names = sorted(name for name in missing if _is_due(function, name))
     if names:
         yield warning(
             "not-installed-here",
@@ -193,6 +194,27 @@ def _lacking(function: Function, asked: Mapping[str, object]) -> Iterator[Diagno
             function.where,
             f"`npm install --save-dev {' '.join(names)}` makes the function run here, too",
         )
+
+
+def _is_due(function: Function, package: str) -> bool:
+    """Whether something says that the package is there on Lambda. What is required in a `try` and
+    not installed esbuild leaves out as well: code provides for its absence, there and here."""
+    from bundler import sdk
+    from bundler.esbuild.closure import Patterns
+    from bundler.esbuild.manifest import split_package
+
+    options = dict(function.esbuild)
+    external = options.get("external")
+    listed = external if isinstance(external, tuple) else ()
+    patterns = [text for text in listed if isinstance(text, str)]
+    return (
+        function.layers
+        or package in function.install
+        or options.get("packages") == "external"
+        or sdk.provided(function.runtime, package)
+        or package in {split_package(text)[0] for text in patterns}
+        or Patterns(patterns).cover(package)
+    )
 
 
 # --- folders on disk ---------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bundler.lint.tool import Batch, Findings, Tool
 from bundler.model import Location, Severity, error, warning
 from bundler.workshop import Workshop
@@ -282,18 +284,20 @@ def test_a_tool_that_fails_is_our_bug_and_ends_nothing(workshop: Workshop) -> No
     run(workshop, scenario)
 
 
-def test_nothing_is_told_or_begun_after_the_end(workshop: Workshop) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_nothing_is_told_or_begun_after_the_end(waits: bool, workshop: Workshop) -> None:
     """A run that is under way ends in silence, and what waited is not begun."""
 
     async def scenario(bench: Bench, found: Lints, workshop: Workshop) -> None:
         bench.lay(a="one")
         found.ask([bench.tool], batch("a.x"), workshop)
         await bench.has_begun()
-        found.ask([bench.tool], batch("a.x"), workshop)
+        if waits:
+            found.ask([bench.tool], batch("a.x"), workshop)
         found.close()
-        found.ask([bench.tool], batch("a.x"), workshop)
         bench.go.release(5)
         await asyncio.to_thread(found._pool.shutdown)
+        found.ask([bench.tool], batch("a.x"), workshop)
         await asyncio.sleep(0)
         assert not bench.events
 

@@ -297,6 +297,20 @@ def test_a_failed_build_is_told_as_well(app: Served) -> None:
     assert done.stdout.count("\n") == 1
 
 
+def test_warnings_of_other_files_are_not_repeated(app: Served) -> None:
+    """They are no news of what was saved; errors are, wherever they stand."""
+    app.fresh()
+    old = str(APP["template.yaml"]).replace("python3.12", "python3.8")
+    app.lay({"template.yaml": old})
+    assert "warning[deprecated-runtime]" in lambdad(app, "template.yaml").stdout
+    assert lambdad(app, "one/app.py").stdout == ""
+    app.lay({"template.yaml": old.replace("app.handler", "app.missing")})
+    done = lambdad(app, "one/app.py")
+    assert done.returncode == 1
+    assert done.stdout.startswith("template.yaml:")
+    assert "error[missing-export]" in done.stdout
+
+
 def test_paths_start_where_the_editor_does(app: Served, tmp_path: Path) -> None:
     """The project is found from the file; a symlink to it is as good."""
     app.lay({"one/app.py": FAULTY})
@@ -387,3 +401,16 @@ def test_arguments_are_read_as_click_reads_them() -> None:
     )
     for arguments in ([], ["--json"], ["--help"], ["-x", "a"], ["--timeout=-1", "a"]):
         assert save.parse(arguments) is None
+
+
+def test_the_quick_way_loads_little(app: Served) -> None:
+    """No library, no model, no renderer: the editor waits for every import."""
+    lambdad(app, "one/app.py")
+    code = (
+        "import sys; from daemon import save; save.main(['one/app.py']); "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} "
+        "& {'click', 'rich', 'msgspec', 'aiohttp', 'asyncio', 'dataclasses', 'typing'}), "
+        "sorted(name for name in sys.modules if name.startswith(('bundler.', 'daemon.'))))"
+    )
+    told = app.site.python(code).stdout
+    assert told == "[] ['bundler.version', 'daemon.address', 'daemon.client', 'daemon.save']\n"

@@ -115,6 +115,22 @@ def test_an_edit_in_the_tick_of_the_one_before(workshop: Workshop) -> None:
         assert javascript.stamp(Batch(files=()), workshop) != before
 
 
+def test_a_young_file_is_read_again(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as an edit of it could leave its times as they are; an old one is known by them."""
+    monkeypatch.setattr(scope, "_key", lambda _status: (0, 0, 0, 0, 0))
+    path = Path(workshop.root, "a.ts")
+
+    def moves(text: str) -> bool:
+        before = javascript.stamp(Batch(files=()), workshop)
+        path.write_text(text)
+        return javascript.stamp(Batch(files=()), workshop) != before
+
+    path.write_text("one")
+    assert moves("two")
+    monkeypatch.setattr(scope, "YOUNG_NS", -(10**12))
+    assert not moves("three")
+
+
 def test_circles_and_what_is_no_file(workshop: Workshop) -> None:
     """Symlinks may lead in circles, and a FIFO is not opened."""
     root = Path(workshop.root)

@@ -285,6 +285,26 @@ def test_the_sdk_of_the_runtime(workshop: Workshop, lay: Lay) -> None:
     assert edited.digest != outcome.live.digest
 
 
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({}, []),
+        ({"esbuild": (("external", ("speed*",)),)}, ["not-installed-here"]),
+        ({"esbuild": (("external", ("speedup/fast",)),)}, ["not-installed-here"]),
+        ({"layers": True}, ["not-installed-here"]),
+    ],
+)
+def test_optional_packages(workshop: Workshop, lay: Lay, changes: Any, codes: list[str]) -> None:
+    """Of a package that code does without where it is not installed nothing is told, unless
+    something says that it will be there on Lambda."""
+    text = "let fast: unknown;\ntry { fast = require('speedup/fast') } catch { fast = 'slow' }\n"
+    lay({"src/list.ts": f"{text}export const handler = () => fast;\n"})
+    (outcome,) = run(workshop, bundled(**changes))
+    assert [item.code for item in outcome.diagnostics] == codes
+    assert outcome.live is not None
+    assert answer(workshop, outcome.live) == "slow"
+
+
 def test_one_sdk_package_is_missing_among_others(workshop: Workshop, lay: Lay) -> None:
     """What is installed is bundled, and only the other is left to fail when it is loaded."""
     lazy = "import { S3 } from '@aws-sdk/client-s3';\n"

@@ -36,6 +36,13 @@ export const handler = async () => [heavy.where(), heavy.tree(), light];
 WHERE = npm_apps.TREE_JS + "\nexports.where = () => __filename.split('/node_modules/').pop();\n"
 
 
+PRISMA = "exports.PrismaClient = require('.prisma/client').PrismaClient;\n"
+PRISMA_HANDLER = """
+import { PrismaClient } from "@prisma/client";
+export const handler = async () => PrismaClient;
+"""
+
+
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
     published = Registry()
@@ -46,6 +53,10 @@ def registry() -> Iterator[Registry]:
     published.publish(spec("light", "1.0.0"), {"index.js": "exports.light = 'light';\n"})
     published.publish(spec("@scope/native", "1.0.0"), {"lib/x.node": elf("x64")})
     published.publish(spec("unused", "1.0.0"))
+    published.publish(spec("@prisma/client"), {"index.js": PRISMA})
+    peers = {"peerDependencies": {"below": "*", "light": "*", "unused": "*"}}
+    optional = {"peerDependenciesMeta": {name: {"optional": True} for name in ("light", "unused")}}
+    published.publish(spec("peering", **peers, **optional), {"index.js": WHERE})
     with npm_apps.serving(published):
         yield published
 
@@ -135,6 +146,34 @@ def test_live_agrees(workshop: Workshop, install: Install) -> None:
     assert codes(outcome) == []
     assert outcome.live is not None
     assert call(Path(workshop.root), outcome.live.entry, "handler") == EXPECTED
+
+
+def test_what_prisma_generates(
+    workshop: Workshop, install: Install, lay: Lay, tmp_path: Path
+) -> None:
+    """The generated client goes along with @prisma/client, and is looked at file by file, since
+    `prisma generate` installs nothing."""
+    install(dependencies={"@prisma/client": "1.0.0"})
+    client = "node_modules/.prisma/client"
+    manifest = '{"name": "prisma-client-1", "main": "index.js"}'
+    lay({"src/app.ts": PRISMA_HANDLER, f"{client}/package.json": manifest})
+    for answer in ("first", "other"):
+        lay({f"{client}/index.js": f"exports.PrismaClient = '{answer}';\n"})
+        assert codes(good(workshop, of(install=("@prisma/client",)), locked=True)) == []
+        folder = unpack(Path(workshop.root, ".lambdad/build/Sample.zip"), tmp_path / answer)
+        assert call_node(folder, "app.handler", {}) == answer
+
+
+def test_optional_peers(workshop: Workshop, install: Install) -> None:
+    """A peer that the package does without, and that is there for development alone, stays out."""
+    install(
+        dependencies={"peering": "1.0.0", "light": "1.0.0"},
+        devDependencies={"unused": "1.0.0", "below": "1.0.0"},
+    )
+    (Path(workshop.root) / "src/app.ts").write_text(HANDLER.replace("heavy", "peering"))
+    assert codes(good(workshop, of(install=("peering",)), locked=True)) == []
+    held = {name.split("/")[1] for name in built(workshop) if name.startswith("node_modules/")}
+    assert held == {"peering", "light", "below"}
 
 
 @pytest.mark.parametrize("keeps", [False, True])

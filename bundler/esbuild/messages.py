@@ -15,6 +15,7 @@ from bundler.esbuild.engine import Message, Place
 from bundler.esbuild.manifest import split_package
 from bundler.model import Diagnostic, Function, Location, error, warning
 from bundler.npm import installer
+from bundler.npm.manifest import GENERATED
 
 UNRESOLVED: Final = re.compile(r'Could not resolve "(.*)"$')
 
@@ -131,6 +132,12 @@ def _line(path: str, number: int) -> str:
 
 
 def _unresolved(specifier: str, message: Message, where: Location, scene: Scene) -> Diagnostic:
+    if f"{specifier}/".startswith(tuple(f"{name}/" for name in GENERATED.values())):
+        hint = (
+            'run `npx prisma generate`; install = ["@prisma/client"] in lambdad.toml ships it, with '
+            "its engine, beside the bundle"
+        )
+        return error("unresolved-import", "Prisma's client was not generated yet", where, hint)
     if specifier.startswith((".", "/")):
         return error(
             "unresolved-import",

@@ -17,6 +17,11 @@ NAME: Final = "package.json"
 LOCAL: Final = ("file:", "link:", "portal:", "workspace:")
 
 
+GENERATED: Final = {"@prisma/client": ".prisma/client"}
+"""What a package's own tool writes beside it, and it loads, though no package.json says so:
+https://www.prisma.io/docs/orm/prisma-client/setup-and-configuration/generating-prisma-client"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     path: RelPath
@@ -26,6 +31,11 @@ class Manifest:
     """Required at run time: name to wanted version, without those that are also optional."""
     optional: Mapping[str, str]
     peers: frozenset[str] = frozenset()
+    optional_peers: frozenset[str] = frozenset()
+    """Those of `peers` that it does without."""
+    main: frozenset[str] = frozenset()
+    """All that is declared for run time, whatever of it a function's settings ask for."""
+    dev: frozenset[str] = frozenset()
     bundled: frozenset[str] = frozenset()
     """Packages it carries in its own node_modules."""
     named: frozenset[str] = frozenset()
@@ -76,6 +86,9 @@ def parse(path: RelPath, content: bytes, *, own: bool) -> Manifest:
         dependencies=dependencies,
         optional=optional,
         peers=peers,
+        optional_peers=peers & _optional_peers(fields.get("peerDependenciesMeta")),
+        main=peers.union(dependencies, optional),
+        dev=_names(fields.get("devDependencies")),
         bundled=frozenset(texts(bundled)),
         local=frozenset(
             name for name, spec in (wanted | optional).items() if spec.startswith(LOCAL)
@@ -130,6 +143,17 @@ def _versions(path: RelPath, fields: Mapping[str, Any], key: str, *, own: bool) 
         if own and not isinstance(version, str):
             raise _fault(path, f"has no version text for {name!r} in {key!r}", None, own=True)
     return {name: _text(version) for name, version in value.items()}
+
+
+def _names(table: object) -> frozenset[str]:
+    return frozenset(table) if isinstance(table, dict) else frozenset()
+
+
+def _optional_peers(meta: object) -> frozenset[str]:
+    table = meta if isinstance(meta, dict) else {}
+    return frozenset(
+        name for name, said in table.items() if isinstance(said, dict) and said.get("optional")
+    )
 
 
 def is_package_name(name: str) -> bool:

@@ -20,7 +20,7 @@ from bundler.npm import target
 from bundler.npm.installed import MODULES, Found, Ground
 from bundler.npm.installer import Installer
 from bundler.npm.lock import Lock, Locked
-from bundler.npm.manifest import Manifest
+from bundler.npm.manifest import GENERATED, NAME, Manifest, read
 from bundler.npm.pins import Pins, outdated
 
 SHOWN: Final = 8
@@ -42,7 +42,7 @@ class Edge:
     found: Found
     local: bool = False
     """It was asked for by its place: a link, or a copy. pnpm's and Bun's copies are hard links, so
-    that an edit of the original changes them without an installation."""
+    that an edit of the original changes them without an installation. Or it is GENERATED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class _Search:
     pins: Pins | None
     catalogs: Mapping[tuple[str, str], str]
     architecture: Architecture
+    for_development: frozenset[str]
+    """Optional peers that are not taken."""
     carriers: set[str] = field(default_factory=set)
     """Folders of packages that carry others, which no lock but npm's knows."""
     edges: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
@@ -91,7 +93,8 @@ def find(
     Of `lock`, npm's, and `pins`, another's, at most one is given; `catalogs` are pnpm's. Raises
     ProjectError `bad-package-json`.
     """
-    search = _Search(ground, code, declared, by, lock, pins, catalogs, architecture)
+    unwanted = _for_development(ground, declared, by)
+    search = _Search(ground, code, declared, by, lock, pins, catalogs, architecture, unwanted)
     waiting = deque([(code, declared)])
     while waiting:
         folder, manifest = waiting.popleft()
@@ -105,8 +108,25 @@ def find(
     return Production(search.edges, tuple(_diagnostics(search)))
 
 
+def _for_development(ground: Ground, declared: Manifest, by: Installer) -> frozenset[str]:
+    """What is installed for development alone, where packages are named one by one.
+
+    A whole production set has it if a package has it for an optional peer, as package managers
+    do: typescript, for instance. Who names a package asks for what that can't do without.
+    """
+    if not declared.named:
+        return frozenset()
+    path = f"{by.folder}/{NAME}"
+    ground.exists(path)
+    root = read(ground.workshop, ground.relative(path), own=True) or declared
+    return (declared.dev | root.dev) - declared.main - root.main
+
+
 def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
+    unwanted = manifest.optional_peers & search.for_development
     for name, need in sorted(needs(manifest).items()):
+        if name in unwanted and need is Need.IF_THERE:
+            continue
         found = search.ground.find(name, folder)
         if found is None:
             _note_absent(search, folder, manifest, name, need)
@@ -116,7 +136,8 @@ def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
             if need is Need.REQUIRED:
                 search.foreign.append(f"{name} {found.manifest.version}".strip())
         else:
-            edge = Edge(name, found, local=name in manifest.local)
+            is_local = name in manifest.local or name in GENERATED.values()
+            edge = Edge(name, found, local=is_local)
             if _agrees(search, folder, edge, need):
                 yield edge
 
@@ -125,6 +146,7 @@ def needs(manifest: Manifest) -> dict[str, Need]:
     """What a package asks for at run time; the stronger need wins."""
     return {
         **dict.fromkeys((*manifest.peers, *manifest.bundled), Need.IF_THERE),
+        **({GENERATED[manifest.name]: Need.IF_THERE} if manifest.name in GENERATED else {}),
         **dict.fromkeys(manifest.dependencies, Need.REQUIRED),
         **dict.fromkeys(manifest.optional, Need.OPTIONAL),
         **dict.fromkeys(manifest.named, Need.REQUIRED),
@@ -136,6 +158,8 @@ def _agrees(search: _Search, asker: str, edge: Edge, need: Need) -> bool:
 
     What a linked package outside the lock's folder has installed for itself is not the lock's.
     """
+    if edge.name in GENERATED.values():
+        return True  # which no lock knows
     if search.pins is not None and f"{asker}/".startswith(f"{search.by.folder}/"):
         return _is_pinned(search, search.pins, edge, need)
     if search.lock is None or not f"{asker}/".startswith(f"{search.lock.folder}/"):

@@ -48,7 +48,7 @@ MEMO: Final = "locks"
 LINKED_STORE: Final = "node_modules/.store"
 """Of npm's `install-strategy=linked`."""
 
-_SCHEMA: Final = 5
+_SCHEMA: Final = 6
 
 _one_at_a_time = threading.Lock()
 """Functions share code folders: the second finds what the first remembered. Compressing uses all
