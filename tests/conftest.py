@@ -48,8 +48,17 @@ def tools(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
-    """An empty project with an empty store of its own."""
-    return workshop_at(tmp_path / "project", Store(tmp_path / "store"))
+    """An empty project with a store of its own, empty but for esbuild."""
+    return workshop_at(tmp_path / "project", store_at(tmp_path / "store"))
+
+
+def store_at(folder: Path) -> Store:
+    """A store with nothing but esbuild, which the tests share."""
+    from tests.esbuild_cases import binary_path
+
+    folder.mkdir()
+    (folder / "esbuild").symlink_to(Path(binary_path()).parent.parent)
+    return Store(folder)
 
 
 def workshop_at(root: Path, store: Store) -> Workshop:

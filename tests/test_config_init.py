@@ -49,6 +49,12 @@ def built(root: Path) -> dict[str, str]:
             {"list": "x/list.handler in .", "y-list": "y/list.handler in ."},
         ),
         ({"sp ace/lïst.ts": ESM}, {"l-st": "sp ace/lïst.handler in ."}),
+        (
+            {"apps/a/src/main.ts": ESM, "src/app.py": PYTHON},
+            {"a": "apps/a/src/main.handler in .", "src": "app.lambda_handler in src"},
+        ),
+        ({"a.py": "handler = Mangum(app)\n"}, {"a": "a.handler in ."}),
+        ({"a.py": "handler = 3\n"}, {}),
         ({"a.py": "def handler(event):\n  pass\n"}, {}),
         ({"a.py": "def handler(event, context:\n"}, {}),
         ({"a.test.ts": ESM, "a.d.ts": ESM, "test_a.py": PYTHON}, {}),
@@ -70,6 +76,49 @@ def test_handlers_are_found(
         assert len(found) == len(files)
     else:
         assert found == functions
+
+
+POETRY = '[tool.poetry]\n[tool.poetry.dependencies]\npython = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "runtime", "requirements"),
+    [
+        ({}, "python3.14", None),
+        ({"one/src/lib/__init__.py": ""}, "python3.14", None),
+        ({"pyproject.toml": '[project]\nrequires-python = ">=3.11,<3.13"\n'}, "python3.12", None),
+        ({"one/pyproject.toml": POETRY.format("~3.13")}, "python3.13", "one/pyproject.toml"),
+        ({"one/pyproject.toml": POETRY.format("^3.9")}, "python3.14", "one/pyproject.toml"),
+        ({"one/pyproject.toml": "[tool.ruff]\n"}, "python3.14", None),
+        ({"one/pyproject.toml": "[project\n"}, "python3.14", None),
+        ({"one/pyproject.toml": POETRY.format("x y")}, "python3.14", "one/pyproject.toml"),
+        (
+            {"one/Pipfile": '[packages]\na = "*"\n[requires]\npython_version = "3.12"\n'},
+            "python3.12",
+            "one/Pipfile",
+        ),
+        (
+            {".python-version": "3.13.2\n", "one/src/pyproject.toml": "[project]\n"},
+            "python3.13",
+            None,
+        ),
+        (
+            {".python-version": "3.13\n", "one/pyproject.toml": POETRY.format(">=3.11")},
+            "python3.13",
+            "one/pyproject.toml",
+        ),
+        ({".python-version": "pypy3.10\n"}, "python3.14", None),
+        ({".python-version": "2.7\n"}, "python3.14", None),
+    ],
+)
+def test_what_a_python_project_says(
+    files: dict[str, str], runtime: str, requirements: str | None, tmp_path: Path
+) -> None:
+    """Its Python decides the runtime, and its file the dependencies of the code that is its src."""
+    write_tree(tmp_path, {".git/HEAD": "", "one/src/app.py": PYTHON, **files})
+    built(tmp_path)
+    (function,) = read_project(str(tmp_path), {}).functions
+    assert (function.runtime.name, function.requirements) == (runtime, requirements)
 
 
 TEMPLATES = [

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -385,7 +384,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_dies(tmp_path: Path) -> None:
-    """A daemon that was killed is followed by another with the next save, and that is heard, too."""
+    """A daemon that was killed is followed by another with the next save; that is heard, too."""
 
     async def act(app: Served, found: Editor) -> None:
         found.open("one/app.py")
@@ -424,14 +423,14 @@ def test_no_daemon_can_be_had(tmp_path: Path) -> None:
 
 
 def test_several_folders(tmp_path: Path) -> None:
-    """Each folder's project has findings of its own; code that lies outside of a project's folder is
-    known to it as well. A folder that leaves takes its findings along."""
+    """Each folder's project has findings of its own; code that lies outside of a project's folder
+    is known to it as well. A folder that leaves takes its findings along."""
 
     async def go() -> None:
         with served(tmp_path / "a", start=False) as one, site(tmp_path / "b" / "app") as two:
             share_esbuild(Path(two.environ["LAMBDAD_CACHE_DIR"]))
             write_tree(tmp_path / "b", {".git/HEAD": "", "shared/app.py": GOOD})
-            toml = '[functions.Far]\nhandler = "app.handler"\nruntime = "python3.12"\ncode = "../shared"\n'
+            toml = OWN.replace("one/app", "app").replace('"."', '"../shared"')
             write_tree(Path(two.root), {"lambdad.toml": toml})
             two_in_one = Site(two.root, one.site.environ)
             folders = [str(one.root), two.root]
@@ -484,14 +483,14 @@ def test_the_editor_knows_it_by_another_path(tmp_path: Path) -> None:
 class Raw:
     """The server at the end of two pipes."""
 
-    def __init__(self, place: Site) -> None:
+    def __init__(self, place: Site, log: int = subprocess.DEVNULL) -> None:
         self.process = subprocess.Popen(
             COMMAND,
             cwd=place.root,
             env=dict(place.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=log,
         )
 
     def send(self, content: bytes) -> None:
@@ -600,7 +599,7 @@ def test_the_editor_is_gone(tmp_path: Path) -> None:
     """When its stdin ends, so does the server, even in the middle of a message."""
     with served(tmp_path, start=False) as app:
         for last in (b"", b"Content-Length: 100\r\n\r\n{"):
-            raw = Raw(app.site)
+            raw = Raw(app.site, subprocess.PIPE)
             raw.send(last)
             _out, said = raw.process.communicate(timeout=WAIT_S)
             assert raw.process.returncode == 1

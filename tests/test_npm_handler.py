@@ -47,6 +47,43 @@ def test_found(workshop: Workshop, file: str, handler: str) -> None:
     assert told(workshop, {file: GOOD}, handler) == ()
 
 
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"app.js": "exports.handler = 1;\nconst x = ;\n"}, Location("src/app.js", 2, 11)),
+        (
+            {"app.js": "exports.handler = require('./lib/a');\n", "lib/a.js": "}\n"},
+            Location("src/lib/a.js", 1, 1),
+        ),
+        ({"app.mjs": "import './b.mjs';\nexport let handler;\n", "b.mjs": "const 1;\n"}, None),
+    ],
+)
+def test_what_can_not_be_parsed(workshop: Workshop, files: Tree, place: Location | None) -> None:
+    """A syntax error of the handler's file, or of what it loads, is an error at its place."""
+    (fault,) = told(workshop, files, "app.handler")
+    assert (fault.code, fault.severity) == ("syntax-error", Severity.ERROR)
+    assert place is None or fault.where == place
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"app.js": GOOD, "test/broken.js": "const x = ;\n"},
+        {"app.js": f"{GOOD}try {{ require('./x'); }} catch (e) {{}}\n", "x.js": "const x = ;\n"},
+        {
+            "app.js": f"#!/usr/bin/env node\nwith (exports) {{ a = 010; delete b; }}\n{GOOD}return;\n"
+        },
+        {
+            "app.mjs": "export const handler = await import('./x.json', { with: { type: 'json' } });\n"
+        },
+        {"app.js": f"{GOOD}class A {{ #b = 1n; static {{ a ??= b?.c ** 2; }} }}\n<!-- x\n"},
+    ],
+)
+def test_what_node_takes(workshop: Workshop, files: Tree) -> None:
+    """Sloppy, modern, and what nothing loads."""
+    assert told(workshop, files, "app.handler") == ()
+
+
 def test_found_in_a_dependency(workshop: Workshop) -> None:
     """The handler may be a file of a package, as monitoring vendors ask for."""
     files = {

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from bundler.config import pythons
 from bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
 from bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
 from bundler.config.located import shortened
@@ -28,8 +29,10 @@ NOT_OURS: Final = frozenset(
 )
 """Folders that hold no handlers of the project's; those that begin with a dot neither."""
 
-GENERIC: Final = frozenset({"__init__", "app", "handler", "index", "lambda_function", "main"})
-"""Files' names that say nothing: the folder's is taken."""
+GENERIC: Final = frozenset(
+    {"__init__", "app", "handler", "index", "lambda_function", "main", "src"}
+)
+"""Names that say nothing: the folder's around them is taken."""
 
 PYTHON_NAMES: Final = frozenset({"handler", "lambda_handler"})
 
@@ -92,7 +95,7 @@ def propose(root: str) -> str:
         return HEAD + NOTHING.format(
             python=_newest(Language.PYTHON), javascript=_newest(Language.JAVASCRIPT)
         )
-    return HEAD + DEFAULTS + "".join(_tables(found))
+    return HEAD + DEFAULTS + "".join(_tables(root, found))
 
 
 def _described(root: str) -> Project | None:
@@ -148,22 +151,31 @@ def _sources(project: Project) -> dict[str, str]:
     return {name: folder for name, folder in sorted(found.items()) if name in unknown}
 
 
-def _tables(found: list[_Handler]) -> Iterator[str]:
+def _tables(root: str, found: list[_Handler]) -> Iterator[str]:
     taken: set[str] = set()
     for each in found:
         name = _name(each.path, taken)
         yield f"\n[functions.{_key(name)}]\n"
         yield f"handler = {_quoted(each.handler)}\n"
-        yield f"runtime = {_quoted(_newest(each.language))}\n"
+        yield f"runtime = {_quoted(_runtime(root, each))}\n"
         if each.code != ".":
             yield f"code = {_quoted(each.code)}\n"
+        if each.language is Language.PYTHON and (file := pythons.requirements(root, each.code)):
+            yield f"requirements = {_quoted(file)}\n"
+
+
+def _runtime(root: str, each: _Handler) -> str:
+    said = None
+    if each.language is Language.PYTHON:
+        said = pythons.runtime(root, posixpath.dirname(each.path))
+    return said or _newest(each.language)
 
 
 def _name(path: str, taken: set[str]) -> str:
     """As short as it says something, and no two the same but for case."""
     parts = re.sub(r"[^A-Za-z0-9_/]+", "-", posixpath.splitext(path)[0]).split("/")
     parts = [part.strip("-") or "function" for part in parts]
-    if parts[-1] in GENERIC and len(parts) > 1:
+    while parts[-1] in GENERIC and len(parts) > 1:
         parts.pop()
     for count in range(1, len(parts) + 1):
         name = "-".join(parts[-count:])
@@ -226,8 +238,9 @@ def _text(root: str, path: str) -> str:
 
 
 def _python_export(text: str) -> str | None:
-    """The name of a top-level function that takes an event and a context, if it is a usual one."""
-    if "def " not in text:
+    """The usual name of a top-level function that takes an event and a context, or of what a call
+    gave, as of `handler = Mangum(app)`."""
+    if not any(name in text for name in PYTHON_NAMES):
         return None
     try:
         tree = ast.parse(text)
@@ -238,6 +251,10 @@ def _python_export(text: str) -> str | None:
             arguments = [*node.args.posonlyargs, *node.args.args]
             if len(arguments) == 2:
                 return node.name
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id in PYTHON_NAMES:
+                    return target.id
     return None
 
 

@@ -50,6 +50,9 @@ def make(request: BuildRequest, workshop: Workshop) -> Runnable:
         inputs = snapshot.union(inputs, reached.inputs)
         installed = reach.digest(reached, workshop)
         entry, diagnostics = _entry(function, own, ground)
+        diagnostics += package.unparsed(function, walked, own, workshop)
+        if any(one.severity is Severity.ERROR for one in diagnostics):
+            raise ProjectError(*diagnostics)
     except ProjectError as fault:
         seen = snapshot.union(snapshot.union(inputs, ground.inputs()), fault.inputs)
         raise ProjectError(*fault.diagnostics, inputs=seen) from fault

@@ -31,7 +31,7 @@ from bundler.model import (
     Severity,
     warning,
 )
-from bundler.npm import handler, imports, installer, manifest, syntax
+from bundler.npm import handler, imports, installer, manifest, parse, syntax
 from bundler.npm.imports import Use
 from bundler.npm.installed import MODULES
 from bundler.npm.manifest import Manifest
@@ -95,6 +95,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     told = any(fault.severity is Severity.ERROR for fault in faults)
     by = vendored.by if vendored is not None else "npm"
     faults += _check(function, declared, own, segment, installed=not told, by=by)
+    faults += unparsed(function, walked, own, workshop)
     if any(fault.severity is Severity.ERROR for fault in faults):
         raise ProjectError(*faults, inputs=inputs)
     return Contents(own=own, dependencies=segment, inputs=inputs, diagnostics=tuple(faults))
@@ -199,6 +200,22 @@ def _check(
         ]
         install = partial(_install, function, declared, by)
         yield from _lacking(function, declared, uses, read, install)
+
+
+def unparsed(
+    function: Function, walked: Tree, own: Iterable[Entry], workshop: Workshop
+) -> tuple[Diagnostic, ...]:
+    """The syntax errors of the handler's file and of what it loads."""
+    texts = {entry.name: entry.content for entry in own}
+    found = handler.find(function, dict.fromkeys(texts, False))
+    if function.handler.export is None or found is None or not found.endswith(imports.SOURCES):
+        return ()
+
+    def read(name: str) -> str:
+        return texts[name].decode(errors="replace")
+
+    files = {file.name: file.path for file in walked.files if file.name in texts}
+    return parse.check(function, found, files, read, workshop) if found in files else ()
 
 
 def _present(files: Iterable[str]) -> set[str]:

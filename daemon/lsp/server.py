@@ -44,9 +44,16 @@ def serve(environ: Mapping[str, str]) -> int:
     protocol wants."""
     reading, writing = take_stdio()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+    # A traceback for a message that is none would tell nobody anything; a line is enough.
+    logging.getLogger("pygls.server").setLevel(logging.CRITICAL)
+    logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_about_us)
     server = Server(environ)
     server.start_io(cast(BinaryIO, Frames(reading)), writing)
     return 0 if server.was_shut_down else 1
+
+
+def _is_about_us(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Unable to deserialize")
 
 
 class Server(LanguageServer):

@@ -60,9 +60,10 @@ class Frames:
         return b"Content-Length: %d\r\n" % int(found[1]) if found else _IGNORED
 
     def read(self, size: int) -> bytes:
-        """A body; of one that is too long something that is no message."""
+        """A body; of one that is too long something that is no message. Empty at the end."""
         if size <= MOST_BYTES:
-            return self._stream.read(size)
+            body = self._stream.read(size)
+            return body if len(body) == size else b""
         left = size
         while left > 0 and (chunk := self._stream.read(min(left, _CHUNK))):
             left -= len(chunk)

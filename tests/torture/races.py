@@ -34,6 +34,8 @@ def torn(world: World) -> None:
     world.log.append(f"  {pair}")
     if not all(world.path(name).is_file() for name in pair):
         return
+    text = world.text(other)
+    world.step(lambda: world.replace(other, text))  # whole, as `retoken` wants it
     path = world.path(first)
     temporary = path.with_name(f".{path.name}.swp")
     temporary.write_text(_long(first, world.text(first)))

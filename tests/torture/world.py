@@ -70,7 +70,7 @@ class World:
         self._note(model.states(self.root))
 
     def retoken(self, name: str) -> None:
-        """A bundled module gets another token, and nothing else: as fast as can be."""
+        """A bundled module that is whole gets another token, and no more: as fast as can be."""
         path = self.path(name)
         before = tokens_in([path.read_text()])
         text = self.text(name)
