@@ -160,16 +160,13 @@ async def editor(
     folders: Sequence[str] | None = None,
     encodings: Sequence[lsp.PositionEncodingKind] | None = None,
     command: Sequence[str] = COMMAND,
-    goodbye: bool = True,
 ) -> AsyncIterator[Editor]:
     """A server for the project, ended as the protocol has it: it must have lived until then."""
     found = Editor(site)
     environ = dict(site.environ)
     await found.client.start_io(*command, env=environ, cwd=site.root)
     general = (
-        lsp.GeneralClientCapabilities(position_encodings=list(encodings or ()))
-        if encodings
-        else None
+        lsp.GeneralClientCapabilities(position_encodings=list(encodings)) if encodings else None
     )
     lens = lsp.CodeLensWorkspaceClientCapabilities(refresh_support=True)
     named = [str(found.root)] if folders is None else folders
@@ -184,13 +181,14 @@ async def editor(
     )
     found.capabilities = result.capabilities
     found.client.initialized(lsp.InitializedParams())
+    server = found.client._server
+    assert server is not None
     try:
         yield found
-        if goodbye:
-            await found.client.shutdown_async(None)
-            found.client.exit(None)
-            server = found.client._server
-            assert server is not None
-            assert await asyncio.wait_for(server.wait(), WAIT_S) == 0
+        await found.client.shutdown_async(None)
+        found.client.exit(None)
+        assert await asyncio.wait_for(server.wait(), WAIT_S) == 0
     finally:
+        if server.returncode is None:
+            server.kill()
         await found.client.stop()

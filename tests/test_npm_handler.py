@@ -70,12 +70,8 @@ def test_what_can_not_be_parsed(workshop: Workshop, files: Tree, place: Location
     [
         {"app.js": GOOD, "test/broken.js": "const x = ;\n"},
         {"app.js": f"{GOOD}try {{ require('./x'); }} catch (e) {{}}\n", "x.js": "const x = ;\n"},
-        {
-            "app.js": f"#!/usr/bin/env node\nwith (exports) {{ a = 010; delete b; }}\n{GOOD}return;\n"
-        },
-        {
-            "app.mjs": "export const handler = await import('./x.json', { with: { type: 'json' } });\n"
-        },
+        {"app.js": f"#!/usr/bin/node\nwith (exports) {{ a = 010; delete b; }}\n{GOOD}return;\n"},
+        {"app.mjs": "export const handler = await import('./x', { with: { type: 'json' } });\n"},
         {"app.js": f"{GOOD}class A {{ #b = 1n; static {{ a ??= b?.c ** 2; }} }}\n<!-- x\n"},
     ],
 )

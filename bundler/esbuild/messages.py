@@ -134,8 +134,8 @@ def _line(path: str, number: int) -> str:
 def _unresolved(specifier: str, message: Message, where: Location, scene: Scene) -> Diagnostic:
     if f"{specifier}/".startswith(tuple(f"{name}/" for name in GENERATED.values())):
         hint = (
-            'run `npx prisma generate`; install = ["@prisma/client"] in lambdad.toml ships it, with '
-            "its engine, beside the bundle"
+            'run `npx prisma generate`; install = ["@prisma/client"] in lambdad.toml ships it '
+            "with its engine, beside the bundle"
         )
         return error("unresolved-import", "Prisma's client was not generated yet", where, hint)
     if specifier.startswith((".", "/")):

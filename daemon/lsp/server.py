@@ -108,7 +108,8 @@ class Server(LanguageServer):
 
     @property
     def encoding(self) -> str:
-        return str(self.workspace.position_encoding or "utf-16")
+        agreed = self.workspace.position_encoding
+        return str(getattr(agreed, "value", agreed))
 
     def range(self, span: Span, text: Text) -> lsp.Range:
         def position(line: int, character: int) -> lsp.Position:
