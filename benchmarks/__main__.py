@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import bundles, daemon, memory, rebuilds, vendoring
+from benchmarks import bundles, daemon, memory, rebuilds, save, vendoring
 from benchmarks.measure import report
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "vendor": vendoring.claims,
     "rebuild": rebuilds.claims,
     "daemon": daemon.claims,
+    "save": save.claims,
     "memory": memory.claims,
 }
 

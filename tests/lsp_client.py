@@ -191,4 +191,4 @@ async def editor(
     finally:
         if server.returncode is None:
             server.kill()
-        await found.client.stop()
+        await found.client.stop()  # type: ignore[no-untyped-call]

@@ -149,6 +149,48 @@ def test_what_others_have_built(tmp_path: Path) -> None:
     see(tmp_path, act)
 
 
+def test_what_holds_stays(tmp_path: Path) -> None:
+    """A build's fault stays while others are saved, and goes with the next save of any of them once
+    it was mended where nobody saw it."""
+
+    async def act(app: Served, found: Editor) -> None:
+        found.open("web/web.ts")
+        found.save("web/web.ts", "export const handler = ;\n")
+        await found.shows("web/web.ts", "syntax-error")
+        for name, code in (("one/app.py", "F821"), ("two/app.py", "F821")):
+            found.save(name, FAULTY)
+            await found.shows(name, code)
+        assert found.codes("web/web.ts") == ["syntax-error"]
+        write_tree(app.root, {"web/web.ts": APP["web/web.ts"]})
+        found.save("two/app.py", GOOD)
+        await found.clears("two/app.py", "F821")
+        await found.clears("web/web.ts", "syntax-error")
+        assert found.codes("one/app.py") == ["F821"]
+
+    see(tmp_path, act)
+
+
+def test_files_come_and_go(tmp_path: Path) -> None:
+    """What the editor says of files that it made, renamed or removed is as good as a save."""
+
+    async def act(app: Served, found: Editor) -> None:
+        found.open("web/web.ts")
+        (app.root / "web/word.ts").rename(app.root / "web/words.ts")
+        renamed = lsp.FileRename(found.uri("web/word.ts"), found.uri("web/words.ts"))
+        found.client.workspace_did_rename_files(lsp.RenameFilesParams([renamed]))
+        await found.shows("web/web.ts", "unresolved-import")
+        (app.root / "web/words.ts").rename(app.root / "web/word.ts")
+        made = lsp.CreateFilesParams([lsp.FileCreate(found.uri("web/word.ts"))])
+        found.client.workspace_did_create_files(made)
+        await found.clears("web/web.ts", "unresolved-import")
+        (app.root / "web/word.ts").unlink()
+        gone = lsp.FileEvent(found.uri("web/word.ts"), lsp.FileChangeType.Deleted)
+        found.client.workspace_did_change_watched_files(lsp.DidChangeWatchedFilesParams([gone]))
+        await found.shows("web/web.ts", "unresolved-import")
+
+    see(tmp_path, act)
+
+
 def test_what_was_built_before(tmp_path: Path) -> None:
     """What the last build said is shown when a file is opened, if it still holds."""
 
@@ -319,6 +361,7 @@ def test_fixes_of_requirements(tmp_path: Path) -> None:
     """What nothing brings is added to the requirements, by the name of its distribution."""
 
     async def act(app: Served, found: Editor) -> None:
+        assert app.site.run("fresh", "One").returncode == 0  # what it installs is known by now
         found.open("one/app.py")
         found.save("one/app.py", "import yaml\n\n" + GOOD.replace("1", "yaml"))
         told = await found.shows("one/app.py", "missing-import")
@@ -394,6 +437,7 @@ def test_a_daemon_that_dies(tmp_path: Path) -> None:
             os.kill(app.site.pid, signal.SIGKILL)
         found.save("one/app.py", GOOD)
         await found.clears("one/app.py", "F821")
+        found.open("web/web.ts")
         (app.root / "web/web.ts").write_text("export const handler = ;\n")
         app.fresh("Web")
         await found.shows("web/web.ts", "syntax-error")
@@ -413,7 +457,8 @@ def test_no_daemon_can_be_had(tmp_path: Path) -> None:
         await found.until(lambda: bool(found.messages))
         assert "no daemon" in found.messages[0]
         found.save("one/app.py", FAULTY)
-        assert await found.hover("template.yaml", 4, 10)
+        line = str(APP["template.yaml"]).splitlines().index("      Handler: web.handler")
+        assert "**Web**" in await found.hover("template.yaml", line, 10)
         folder.unlink()
         found.save("one/app.py", FAULTY)
         await found.shows("one/app.py", "F821")
@@ -561,7 +606,7 @@ def test_malformed_messages(tmp_path: Path) -> None:
         try:
             raw.ask(0, "textDocument/hover", {"textDocument": {"uri": "file:///a"}, "position": {}})
             raw.say(method="textDocument/didSave", params={"textDocument": {"uri": "file:///a"}})
-            root = {"rootUri": uri_of(str(app.root)), "capabilities": {}, "processId": None}
+            root: Any = {"rootUri": uri_of(str(app.root)), "capabilities": {}, "processId": None}
             answer = raw.ask(1, "initialize", {**root, "initializationOptions": [5]})
             assert answer["result"]["serverInfo"]["name"] == "lambdad"
             raw.say(method="initialized", params={})

@@ -49,6 +49,9 @@ class Listener(Protocol):
 
     def built(self, function: str) -> None: ...
 
+    def missed(self) -> None:
+        """Functions may have been built, and nobody heard of it."""
+
     def failed(self, reason: str) -> None:
         """No daemon can be had, or it can't answer."""
 
@@ -78,6 +81,9 @@ class Asking:
         self._asked: tuple[str, ...] = ()
         self._building: set[str] = set()
         self._echoes = 0
+        self._answers = 0
+        self._sittings = 0
+        self._is_closed = False
         self._running: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -93,13 +99,14 @@ class Asking:
         return self._running is not None
 
     def close(self) -> None:
+        self._is_closed = True
         for task in (self._running, self._hearing, self._connecting):
             if task is not None:
                 task.cancel()
 
     def _want(self, paths: Iterable[str]) -> None:
         self._wanted.update(paths)
-        if self._running is None and self._wanted:
+        if self._running is None and self._wanted and not self._is_closed:
             self._running = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
@@ -117,8 +124,7 @@ class Asking:
 
     async def _one(self, asked: tuple[str, ...]) -> None:
         try:
-            if not await self._hears(start=True):
-                raise NoDaemon("its events can't be heard")
+            await self._attend(start=True)
             status, answer = await self._loop.run_in_executor(self._pool, self._ask, asked)
         except NoDaemon as fault:
             self._listener.failed(f"no daemon for {self._root}: {fault}")
@@ -130,6 +136,8 @@ class Asking:
         self._asked = asked
         self._building = set(answer.get("building", ()))
         self._echoes = self._echoes + 1 if answer.get("linting") else 0
+        self._answers += 1
+        self.listen()  # the daemon that was heard may have died meanwhile
         await self._listener.answered(answer)
 
     def _ask(self, asked: tuple[str, ...]) -> tuple[int, dict[str, Any]]:
@@ -143,7 +151,8 @@ class Asking:
     def listen(self) -> None:
         """If a daemon runs, what happens there is heard; none is started for that."""
         is_there = os.path.exists(address(self._root, self._environ).socket)
-        if is_there and self._hearing is None and self._connecting is None:
+        is_idle = self._hearing is None and self._connecting is None
+        if is_there and is_idle and not self._is_closed:
             self._connecting = self._loop.create_task(self._connect())
 
     def _is_hearing(self) -> bool:
@@ -151,14 +160,15 @@ class Asking:
 
     async def _connect(self) -> None:
         try:
-            await self._hears(start=False)
+            await self._attend(start=False)
         finally:
             self._connecting = None
 
-    async def _hears(self, *, start: bool) -> bool:
-        """Whether events come from now on. Raises NoDaemon where one is to be started."""
+    async def _attend(self, *, start: bool) -> None:
+        """Events come from now on, if the daemon tells any. Raises NoDaemon where one is to be
+        started."""
         if self._is_hearing():
-            return True
+            return
         if start:  # also if it is of another version, or does not answer
             await self._loop.run_in_executor(self._pool, self._start)
         path = address(self._root, self._environ).socket
@@ -166,14 +176,17 @@ class Asking:
             async with asyncio.timeout(client.ALIVE_S):
                 reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST)
                 writer.write(_LISTEN)
-                await reader.readuntil(b"\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # or no time
-            return False
-        if self._is_hearing():  # another was quicker
+            return
+        is_heard = head.split(b" ", 2)[1:2] == [b"200"]
+        if self._is_hearing() or not is_heard:  # another was quicker, or it is about to leave
             writer.close()
-            return True
+            return
         self._hearing = self._loop.create_task(self._hear(reader, writer))
-        return True
+        self._sittings += 1
+        if self._sittings > 1:
+            self._listener.missed()
 
     def _start(self) -> None:
         """In a worker."""
@@ -183,6 +196,7 @@ class Asking:
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until the daemon goes away; the next save starts another."""
+        answers = self._answers
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
                 while True:
@@ -194,6 +208,8 @@ class Asking:
         finally:
             self._hearing = None
             writer.close()
+            if self._answers != answers:  # by now another daemon may have told the last of them
+                self.listen()
             if self._building:  # nobody else will say that these are done
                 self._building = set()
                 self._again(())

@@ -30,6 +30,9 @@ class Editor(Protocol):
 
     def is_open(self, path: str) -> bool: ...
 
+    def opened_below(self, root: str) -> list[str]:
+        """The files that are open there."""
+
     def show(self, root: str, shown: Shown, rest: Iterable[Diagnostic]) -> None:
         """Of that project nothing but this is shown from now on."""
 
@@ -63,13 +66,15 @@ class Desk:
         self._is_closed = False
         self._news: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Nothing of it is shown any more."""
         self._is_closed = True
         self._asking.close()
-        if self._looking is not None:
-            self._looking.cancel()
+        for task in (self._looking, self._catching_up):
+            if task is not None:
+                task.cancel()
         self._editor.show(self.site.root, {}, ())
 
     def saved(self, paths: Iterable[str]) -> None:
@@ -78,11 +83,14 @@ class Desk:
     async def opened(self, path: str) -> None:
         """What is known of it is shown; nothing is built for that."""
         self._asking.listen()
+        await self._see(path)
+        self._show()
+
+    async def _see(self, path: str) -> None:
         project = await self._declared()
         if project is not None:
             functions = await self._in_pool(self._holders, project, path)
             await self._look(project, functions)
-        self._show()
 
     def _holders(self, project: Project, path: str) -> list[Function]:
         return list(self.site.holders(project, self.site.relative(path)))
@@ -120,6 +128,15 @@ class Desk:
         self._news.add(function)
         if self._looking is None:
             self._looking = self._loop.create_task(self._look_at_news())
+
+    def missed(self) -> None:
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = self._loop.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        for path in self._editor.opened_below(self.site.root):
+            await self._see(path)
+        self.rested()
 
     def failed(self, reason: str) -> None:
         self._editor.warn(self.site.root, reason)

@@ -139,6 +139,9 @@ class Session:
     def is_open(self, path: str) -> bool:
         return path in self._uris
 
+    def opened_below(self, root: str) -> list[str]:
+        return [path for path in self._uris if _is_below(path, root)]
+
     def show(self, root: str, shown: Shown, rest: Iterable[Diagnostic]) -> None:
         """Of that project nothing but this is shown from now on."""
         before = self._shown.get(root, {})

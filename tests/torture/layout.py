@@ -46,6 +46,8 @@ IMPORTS: Final[Mapping[str, Sequence[str]]] = {
     "packages/ws/main.js": ("./part", "pkg"),
     "packages/ws/index.js": (),
     "packages/ws/part.js": (),
+    "packages/fork/main.js": ("./part",),
+    "packages/fork/part.js": (),
     "node_modules/pkg/index.js": ("./inside",),
     "node_modules/pkg/main.js": (),
     "node_modules/pkg/inside.js": (),
@@ -79,6 +81,7 @@ PLAIN: Final[Mapping[str, str]] = {
     "tsconfig.json": '{"extends": "./tsconfig.base.json"}\n',
     "tsconfig.base.json": '{"compilerOptions": {"paths": {"@lib/*": ["./lib/*"]}}}\n',
     "packages/ws/package.json": '{"name": "@acme/ws", "main": "main.js"}\n',
+    "packages/fork/package.json": '{"name": "@acme/ws", "main": "main.js"}\n',
     "node_modules/pkg/package.json": '{"name": "pkg", "version": "1.0.0"}\n',
 }
 

@@ -22,7 +22,7 @@ OPERATIONS: Final[dict[str, tuple[float, Operation]]] = {
     "in a row": (1, races.in_a_row),
     "new module": (4, races.new_module),
     "a guest": (2, races.a_guest),
-    "retarget": (6, resolution.retarget),
+    "retarget": (7, resolution.retarget),
     "shadow": (9, resolution.shadow),
     "setting": (12, resolution.setting),
     "folder swapped": (4, folders.swap),

@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tests.torture.disk import BROKEN, Disk
+from tests.torture.disk import BROKEN, Disk, is_whole
 from tests.torture.state import EMPTY, GONE, State, tokens_in
 
 _REQUIRE = re.compile(r'require\("((?:@\w+/)?\w+)"\)')
+_RELATIVE = re.compile(r'require\("(\./[^"]+)"\)')
 LOCK = "package-lock.json"
 RECORD = "node_modules/.package-lock.json"
 MODULES = "node_modules"
@@ -42,12 +43,29 @@ def state(code: str, disk: Disk) -> State:
 
 
 def _judged(files: Mapping[str, str], faults: frozenset[str]) -> State:
-    """No file is parsed; of the handler's alone it is asked what it exports."""
+    """Only what the handler's file loads must be programs; and it must export the handler."""
     if "app.js" not in files:
         return State(frozenset(), faults | {"missing-handler-file"})
+    if not all(is_whole(files[name]) for name in _loaded(files)):
+        faults |= {"syntax-error"}
     doubts = frozenset() if "exports.handler" in files["app.js"] else EMPTY
     tokens = frozenset() if faults else tokens_in(files.values())
     return State(tokens, faults, doubts=doubts)
+
+
+def _loaded(files: Mapping[str, str]) -> set[str]:
+    """The files that the handler's leads to."""
+    seen, todo = {"app.js"}, ["app.js"]
+    while todo:
+        importer = todo.pop()
+        for wanted in _RELATIVE.findall(files[importer]):
+            path = os.path.normpath(f"{os.path.dirname(importer)}/{wanted}".lstrip("/"))
+            tries = (f"{path}.js", f"{path}/index.js")
+            found = next((each for each in tries if each in files), None)
+            if found is not None and found not in seen:
+                seen.add(found)
+                todo.append(found)
+    return seen
 
 
 # --- zips ----------------------------------------------------------------------------------------

@@ -11,22 +11,26 @@ from tests.torture.layout import VERSIONS
 from tests.torture.world import World
 
 TARGETS: Final = {
-    "src/two/linked": ("../../outer/box", "../../outer/crate"),
-    "py/five/util": ("../../pyshared", "../../pyspare"),
-    "js/nine/util": ("../../jsshared", "../../jsspare"),
+    "node_modules/@acme/ws": ("Four", "../../packages/ws", "../../packages/fork"),
+    "src/two/linked": ("Two", "../../outer/box", "../../outer/crate"),
+    "py/five/util": ("Five", "../../pyshared", "../../pyspare"),
+    "js/nine/util": ("Nine", "../../jsshared", "../../jsspare"),
 }
+"""Symlink -> a function that follows it, and where it leads to in turn."""
 
 
 def retarget(world: World) -> None:
     """A symlink leads elsewhere."""
     name = world.random.choice(list(TARGETS))
     path = world.path(name)
-    targets = TARGETS[name]
-    target = targets[1] if os.readlink(path) == targets[0] else targets[0]
+    function, one, other = TARGETS[name]
+    target = other if os.readlink(path) == one else one
     world.log.append(f"  {name} -> {target}")
     temporary = path.with_name(".link.swp")
     temporary.symlink_to(target)
     world.step(lambda: os.replace(temporary, path))
+    if world.random.random() < 0.5:
+        world.asks(function)
 
 
 SHADOWS: Final = (
