@@ -15,7 +15,9 @@ import pytest
 from bundler.esbuild import binary
 from bundler.esbuild.binary import INTEGRITY, VERSION, find, host_platform
 from bundler.model import BundlerError
+from bundler.store import Store
 from bundler.workshop import Workshop
+from tests.conftest import workshop_at
 from tests.esbuild_cases import binary_path
 
 NPM = """\
@@ -25,6 +27,12 @@ echo "$@" >> "$LOG"
 while [ "$1" != --pack-destination ]; do shift; done
 cp "{archive}" "$2/esbuild.tgz"
 """
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """An empty project with an empty store."""
+    return workshop_at(tmp_path / "project", Store(tmp_path / "store"))
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ def _failed(call: Call, done: tools.Completed, workshop: Workshop) -> Findings:
         if file is not None:
             line, column = (int(place[1]), int(place[2])) if place else (None, None)
             where = Location(os.path.relpath(file[1], workshop.root), line, column)
-        what = _shortened(done.stderr[cause.end() :])
+        what = _shortened(done.stderr[cause.end() :].replace(f"{workshop.root}/", ""))
         hint = "correct it: `ruff check` there says the same"
         if "equired version" in what:
             hint = "install that version of ruff into the project's .venv"

@@ -72,5 +72,7 @@ def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tup
         output = esbuild.build(job)
     except EsbuildGone as fault:
         raise BundlerError("esbuild-gone", str(fault)) from fault
+    # A package.json on the way may be broken, too, which is not for here.
+    errors = [one for one in output.errors if one.place is not None and one.place.file in paths]
     scene = Scene(function=function, root=root, folder=root, repository=workshop.repository)
-    return diagnostics_of(output.errors, (), scene)
+    return diagnostics_of(errors, (), scene)
