@@ -21,6 +21,8 @@ from bundler.workshop import Workshop
 from tests.conftest import Tree, workshop_at
 from tests.lint_tools import ANSWER, ESLINT, batch, fake, named, of_npm, runs, told, use
 
+pytestmark = pytest.mark.matrix
+
 Lay = Callable[[Tree], None]
 
 BAD = "let unused = 1;\ndebugger;\nconst é = '😀😀'; debugger;\n"

@@ -25,6 +25,8 @@ from tests.conftest import Tree, workshop_at
 from tests.lint_tools import batch, fake, named, of_npm, of_pypi, runs, told, use, use_environment
 from tests.samples import function
 
+pytestmark = pytest.mark.matrix
+
 Lay = Callable[[Tree], None]
 
 TSCONFIG = {"compilerOptions": {"strict": True, "skipLibCheck": True, "types": []}}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bundler import build, record
 from bundler.config.find import read_project
 from bundler.model import Location, Severity, error, warning
+from bundler.output import Output
+from bundler.snapshot import Look
 from bundler.workshop import Workshop
 from daemon.lsp import fixes
 from daemon.lsp.board import Board
@@ -102,6 +106,29 @@ def test_faults_of_the_configuration(lay: Lay, workshop: Workshop) -> None:
     lay({"lambdad.toml": OWN.format(name="one") + "skip = true\n"})
     board.declare(read_project(workshop.root, {}))
     assert shown(board) == {}
+
+
+def test_a_build_that_began_with_the_save(lay: Lay, workshop: Workshop) -> None:
+    """What was written in the tick of a build's start proves nothing to builds, and is shown as
+    that build's nevertheless, until it moves."""
+    lay({"lambdad.toml": OWN.format(name="one"), "one/app.py": "def other(e, c): ...\n"})
+    project = read_project(workshop.root, {})
+    build.build(project, project.functions, workshop)
+    place = Output(workshop.root).record("one")
+    known = record.load(place)
+    assert known is not None
+    young = replace(known.inputs, suspects=frozenset({"one/app.py"}))
+    record.save(place, replace(known, inputs=young))
+    site = Site(workshop.root, workshop.environ)
+    last = site.last(project, project.functions[0], Look())
+    assert last is not None
+    assert last.outcome is not None
+    assert [each.code for each in last.outcome.diagnostics] == ["missing-export"]
+    lay({"one/app.py": "def handler(event, context): ...\n"})
+    last = site.last(project, project.functions[0], Look())
+    assert last is not None
+    assert last.outcome is None
+    assert last.stale == ("one/app.py changed",)
 
 
 # --- fixes ---------------------------------------------------------------------------------------

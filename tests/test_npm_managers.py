@@ -15,7 +15,10 @@ from tests.npm_apps import Registry, spec
 from tests.npm_managers import DIFFERENT, LAYOUTS
 from tests.npm_workspace import LIB, App, checkout, files_of
 
-pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+pytestmark = [
+    pytest.mark.matrix,
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed"),
+]
 
 
 @pytest.fixture(scope="module")

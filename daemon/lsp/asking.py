@@ -203,6 +203,9 @@ class Asking:
                     event = await reader.readuntil(b"\n\n")
                     fields = dict(line.split(b": ", 1) for line in event.splitlines() if line)
                     self._heard(fields[b"event"].decode(), json.loads(fields[b"data"]))
+        except asyncio.CancelledError:
+            self._is_closed = True
+            raise
         except (asyncio.LimitOverrunError, KeyError, TypeError):
             log.warning("the daemon of %s tells what is no event", self._root)
         finally:

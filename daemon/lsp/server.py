@@ -98,7 +98,7 @@ class Server(LanguageServer):
     def refresh(self) -> None:
         workspace = self.client_capabilities.workspace
         if workspace and workspace.code_lens and workspace.code_lens.refresh_support:
-            self.workspace_code_lens_refresh(None, _heard)
+            self.workspace_code_lens_refresh(None)
 
     def tell(self, text: str) -> None:
         params = lsp.ShowMessageParams(lsp.MessageType.Warning, f"lambdad: {text}")
@@ -156,10 +156,6 @@ class Server(LanguageServer):
     def character(self, text: Text, position: lsp.Position) -> tuple[int, int]:
         units = text.character(position.line, position.character, self.encoding)
         return position.line, units
-
-
-def _heard(_answer: object) -> None:
-    """Of a request that is no question."""
 
 
 def _register(server: Server) -> None:

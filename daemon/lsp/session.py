@@ -53,12 +53,17 @@ class Session:
         """By project."""
         self._published: dict[str, tuple[str, object]] = {}
         """By path: under which URI, and what."""
-        self._told: dict[str, set[str]] = {}
+        self._said: dict[str, set[str]] = {}
+        """By project: what has no place in a file and was told, for as long as it lasts."""
+        self._warned: dict[str, str] = {}
+        """Projects whose daemon can't be asked, and why."""
         self._refreshing: asyncio.TimerHandle | None = None
         self.trusted = False
         """The editor vouches for what its folders hold."""
 
     def close(self) -> None:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         for desk in self._desks.values():
             desk.close()
         self._desks.clear()
@@ -148,10 +153,10 @@ class Session:
         self._shown[root] = shown
         for path in {*before, *shown}:
             self._publish(path)
-        for item in rest:
-            if item.severity is not Severity.INFO:
-                hint = f"; {item.hint}" if item.hint else ""
-                self.warn(root, f"{item.message}{hint}")
+        now = {_in_a_line(item) for item in rest if _is_news(item)}
+        for text in sorted(now - self._said.get(root, set())):
+            self._editor.tell(text)
+        self._said[root] = now
 
     def items_of(self, path: str) -> list[Diagnostic]:
         """What is shown of the file, as all projects say it."""
@@ -185,13 +190,12 @@ class Session:
 
     def warn(self, root: str, reason: str) -> None:
         """Once, for as long as it lasts."""
-        told = self._told.setdefault(root, set())
-        if reason not in told:
-            told.add(reason)
+        if self._warned.get(root) != reason:
+            self._warned[root] = reason
             self._editor.tell(reason)
 
     def is_well(self, root: str) -> None:
-        self._told.pop(root, None)
+        self._warned.pop(root, None)
 
 
 def path_of(uri: str) -> str | None:
@@ -212,6 +216,15 @@ def path_of(uri: str) -> str | None:
 
 def uri_of(path: str) -> str:
     return f"file://{quote(os.fsencode(path))}"
+
+
+def _is_news(item: Diagnostic) -> bool:
+    """Whether a person is to be disturbed for it: faults, and that a tool of theirs may not run."""
+    return item.severity is not Severity.INFO or item.code == "lint-untrusted"
+
+
+def _in_a_line(item: Diagnostic) -> str:
+    return f"{item.message}; {item.hint}" if item.hint else item.message
 
 
 def _is_below(path: str, top: str) -> bool:
