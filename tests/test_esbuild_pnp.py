@@ -159,6 +159,6 @@ JSON = st.recursive(
 @given(data=JSON, around=st.sampled_from(["{}", "const RAW_RUNTIME_STATE =\n'{}'", "{}'\\"]))
 def test_any_data(tmp_path_factory: pytest.TempPathFactory, data: object, around: str) -> None:
     """Whatever stands there, there is an answer: esbuild tells what is wrong."""
-    path = tmp_path_factory.getbasetemp() / ".pnp.cjs"
+    path = tmp_path_factory.mktemp("pnp") / ".pnp.cjs"
     path.write_text(around.replace("{}", json.dumps(data)))
     pnp.read(str(path))
