@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 
 from bundler.store import Store
 from bundler.workshop import Workshop
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches what the tests start, though a shell's background job would ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 pytest_plugins = ["tests.watching"]
 

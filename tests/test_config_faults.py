@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bundler.config.find import read_project
@@ -100,6 +100,7 @@ edits = st.lists(
     max_examples=200, deadline=3_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(case=st.sampled_from(MUTATED), edits=edits)
+@example(case=("cdk-bare", "cdk.out/Main.metadata.json"), edits=[("insert", 11, 1, "\\ud800")])
 def test_mutated(
     case: tuple[str, str],
     edits: list[tuple[str, int, int, str]],

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from bundler import anyjson
 from bundler.config.declared import Said
 from bundler.config.files import CDK_MANIFEST
 from bundler.config.located import broken, shortened, too_deep
@@ -138,7 +139,7 @@ def _load(look: Look, file: RelPath, where: Location) -> Mapping[str, object]:
     if len(content) > SIZE:
         raise broken(f"larger than {SIZE >> 20} MiB, so not taken for a cloud assembly's", file)
     try:
-        loaded = json.loads(content)
+        loaded = anyjson.loads(content)
     except json.JSONDecodeError as fault:
         message = fault.msg[:1].lower() + fault.msg[1:]
         raise broken(message, file, fault.lineno, fault.colno) from fault

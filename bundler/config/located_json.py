@@ -7,6 +7,7 @@ import json
 import re
 from typing import Final
 
+from bundler.anyjson import characters
 from bundler.config.located import DEPTH, Document, Node, broken, duplicate, shortened, too_deep
 from bundler.model import Diagnostic, RelPath
 
@@ -78,6 +79,5 @@ def _node(word: str, file: RelPath, line: int, column: int) -> Node:
     if not isinstance(value, str):
         return Node(value, file, line, column, word)
     if not value.isascii():
-        # "\ud800" alone is no character, and no file or terminal would take it.
-        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        value = characters(value)
     return Node(value, file, line, column, value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from bundler import anyjson
 from bundler.config.declared import Draft, Said
 from bundler.config.located import Node, kind
 from bundler.config.look import Look, joined
@@ -111,7 +111,7 @@ def _plugins(scope: Scope) -> tuple[frozenset[str], RelPath | None]:
 def read_manifest(look: Look, path: RelPath) -> Mapping[str, object]:
     """What a package.json says; empty if there is none that can be read."""
     try:
-        found = json.loads(look.read(path) or b"{}")
+        found = anyjson.loads(look.read(path) or b"{}")
     except (ProjectError, ValueError, RecursionError):
         return {}  # whoever packages it tells what is wrong
     return found if isinstance(found, dict) else {}

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from bundler.anyjson import characters
+
 DEPTH: Final = 20
 """Variables inside of variables."""
 LONGEST: Final = 65_536
@@ -182,8 +184,7 @@ def _unquoted(quoted: re.Match[str]) -> str:
         text: str = json.loads(f'"{quoted[2]}"')
     except ValueError as fault:
         raise SyntaxFaultError("a quoted text can't be read") from fault
-    # "\ud800" alone is no character, and no file or terminal would take it.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return characters(text)
 
 
 def _literal(word: str) -> Literal:

@@ -6,11 +6,12 @@ Sources: Yarn's documentation, "Plug'n'Play specification" (the data, and how it
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from typing import Final
+
+from bundler import anyjson
 
 FILES: Final = (".pnp.data.json", ".pnp.cjs", ".pnp.js")
 """In the order in which esbuild looks for them; the first one counts."""
@@ -31,7 +32,7 @@ def read(path: str) -> Locations:
         if not path.endswith(".json"):
             found = _DATA.search(text)
             text = _ESCAPE.sub(lambda m: m[1].strip("\n"), found[1]) if found else "{}"
-        return dict(_locations(json.loads(text), os.path.dirname(path)))
+        return dict(_locations(anyjson.loads(text), os.path.dirname(path)))
     except (OSError, ValueError, RecursionError):
         return {}
 

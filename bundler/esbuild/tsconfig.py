@@ -6,13 +6,13 @@ allowed; a base's settings count where the extending file has none.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from bundler import anyjson
 from bundler.esbuild import pnp
 from bundler.esbuild.manifest import split_package, targets
 
@@ -43,7 +43,7 @@ def read(path: str) -> Raw:
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
-        found = json.loads(_NOISE.sub(lambda match: match[1] or "", text), strict=False)
+        found = anyjson.loads(_NOISE.sub(lambda match: match[1] or "", text), strict=False)
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

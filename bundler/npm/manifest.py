@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bundler import anyjson
 from bundler.model import InputSet, Location, ProjectError, RelPath, error
 from bundler.workshop import Workshop
 
@@ -106,7 +107,7 @@ def load_object(path: RelPath, content: bytes, *, own: bool) -> tuple[dict[str, 
     """The JSON object in a file of npm's, and its text. Raises ProjectError `bad-package-json`."""
     try:
         text = content.decode("utf-8-sig")  # npm, too, skips a byte order mark
-        fields = json.loads(text)
+        fields = anyjson.loads(text)
     except json.JSONDecodeError as fault:
         where = Location(path, fault.lineno, fault.colno)
         raise _fault(path, f"is not JSON: {fault.msg}", where, own=own) from fault

@@ -8,12 +8,12 @@ and what can't be read is not compared.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bundler import anyjson
 from bundler.model import RelPath
 from bundler.npm.installed import MODULES
 from bundler.npm.lock import Lock
@@ -201,7 +201,7 @@ _TRAILING: Final = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[\]}])')
 
 
 def _bun(path: RelPath, text: str) -> Pins | None:
-    lock = json.loads(_TRAILING.sub(lambda match: match[1] or "", text))
+    lock = anyjson.loads(_TRAILING.sub(lambda match: match[1] or "", text))
     workspaces = lock.get("workspaces") if isinstance(lock, dict) else None
     packages = lock.get("packages", {}) if isinstance(lock, dict) else None
     if not isinstance(workspaces, dict) or not isinstance(packages, dict):

@@ -13,6 +13,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from bundler import anyjson
 from bundler.config import located_toml
 from bundler.config.located import Node, decode, plain
 from bundler.config.look import Look
@@ -169,7 +170,7 @@ def lock(
     """
     text = locks.text(path, workshop.root, MEND)
     try:
-        raw = json.loads(text)
+        raw = anyjson.loads(text)
         document = msgspec.convert(raw, _Document)
         sections = [document.default]
         for name in sorted(manifest.groups):
