@@ -41,7 +41,7 @@ from bundler.model import (
 from bundler.output import Output
 from bundler.packers import Packed
 from bundler.record import MadeKey, Record
-from bundler.snapshot import Clock, Look, View
+from bundler.snapshot import Clock, Stat, View
 from bundler.toolchain import current_toolchain
 from bundler.workshop import Workshop
 
@@ -111,12 +111,12 @@ def build(
 
 
 def look(
-    root: str, request: BuildRequest, known: Record | None, *, force: bool = False, once: Look
+    root: str, request: BuildRequest, known: Record | None, *, force: bool = False, once: Stat
 ) -> Outcome | Job:
     """The outcome of the last build, if that still holds now, else the job of building it anew.
 
-    `known` is what was recorded under the request's function and want. `once` is shared by all
-    that are looked at in one go.
+    `known` is what was recorded under the request's function and want. `once` is a Look that
+    all share that are looked at in one go.
     """
     verdict = freshness.check(root, request, known, once)
     if isinstance(verdict, Fresh) and not force:

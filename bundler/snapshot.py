@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from bundler import tree
 from bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems, Walk
@@ -25,7 +25,9 @@ FOREIGN_SLACK_NS: Final = 2_000_000_000
 Stat = Callable[[str], FileKey | None]
 """What lies at an absolute path, symlinks followed, a folder's times included."""
 
-_FIELDS: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
+_FIELDS: Final[Callable[[os.stat_result], Any]] = attrgetter(
+    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode"
+)
 """A FileKey's, in one go: this is most of what a look at an unmoved file costs."""
 
 
@@ -53,21 +55,26 @@ def stat_key(path: str) -> FileKey | None:
         return None
 
 
-class Look:
+def _raw_key(path: str) -> FileKey | None:
+    """`stat_key` for a comparison alone, where a plain tuple is as good."""
+    try:
+        raw: FileKey = _FIELDS(os.stat(path))
+    except (OSError, ValueError):
+        return None
+    return raw
+
+
+class Look(dict[str, FileKey | None]):
     """A `Stat` that looks once: the view that one build begins with, however many parts of it ask.
 
     What comes after a build has begun is the business of its clock and of the look after it.
     """
 
-    def __init__(self) -> None:
-        self._keys: dict[str, FileKey | None] = {}
+    def __missing__(self, path: str) -> FileKey | None:
+        key = self[path] = stat_key(path)
+        return key
 
-    def __call__(self, path: str) -> FileKey | None:
-        try:
-            return self._keys[path]
-        except KeyError:
-            key = self._keys[path] = stat_key(path)
-            return key
+    __call__ = dict.__getitem__
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +158,14 @@ def changes(root: str, snapshot: Snapshot, look: Stat = stat_key) -> Iterator[st
 
     This is the request path: for an unmoved input it costs one stat call and a comparison.
     """
+    if look is stat_key:
+        look = _raw_key
     for path in snapshot.suspects:
         yield f"{path} was written while it was read"
     lstat = os.lstat
     for path, key in snapshot.files.items():
         now = look(f"{root}/{path}")
-        if now != key and (now := _without_times(now)) != key:
+        if now != key and (now := _without_times(now and FileKey._make(now))) != key:
             yield _reason(path, key, now)
     for path, key in snapshot.links.items():
         try:

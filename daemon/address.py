@@ -10,13 +10,12 @@ In one folder, named by a hash of the project's real path:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import stat
 import sys
 
 from bundler.version import LAMBDAD
+from daemon import quick
 
 TYPE_CHECKING = False  # typing's own costs as much as all of this module
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Address:
 
 def address(root: str, environ: Mapping[str, str]) -> Address:
     """The same for every way to write the project's path, as long as the folder stays there."""
-    name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
+    name = quick.sha256(os.fsencode(os.path.realpath(root)))[:16]
     found = Address(_folder(environ), name)
     if len(os.fsencode(found.socket)) > LONGEST:
         return Address(f"/tmp/lambdad-{os.geteuid()}", name)  # noqa: S108 -- `prepare` checks it
@@ -119,7 +118,7 @@ def identity(environ: Mapping[str, str]) -> str:
         *(f"{name}={environ.get(name, '')}" for name in DECIDING),
     ]
     text = "\0".join(parts)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return quick.sha256(text.encode("utf-8", "surrogateescape"))[:16]
 
 
 def code_folder() -> str:
@@ -131,7 +130,7 @@ def read_note(where: Address) -> dict[str, Any] | None:
     """What the lock's holder, or the last one, wrote of itself; None if that can't be read."""
     try:
         with open(where.lock, "rb") as file:
-            note = json.loads(file.read(65536))
+            note = quick.loads(file.read(65536))
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) else None

@@ -32,7 +32,7 @@ from bundler.model import (
 from bundler.output import Output, manifest_entry
 from bundler.record import Record
 from bundler.render import diagnostic_json
-from bundler.snapshot import Look
+from bundler.snapshot import Look, Stat
 from bundler.store import Store, cache_folder
 from bundler.workshop import Workshop, silent
 from daemon import process
@@ -125,8 +125,9 @@ class Builds:
         project = self._known()
         found: dict[Key, Outcome | None] = {}
         zips: list[Outcome] = []
-        once = Look()
-        for key in keys:
+        wanted = tuple(keys)
+        once = Look() if len(wanted) > 1 else snapshot.stat_key
+        for key in wanted:
             looked = self._look(project, key, once)
             found[key] = looked if isinstance(looked, Outcome) else None
             if isinstance(looked, Outcome) and key.want == Want.ZIP.value:
@@ -230,7 +231,7 @@ class Builds:
         if due:
             build.collect(project, self._output)
 
-    def _look(self, project: Project, key: Key, once: Look) -> Outcome | Job:
+    def _look(self, project: Project, key: Key, once: Stat) -> Outcome | Job:
         request = self._request(project, key)
         if request is not None:
             known = self._record(key.function, request.want)

@@ -7,12 +7,12 @@ daemons are imported where they are needed.
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
-import socket
 import sys
 import time
 
+from daemon import quick
 from daemon.address import NoDaemon, address, identity, read_note, unsafe
 
 TYPE_CHECKING = False
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from daemon.stream import Hear
 
+Socket = _socket.socket
+"""All of it that is needed; the module socket would cost more than a call (daemon/quick.py)."""
 LEAVING = 503
 STREAM = "text/event-stream"
 SILENCE_S = 10.0
@@ -180,7 +182,7 @@ def exchange(
     """One request to the socket. Raises Gone."""
     status, content = _talk(path, method, target, body, timeout_s, hear=hear)
     try:
-        answer = json.loads(content)
+        answer = quick.loads(content)
     except ValueError as fault:
         raise Gone(f"its answer is not JSON: {fault}") from fault
     if not isinstance(answer, dict):
@@ -199,7 +201,7 @@ def _talk(
     doubt: bool = True,
 ) -> tuple[int, bytes]:
     """The status and the body. In `doubt`, long silence makes it ask whether anybody is there."""
-    payload = b"" if body is None else json.dumps(body).encode()
+    payload = b"" if body is None else quick.dumps(body).encode()
     # Of HTTP/1.0, since a stream comes in chunks to who can read them.
     accept = f"1.0\r\nAccept: application/json, {STREAM}" if hear else "1.1"
     head = (
@@ -207,7 +209,7 @@ def _talk(
         f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
     )
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer = Socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         try:
             _connect(peer, path)
@@ -224,7 +226,7 @@ def _talk(
     return status, content
 
 
-def _connect(peer: socket.socket, path: str) -> None:
+def _connect(peer: Socket, path: str) -> None:
     peer.settimeout(CONNECT_S)
     limit = time.monotonic() + CONNECT_S
     while True:
@@ -237,7 +239,7 @@ def _connect(peer: socket.socket, path: str) -> None:
 
 
 def _receive(
-    peer: socket.socket, deadline: float | None, doubted: str | None, hear: Hear | None
+    peer: Socket, deadline: float | None, doubted: str | None, hear: Hear | None
 ) -> tuple[int, bytes]:
     """Waits for as long as the daemon at the doubted path is alive, at most until the deadline."""
     data = b""
@@ -266,7 +268,7 @@ def _receive(
     return int(words[1]), b"".join(parts)
 
 
-def _more(peer: socket.socket, deadline: float | None, doubted: str | None) -> bytes:
+def _more(peer: Socket, deadline: float | None, doubted: str | None) -> bytes:
     while True:
         left_s = float("inf") if deadline is None else deadline - time.monotonic()
         if left_s <= 0:

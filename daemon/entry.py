@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from typing import Final, NoReturn
 
-INTERRUPTED: Final = 130
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+INTERRUPTED = 130
 """The exit code of whoever was ended by Ctrl-C, as shells give it."""
 
 
@@ -46,6 +48,8 @@ def _leave(code: int) -> NoReturn:
     """Ends the process when all is written: to take the interpreter down would cost a tenth of a
     short call."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        try:  # noqa: SIM105, contextlib would cost as much as all else here
             stream.flush()
+        except (OSError, ValueError):
+            pass
     os._exit(code)

@@ -5,11 +5,10 @@ Options that are not plain, and saves without a daemon, are daemon/cli/save.py's
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
-from daemon import client
+from daemon import client, quick
 from daemon.address import NoDaemon
 
 TYPE_CHECKING = False
@@ -140,7 +139,7 @@ def show(answers: Sequence[tuple[str, Answer]], files: Iterable[str], *, as_json
     """Prints the answers of each project's folder, and returns the exit code."""
     whole = _joined([answer for _root, answer in answers])
     if as_json:
-        sys.stdout.write(json.dumps(whole, indent=2) + "\n")
+        sys.stdout.write(quick.dumps(whole, 2) + "\n")
     else:
         saved = {os.path.realpath(file) for file in files}
         for root, answer in answers:

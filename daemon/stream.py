@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from daemon import quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def read(data: bytes, more: Callable[[], bytes], hear: Hear) -> tuple[int, bytes
         kind, content = fields.get(b"event", b"").decode(), fields.get(b"data", b"{}")
         if kind == "answer":
             return 200, content
-        told = json.loads(content)
+        told = quick.loads(content)
         if kind == "problem":
             return int(told["status"]), content
         hear(kind, told)

@@ -413,4 +413,7 @@ def test_the_quick_way_loads_little(app: Served) -> None:
         "sorted(name for name in sys.modules if name.startswith(('bundler.', 'daemon.'))))"
     )
     told = app.site.python(code).stdout
-    assert told == "[] ['bundler.version', 'daemon.address', 'daemon.client', 'daemon.save']\n"
+    assert (
+        told
+        == "[] ['bundler.version', 'daemon.address', 'daemon.client', 'daemon.quick', 'daemon.save']\n"
+    )

@@ -3,10 +3,10 @@ the quick `lambdad fresh` comes here too."""
 
 from __future__ import annotations
 
-import json
 import sys
 
 from bundler.shown import duration_text, function_line, paint_for
+from daemon import quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Results:
         """Shows what is left to show, sums up what took so long, and returns the exit code."""
         functions, building = answer["functions"], answer.get("building", ())
         if self._as_json:
-            sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+            sys.stdout.write(quick.dumps(answer, 2) + "\n")
         else:
             self._make_room([*(item["name"] for item in functions), *building])
             self.diagnostics(answer["diagnostics"])
@@ -153,7 +153,7 @@ class Results:
     def _diagnostic(
         self, item: Mapping[str, Any], function: str | None = None, *, hold_back: bool = False
     ) -> None:
-        key = json.dumps(item, sort_keys=True)
+        key = repr(item)
         if self._as_json or key in self._told:  # functions of one folder share their faults
             return
         self._told.add(key)
