@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import statistics
 import subprocess
@@ -129,23 +128,30 @@ def _dropped(app: App, names: list[str]) -> Claim:
     store = Store(Path(app.environ["LAMBDAD_CACHE_DIR"]))
     root = str(app.root)
     esbuild = binary.find(Workshop(root=root, repository=root, store=store, environ=app.environ))
-    turns = itertools.cycle(names)
-    mine: list[float] = []
+    dropped: list[float] = []
+    kept: list[float] = []
     theirs: list[float] = []
-    for number in range(40):
-        name = next(turns)
+
+    def edited(name: str) -> float:
         source = app.root / f"src/{name.lower()}.ts"
-        source.write_text(source.read_text() + f"// {number}\n")
-        mine.append(timed(lambda name=name: app.ask([name])).wall_s)  # type: ignore[misc]
-        command: list[str | Path] = [esbuild, source, *FLAGS, f"--outdir={app.root / 'bare'}"]
-        theirs.append(run([*command, "--log-level=error"], app.root).wall_s)
-    ours, bare = statistics.median(mine), statistics.median(theirs)
+        source.write_text(source.read_text() + "// edited\n")
+        return timed(lambda: app.ask([name])).wall_s
+
+    for name in names[:40]:
+        dropped.append(edited(name))
+        command: list[str | Path] = [esbuild, app.root / f"src/{name.lower()}.ts", *FLAGS]
+        command += [f"--outdir={app.root / 'bare'}", "--log-level=error"]
+        theirs.append(run(command, app.root).wall_s)
+    for name in names[:5]:  # one of each client; the second edit makes the context
+        kept += [edited(name) for _ in range(7)][2:]
+    one_shot = statistics.median(theirs)
     return Claim(
-        what="an edited function with an AWS SDK client whose context was dropped, an answer",
-        ours=ours,
+        what="an edited function with an AWS SDK client, an answer: what it takes longer "
+        f"({statistics.median(dropped):.3f} s) if its context was dropped",
+        ours=statistics.median(dropped) - statistics.median(kept),
         yardstick="a one-shot esbuild run",
-        theirs=bare,
-        limit=bare,
+        theirs=one_shot,
+        limit=one_shot,
         promise="at most that",
     )
 

@@ -111,14 +111,20 @@ def build(
 
 
 def look(
-    root: str, request: BuildRequest, known: Record | None, *, force: bool = False, once: Stat
+    root: str,
+    request: BuildRequest,
+    known: Record | None,
+    *,
+    force: bool = False,
+    once: Stat,
+    most: int = freshness.SHOWN,
 ) -> Outcome | Job:
     """The outcome of the last build, if that still holds now, else the job of building it anew.
 
     `known` is what was recorded under the request's function and want. `once` is a Look that
-    all share that are looked at in one go.
+    all share that are looked at in one go. After `most` reasons nobody looks on.
     """
-    verdict = freshness.check(root, request, known, once)
+    verdict = freshness.check(root, request, known, once, most=most)
     if isinstance(verdict, Fresh) and not force:
         return _remembered(request.function, verdict.record)
     reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons
@@ -211,6 +217,7 @@ class _Turn:
     """One build of one job, from the moment before anything was read."""
 
     job: Job
+    output: Output
     clock: Clock
     before: Snapshot | None
     started_s: float
@@ -227,14 +234,18 @@ def _work(
     clock, workshop = view.clock, replace(workshop, look=view.look)
     turns = {
         job.name: _Turn(
-            job=job, clock=clock, before=_observe_known(job, workshop), started_s=started_s
+            job=job,
+            output=output,
+            clock=clock,
+            before=_observe_known(job, workshop),
+            started_s=started_s,
         )
         for job in unit
     }
     packed = iter(_pack([job.request for job in unit], workshop))
     for some in _ahead(packed) if len(unit) > 1 else packed:
         for name, one in some.items():
-            yield turns[name].job, _finish(turns[name], one, workshop, output)
+            yield turns[name].job, _finish(turns[name], one, workshop)
 
 
 def _ahead(made: Iterator[T]) -> Iterator[T]:
@@ -267,11 +278,9 @@ def _observe_known(job: Job, workshop: Workshop) -> Snapshot | None:
     return snapshot.observe(workshop.root, snapshot.inputs_of(known), known=known, look=look)
 
 
-def _finish(
-    turn: _Turn, packed: Packed | Runnable, workshop: Workshop, output: Output
-) -> Outcome | Superseded:
+def _finish(turn: _Turn, packed: Packed | Runnable, workshop: Workshop) -> Outcome | Superseded:
     """Keeps the result only if its inputs held still; a fault of the machine is never kept."""
-    job = turn.job
+    job, output = turn.job, turn.output
     made: Artifact | Live | None = None
     if isinstance(packed, BundlerError):
         return _machine_fault(job, packed)
@@ -291,7 +300,7 @@ def _finish(
     if moved := snapshot.moved_between(turn.before, after, turn.clock):
         return Superseded(moved)
     with disk_faults():
-        outcome = _keep(turn, made, after, diagnostics, output)
+        outcome = _keep(turn, made, after, diagnostics, workshop)
     if isinstance(made, Artifact) and isinstance(packed, Contents):
         before = job.record.artifact if job.record else None
         known = makeup.of(packed, made)
@@ -304,10 +313,10 @@ def _keep(
     made: Artifact | Live | None,
     inputs: Snapshot,
     diagnostics: tuple[Diagnostic, ...],
-    output: Output,
+    workshop: Workshop,
 ) -> Outcome:
     """Publishes what was made, then remembers the build: a kill in between costs a build."""
-    job = turn.job
+    job, output = turn.job, turn.output
     artifact = made if isinstance(made, Artifact) else None
     live = made if isinstance(made, Live) else None
     keys: Mapping[str, MadeKey] = {}
@@ -328,7 +337,8 @@ def _keep(
             reasons=job.reasons,
             duration_s=duration_s,
         )
-        record.save(output.record(job.name, job.request.want), known)
+        save = record.save if workshop.memory is None else workshop.memory.records.save
+        save(output.record(job.name, job.request.want), known)
     return Outcome(
         name=job.name,
         function=job.request.function,

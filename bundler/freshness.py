@@ -32,11 +32,17 @@ class Stale:
 
 
 def check(
-    root: str, request: BuildRequest, record: Record | None, look: Stat = snapshot.stat_key
+    root: str,
+    request: BuildRequest,
+    record: Record | None,
+    look: Stat = snapshot.stat_key,
+    *,
+    most: int = SHOWN,
 ) -> Fresh | Stale:
     """Fresh only if the request, every recorded input and what was made are as they were.
 
     Callers who check many functions at once pass one Look, so that what they share costs once.
+    Nobody looks on after `most` reasons.
     """
     if record is None:
         return Stale(("never built here",))
@@ -44,7 +50,7 @@ def check(
         return Stale(reasons)
     if reason := _lock_fault(request, record):
         return Stale((reason,))
-    if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs, look), SHOWN)):
+    if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs, look), most)):
         return Stale(reasons)
     if record.succeeded and (reason := _fault_of_made(root, record)):
         return Stale((reason,))

@@ -17,6 +17,7 @@ from bundler import archive, snapshot
 from bundler.archive import Prefix
 from bundler.model import InputSet, Segment, Snapshot
 from bundler.output import Output
+from bundler.records import Records
 
 if TYPE_CHECKING:
     from bundler.esbuild.engine import Esbuild
@@ -101,6 +102,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.pool = Pool()
+        self.records = Records(self.pool.snapshot)
         self.bundles: Shelf[Known] = Shelf(FUNCTIONS)
         """By function and whether it is wanted live."""
         self.dependencies: Shelf[tuple[Dependencies, Snapshot]] = Shelf(FUNCTIONS)

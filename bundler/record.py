@@ -67,9 +67,10 @@ def load(path: Path) -> Record | None:
         return None
 
 
-def save(path: Path, record: Record) -> None:
-    """Raises OSError."""
-    write_atomic(path, seal(_encode(record)), missable=True)
+def save(path: Path, record: Record) -> MadeKey:
+    """Returns the key of the file that was written. Raises OSError."""
+    status = write_atomic(path, seal(_encode(record)), missable=True)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def canonical(value: object) -> Json:

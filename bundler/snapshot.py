@@ -103,10 +103,15 @@ def observe(
 
     `known` was observed earlier: what was in folders that have not moved is not read again.
     """
+    above = None if known is None or not known.above else _same_above(inputs, known)
+    held = known.files if known is not None else {}
     listed = known.listings if known is not None else {}
     doubted = known.suspects if known is not None else frozenset()
     snapshot = Snapshot(
-        files={path: _without_times(look(f"{root}/{path}")) for path in sorted(inputs.files)},
+        files={
+            path: _one_of(held.get(path), _without_times(look(f"{root}/{path}")))
+            for path in _in_turn(inputs.files)
+        },
         links={path: link_key(f"{root}/{path}") for path in sorted(inputs.links)},
         listings={
             path: observe_listing(
@@ -114,7 +119,7 @@ def observe(
             )
             for path, names in sorted(inputs.listings.items())
         },
-        above={path: look(f"{root}/{path}") for path in _above(root, inputs)},
+        above={path: look(f"{root}/{path}") for path in above or _above(root, inputs)},
     )
     return snapshot if since is None else replace(snapshot, suspects=_suspects(snapshot, since))
 
@@ -130,11 +135,50 @@ def _above(root: str, inputs: InputSet) -> set[RelPath]:
     for link in inputs.links & inputs.listings.keys():  # walked into
         paths.append(os.path.relpath(os.path.realpath(f"{root}/{link}"), root))
     for path in paths:
-        folder = os.path.dirname(path)
+        folder = path.rpartition("/")[0]
         while folder and folder not in met:
             met.add(folder)
-            folder = os.path.dirname(folder)
+            folder = folder.rpartition("/")[0]
     return (met | {"."}) - inputs.listings.keys()
+
+
+def _one_of(known: FileKey | None, now: FileKey | None) -> FileKey | None:
+    """The known one if they are equal: ten thousands of them are kept."""
+    return known if known == now else now
+
+
+def _same_above(inputs: InputSet, known: Snapshot) -> Collection[RelPath] | None:
+    """What `_above` gives, if it was worked out for these inputs already."""
+    same = (
+        inputs.files == known.files.keys()
+        and inputs.links == known.links.keys()
+        and inputs.listings.keys() == known.listings.keys()
+        and inputs.links.isdisjoint(inputs.listings)  # else it depends on where these lead
+    )
+    return known.above.keys() if same else None
+
+
+def _in_turn(files: Collection[RelPath]) -> Iterator[RelPath]:
+    """Sorted, what was written here before what was installed: it moves more often, and who only
+    asks whether anything moved need not look further."""
+    installed = []
+    for path in sorted(files):
+        if "node_modules/" in path:
+            installed.append(path)
+        else:
+            yield path
+    yield from installed
+
+
+def folders(seen: Snapshot) -> frozenset[RelPath]:
+    """Those that lead to the inputs, and those that are listed."""
+    found = set(seen.listings)
+    for path in (*seen.files, *seen.links, *seen.listings):
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return frozenset(found)
 
 
 def inputs_of(snapshot: Snapshot) -> InputSet:

@@ -42,8 +42,10 @@ def write_atomic(
     mode: int = 0o644,
     *,
     missable: bool = False,
-) -> None:
+) -> os.stat_result:
     """The file is whole under its name, or as it was before; a kill at any moment included.
+
+    What it returns was true of it before it had its name: its ctime moves with that.
 
     With `missable` it may also be gone. That is for what nobody misses and many a build waits for:
     where ext4 renames over a file it waits for the disk, 10 ms behind a large zip.
@@ -56,6 +58,8 @@ def write_atomic(
             else:
                 content(out)
             os.fchmod(out.fileno(), mode)
+            out.flush()
+            status = os.fstat(out.fileno())
         if missable:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -64,6 +68,7 @@ def write_atomic(
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    return status
 
 
 def collect_abandoned(folder: Path, now_s: float | None = None) -> int:

@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bundler import build, explain, record, snapshot
+from bundler import build, explain, snapshot
 from bundler.build import Job
 from bundler.config.find import read_project
 from bundler.disk import disk_faults
+from bundler.freshness import SHOWN
 from bundler.memory import Memory
 from bundler.model import (
     BuildRequest,
@@ -69,8 +70,6 @@ class Builds:
         self._project_lock = threading.Lock()
         self._project: tuple[Project, Snapshot] | None = None
         self._requests: _Requests | None = None
-        self._records_lock = threading.Lock()
-        self._records: dict[Path, tuple[tuple[int, int, int], Record | None]] = {}
         self._output = Output(root)
         self._manifest_lock = threading.Lock()
         self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
@@ -128,7 +127,7 @@ class Builds:
         wanted = tuple(keys)
         once = Look() if len(wanted) > 1 else snapshot.stat_key
         for key in wanted:
-            looked = self._look(project, key, once)
+            looked = self._look(project, key, once, most=1)
             found[key] = looked if isinstance(looked, Outcome) else None
             if isinstance(looked, Outcome) and key.want == Want.ZIP.value:
                 zips.append(looked)
@@ -231,11 +230,11 @@ class Builds:
         if due:
             build.collect(project, self._output)
 
-    def _look(self, project: Project, key: Key, once: Stat) -> Outcome | Job:
+    def _look(self, project: Project, key: Key, once: Stat, most: int = SHOWN) -> Outcome | Job:
         request = self._request(project, key)
         if request is not None:
             known = self._record(key.function, request.want)
-            return build.look(project.root, request, known, once=once)
+            return build.look(project.root, request, known, once=once, most=most)
         for other in project.not_built:
             if other.name == key.function:
                 return build.not_built(other)
@@ -255,23 +254,7 @@ class Builds:
     # --- what is recorded ------------------------------------------------------------------------
 
     def _record(self, function: str, want: Want) -> Record | None:
-        """The record on disk, parsed once as long as nobody replaces it."""
-        path = self._output.record(function, want)
-        try:
-            status = os.stat(path)
-        except OSError:
-            return None
-        key = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-        with self._records_lock:
-            known = self._records.get(path)
-        if known is None or known[0] != key:
-            loaded = record.load(path)
-            if loaded is not None:
-                loaded = replace(loaded, inputs=self._memory.pool.snapshot(loaded.inputs))
-            known = (key, loaded)
-            with self._records_lock:
-                self._records[path] = known
-        return known[1]
+        return self._memory.records.get(self._output.record(function, want))
 
     def recorded(self, key: Key) -> Record | None:
         """What is remembered of the function's last build as that."""
@@ -308,16 +291,17 @@ class Builds:
 
     def touched(self, keys: Iterable[Key], paths: frozenset[RelPath]) -> frozenset[Key]:
         """Those keys whose last build looked at a path, below it, or listed its folder."""
-        folders = {os.path.dirname(path) or "." for path in paths}
-        below = tuple(f"{path}/" for path in paths)
+        listed = paths | {os.path.dirname(path) or "." for path in paths}
+        records = self._memory.records
 
         def is_touched(key: Key) -> bool:
-            known = self._record(key.function, Want(key.want))
+            place = self._output.record(key.function, Want(key.want))
+            known = records.get(place)
             return known is not None and not (
                 paths.isdisjoint(known.inputs.files)
                 and paths.isdisjoint(known.inputs.links)
-                and folders.isdisjoint(known.inputs.listings)
-                and not any(path.startswith(below) for path in known.inputs.files)
+                and listed.isdisjoint(known.inputs.listings)
+                and paths.isdisjoint(records.folders(place))
             )
 
         return frozenset(key for key in keys if is_touched(key))

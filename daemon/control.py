@@ -25,6 +25,16 @@ STOP_S: Final = 5.0
 TURN_S: Final = START_S + 4 * STOP_S
 
 
+THRIFT: Final = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(256 << 10),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 20),
+}
+"""For glibc (man mallopt): what large outputs took goes back when they are gone. After builds of
+fifty functions with an AWS SDK client the daemon has 75 MB, and had 180. Elsewhere it means
+nothing."""
+
+
 def start(root: str, environ: Mapping[str, str]) -> bool:
     """A daemon like ours answers when this returns; whether this call started it.
 
@@ -101,7 +111,7 @@ def _spawn(root: str, environ: Mapping[str, str], where: Address) -> None:
             stdout=subprocess.PIPE,
             stderr=log,
             cwd="/",
-            env={**environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**THRIFT, **environ, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
     with process:  # which waits for it: the daemon is its child by now, and init's

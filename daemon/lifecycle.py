@@ -25,7 +25,7 @@ from bundler import tools
 from bundler.version import LAMBDAD
 from daemon import lock, process
 from daemon.address import Address, NoDaemon, address, identity, prepare
-from daemon.control import READY, SPAWNED
+from daemon.control import READY, SPAWNED, THRIFT
 from daemon.leave import Leave
 
 Serve = Callable[[socket.socket, str, Mapping[str, str], Leave], Awaitable[None]]
@@ -300,10 +300,13 @@ def _part_from_starter() -> None:
     """A child of init, which waits for it, and not a session's leader: no terminal is ever its."""
     if os.fork():
         os._exit(0)
-    # What control.py put first, so that this very code runs, is not for the tools we run.
+    # What control.py added, so that this very code runs, and frugally, is not for our tools.
     paths = os.environ.pop("PYTHONPATH", "").split(os.pathsep)
     if rest := os.pathsep.join(paths[1:]):
         os.environ["PYTHONPATH"] = rest
+    for name, value in THRIFT.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
 
 
 def _inherit_nothing() -> None:

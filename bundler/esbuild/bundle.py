@@ -182,7 +182,7 @@ class _Packer:
         if known is not None and known.provided:
             job, output = self._build_alone(_without(one, known.provided))
             # With other imports it might not be nowhere to be found.
-            if not output.errors and imports_of(output.metafile) == known.imports:
+            if not output.errors and imports_of(output.metafile, known.roots) == known.imports:
                 return self._from_alone(one, job, output)
         for _ in range(_MAX_ROUNDS):
             job, output = self._build_alone(one)
@@ -257,7 +257,8 @@ class _Packer:
         """The closure of a build that went well; it is kept for the next one."""
         workshop, name = self._workshop, one.function.name
         known = self._known.get(name)
-        if known is not None and known.roots == made.roots and built.imports == known.imports:
+        imports = b"" if workshop.memory is None else imports_of(built.output.metafile, made.roots)
+        if known is not None and (made.roots, imports) == (known.roots, known.imports):
             return known.inputs
         sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
         inputs = self._closure(one, sources)
@@ -269,7 +270,7 @@ class _Packer:
                     plan=self._plans[name],
                     provided=_added(one, self._plans[name]),
                     roots=made.roots,
-                    imports=built.imports,
+                    imports=imports,
                     inputs=pool.inputs(inputs),
                     decided=pool.snapshot(decided),
                 )

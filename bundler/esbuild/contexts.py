@@ -29,15 +29,16 @@ from bundler.snapshot import Stat, stat_key
 
 MOST: Final = 64
 """Contexts. One of a small function costs 1 MB."""
-ROOM: Final = 6 << 20
-"""Bytes of sources in all contexts together: one takes some thirty times what it parsed. A job that
+ROOM: Final = 3 << 20
+"""Bytes of sources in all contexts together: one takes some thirty times what it parsed, and a
+build beside them that comes near the soft limit collects garbage for most of its time. A job that
 comes again only after so many bytes of others would find its context gone, so it gets none."""
-MEMORY_CAP: Final = 240 << 20
+MEMORY_CAP: Final = 260 << 20
 """Bytes that are resident between builds. One context with an AWS SDK client costs 40 MB."""
 
-SOFT_LIMIT: Final = 200 << 20
+SOFT_LIMIT: Final = 220 << 20
 """Bytes at which esbuild collects its garbage rather than grow: builds of fifty functions with an
-AWS SDK client then stay below 240 MB, where they took 350 MB, in the same time."""
+AWS SDK client then stay below 240 MB, where they took 350 MB."""
 LARGE: Final = 8 << 20
 """Bytes of sources in one build from which the soft limit goes: with four times as many, two builds
 took three times as long under it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,12 +24,22 @@ _PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", "
 folder tell."""
 
 
-def imports_of(metafile: Mapping[str, Any]) -> bytes:
-    """A digest of what each input of a build imports, by the metafile's names.
+def imports_of(metafile: Mapping[str, Any], roots: Iterable[str]) -> bytes:
+    """A digest of what each input that is reached from the roots imports, by the metafile's names:
+    the same for a function built alone and among many.
 
     The names of an AWS SDK client would take a megabyte a function.
     """
-    named = {name: record["imports"] for name, record in metafile["inputs"].items()}
+    inputs = metafile["inputs"]
+    todo = sorted(root for root in roots if root in inputs)
+    named = dict.fromkeys(todo)
+    for name in todo:  # which grows meanwhile
+        imports = named[name] = inputs[name]["imports"]
+        for item in imports:
+            wanted = item["path"]
+            if wanted not in named and wanted in inputs and not item.get("external"):
+                named[wanted] = None
+                todo.append(wanted)
     # The second version of the format knows no references: equal values have equal bytes.
     return hashlib.sha256(marshal.dumps(named, 2)).digest()
 

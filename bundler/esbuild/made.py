@@ -10,7 +10,6 @@ from typing import Any, Final
 from bundler.esbuild import options as table
 from bundler.esbuild.closure import relative
 from bundler.esbuild.engine import Job, Output
-from bundler.esbuild.known import imports_of
 from bundler.esbuild.plan import Plan
 from bundler.makeup import SOURCE_MAP
 from bundler.model import RelPath
@@ -25,7 +24,6 @@ class Built:
     output: Output
     records: Mapping[str, Mapping[str, Any]]
     """The metafile's records of the outputs, by absolute path."""
-    imports: bytes
 
     @classmethod
     def of(cls, job: Job, output: Output) -> Built:
@@ -33,7 +31,7 @@ class Built:
             os.path.normpath(os.path.join(job.folder, path)): record
             for path, record in output.metafile["outputs"].items()
         }
-        return cls(job, output, records, imports_of(output.metafile))
+        return cls(job, output, records)
 
 
 @dataclass(frozen=True, slots=True)

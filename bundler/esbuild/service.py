@@ -34,6 +34,9 @@ from bundler.snapshot import Stat, stat_key
 
 ANSWER_TIMEOUT_S: Final = 600.0
 LEAVE_TIMEOUT_S: Final = 2.0
+_SELDOM: Final = "200"
+"""Percent by which the heap grows before Go's collector runs, a build being mostly garbage. More
+makes many functions at once slower: new memory costs, too."""
 NO_MESSAGES: Final[Mapping[str, Value]] = {"errors": [], "warnings": []}
 
 
@@ -44,8 +47,10 @@ class Service:
         """Starts the process. Raises EsbuildGone unless it answers with that very version.
 
         Near `soft_limit`, in bytes, it collects garbage rather than grow (GOMEMLIMIT of Go's
-        package runtime); what it cannot do without it takes all the same, slowly.
+        package runtime), and long before it seldom (GOGC); what it cannot do without it takes all
+        the same, slowly.
         """
+        limits = {"GOMEMLIMIT": str(soft_limit), "GOGC": _SELDOM} if soft_limit else {}
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- until close()
         self._lock = threading.Lock()  # guards the five below
         self._gone: str | None = None
@@ -61,7 +66,7 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                env={**os.environ, "GOMEMLIMIT": str(soft_limit)} if soft_limit else None,
+                env={**os.environ, **limits},
                 start_new_session=True,
                 bufsize=0,
             )
