@@ -579,12 +579,17 @@ def test_an_idle_watcher_uses_no_processor(top: Path) -> None:
         settle(told, top)
         threads = [t for t in threading.enumerate() if t.name.startswith("watch-")]
         assert len(threads) == 2
-        before = sum(_switches(thread) for thread in threads)
-        threading.Event().wait(0.5)  # what is measured is that nothing happens
-        # The last of the marker may still be on its way; a thread that polls wakes far more often.
-        assert sum(_switches(thread) for thread in threads) - before <= 4
+        # On a busy machine the last of the marker may still be on its way; a thread that polls wakes
+        # far more often, in every half second.
+        assert any(_switches_while_idle(threads) <= 4 for _ in range(10))
     finally:
         watcher.stop()
+
+
+def _switches_while_idle(threads: list[threading.Thread]) -> int:
+    before = sum(_switches(thread) for thread in threads)
+    threading.Event().wait(0.5)  # what is measured is that nothing happens
+    return sum(_switches(thread) for thread in threads) - before
 
 
 def _switches(thread: threading.Thread) -> int:
