@@ -579,8 +579,8 @@ def test_an_idle_watcher_uses_no_processor(top: Path) -> None:
         settle(told, top)
         threads = [t for t in threading.enumerate() if t.name.startswith("watch-")]
         assert len(threads) == 2
-        # On a busy machine the last of the marker may still be on its way; a thread that polls wakes
-        # far more often, in every half second.
+        # On a busy machine the last of the marker may still be on its way; a thread that polls
+        # wakes far more often, in every half second.
         assert any(_switches_while_idle(threads) <= 4 for _ in range(10))
     finally:
         watcher.stop()
