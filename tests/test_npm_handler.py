@@ -65,6 +65,17 @@ def test_what_can_not_be_parsed(workshop: Workshop, files: Tree, place: Location
     assert place is None or fault.where == place
 
 
+def test_what_can_not_be_parsed_behind_a_link(workshop: Workshop) -> None:
+    """It is told by the name that the function has it by."""
+    folder = Path(workshop.root, "src")
+    folder.mkdir(exist_ok=True)
+    Path(workshop.root, "shared").mkdir()
+    Path(workshop.root, "shared/inner.js").write_text("const x = ;\n")
+    (folder / "util").symlink_to("../shared")
+    (fault,) = told(workshop, {"app.js": f"require('./util/inner');\n{GOOD}"}, "app.handler")
+    assert (fault.code, fault.where) == ("syntax-error", Location("src/util/inner.js", 1, 11))
+
+
 @pytest.mark.parametrize(
     "files",
     [
