@@ -32,6 +32,9 @@ class Workshop:
     """The caller's environment; tools inherit it."""
     say: Callable[[str], None] = silent
     """Called with a short line before each step that may take long ("fetching 18 wheels")."""
+    trusted: bool = True
+    """Code that the project chooses may run: the build backends of its packages, and of those that
+    it requires (bundler/trust.py)."""
     offline: bool = False
     """Fetch nothing: what is not in the store is an error that says so."""
     recall: bool = True

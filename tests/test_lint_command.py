@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from bundler.lint import trust
 from bundler.lint.ruff_binary import ours
 from tests.conftest import write_tree
 
@@ -182,37 +180,6 @@ def test_own_tools(app: Path) -> None:
     assert ran.exists()
 
 
-@pytest.mark.parametrize("command", ["lint", "build"])
-def test_a_terminal_leaves_a_mark(app: Path, command: str) -> None:
-    """From then on what runs by itself may run the project's tools; without a terminal never."""
-    there = environ(app)
-    lambdad(app, command, "One")
-    assert not trust.is_trusted(str(app), there)
-    main, worker = pty.openpty()
-    arguments = [sys.executable, "-m", "daemon", command, "One"]
-    with subprocess.Popen(
-        arguments, cwd=app, env=there, stdin=worker, stdout=subprocess.DEVNULL, stderr=worker
-    ) as process:
-        os.close(worker)
-        assert process.wait() == 0
-    os.close(main)
-    assert trust.is_trusted(str(app), there)
-
-
-def test_the_mark_is_of_that_folder(app: Path) -> None:
-    """Another folder in its place is not trusted, nor one whose mark somebody made up."""
-    there = environ(app)
-    trust.trust(str(app), there)
-    assert trust.is_trusted(str(app), there)
-    app.rename(app.parent / "moved")
-    assert not trust.is_trusted(str(app), there)
-    app.mkdir()
-    assert not trust.is_trusted(str(app), there)
-    (mark,) = (app.parent / "cache/trusted").iterdir()
-    mark.write_bytes(b"\xff")
-    assert not trust.is_trusted(str(app), there)
-
-
 # --- in a build ----------------------------------------------------------------------------------
 
 
@@ -245,7 +212,7 @@ def test_a_build_lints_nothing_by_itself(app: Path) -> None:
         text=True,
         check=True,
     )
-    assert set(json.loads(done.stdout.splitlines()[-1].replace("'", '"'))) <= {"bundler.lint.trust"}
+    assert set(json.loads(done.stdout.splitlines()[-1].replace("'", '"'))) <= {"bundler.trust"}
 
 
 def test_warn(app: Path) -> None:

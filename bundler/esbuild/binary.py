@@ -1,15 +1,14 @@
-"""Where the esbuild binary comes from: the project's own node_modules, else npm, once."""
+"""Where the esbuild binary comes from: the project's node_modules, else npm, once."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import os
 import platform
 import shutil
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,67 +21,74 @@ from bundler.workshop import Workshop
 VERSION: Final = ESBUILD
 """Exact: the service protocol is not a public API, and the bytes of every bundle depend on it."""
 
-INTEGRITY: Final = {
-    "linux-x64": "4xTZr1FUmSoQW4XIWmit3tzQrUTZM+N3P0XV8xROKYF50XfI7xeO90"
-    "+1bZvNwxIufQ9hDQVRJH5YhgPVF8A/HQ==",
-    "linux-arm64": "pW4AC0P3it8c7do9MVM4p51FzHzdM/TZrerurgRcHJ2WTa1VQ1CIq1"
-    "8xncfpBJw4ojkiZZrKW2yIBWBP92j6Ug==",
-    "darwin-x64": "uq6suIWYP37qzGddBKPw5QEQPi6HiLGsO7UmkpfyaYNQ3D+rN6w6Wf"
-    "wH+nuqcGXWvawGwxOEroO4YGnFh95azw==",
-    "darwin-arm64": "n4KqkOQrraxHJcgjM1RvwbigfQKIKJVpM7xp+KsxiyUSrRdIXnt73V"
-    "hrPAx0fV44hgfmIVKjxMN9J1t5jySVkw==",
+DIGESTS: Final = {
+    "linux-x64": "e1698a3d5c6c0798fee4fd3b5cc816651f460c63d390a7a26ea4beb0b1884100",
+    "linux-arm64": "90bd269553d258e80b19e3ccab4f98f0831f87442a2f056510ce24fd1b425fc2",
+    "darwin-x64": "7fe5c9c905fff0a05d92db98929434ab4d3b6dd92d7a7688922db74380c75df3",
+    "darwin-arm64": "10b6243df618d374bb2d5c9cfbe7052e1405f6aa4e53a6164f11a91b9f2e1384",
 }
-"""SHA-512 of the npm package `@esbuild/<platform>` of VERSION: `npm view`'s `dist.integrity`."""
+"""SHA-256 of bin/esbuild in the npm package `@esbuild/<platform>` of VERSION. No other file is ever
+run as esbuild, wherever it was found, so a project's folder needs nobody's trust for a bundle."""
+
+LARGEST: Final = 64 << 20
+"""Bytes; the binaries have 10 MB."""
 
 _MACHINES: Final = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-def find(workshop: Workshop, *, own: bool = True) -> str:
-    """The absolute path of an esbuild binary of VERSION.
+def find(workshop: Workshop) -> str:
+    """The absolute path of the esbuild binary of VERSION, in the store.
 
-    The project's own counts only with `own`: it is code of that project. Fetching happens at most
-    once per machine; two at a time are safe. Raises BundlerError: `esbuild-platform`,
-    `esbuild-missing` (offline, or npm is missing or fails), `esbuild-corrupt`.
+    It comes there once per machine, two at a time are safe: from the project's node_modules if it
+    is there, else by npm. Raises BundlerError: `esbuild-platform`, `esbuild-missing` (offline, or
+    npm is missing or fails), `esbuild-corrupt`.
     """
     name = host_platform()
-    if own and (found := _in_project(workshop.root, name)):
-        return found
     kept = workshop.store.find("esbuild", f"{VERSION}-{name}")
     if kept is not None and os.access(kept / "esbuild", os.X_OK):
         return str(kept / "esbuild")
-    return _fetch(workshop, name)
+    content = _in_project(workshop.root, name) or _fetched(workshop, name)
+    with workshop.store.workspace() as workspace:
+        folder = workspace / "kept"
+        folder.mkdir()
+        with open(folder / "esbuild", "xb") as out:
+            out.write(content)
+            os.fchmod(out.fileno(), 0o755)
+        return str(workshop.store.adopt(folder, "esbuild", f"{VERSION}-{name}") / "esbuild")
 
 
 def host_platform() -> str:
     """This machine as esbuild's packages name it. Raises BundlerError: `esbuild-platform`."""
     machine = platform.machine().lower()
     name = f"{sys.platform}-{_MACHINES.get(machine, machine)}"
-    if name not in INTEGRITY:
+    if name not in DIGESTS:
         raise BundlerError(
             "esbuild-platform",
             f"lambdad has no esbuild for {name}",
-            f"it runs on {', '.join(INTEGRITY)}",
+            f"it runs on {', '.join(DIGESTS)}",
         )
     return name
 
 
-def _in_project(root: str, name: str) -> str | None:
-    """The binary that Node.js would find from the project's root, if it has the right version."""
+def _in_project(root: str, name: str) -> bytes | None:
+    """The binary that Node.js would find from the project's root, if it is the one."""
     for folder in _upwards(root):
         modules = f"{folder}/node_modules"
         # pnpm keeps a package's dependencies beside the package itself, not at the top.
         beside = os.path.dirname(os.path.realpath(f"{modules}/esbuild"))
         for home in (modules, beside):
-            package = f"{home}/@esbuild/{name}"
             try:
-                with open(f"{package}/package.json", "rb") as file:
-                    version = json.load(file).get("version")
-            except (OSError, ValueError, AttributeError):
+                with open(f"{home}/@esbuild/{name}/bin/esbuild", "rb") as file:
+                    content = file.read(LARGEST)
+            except OSError:
                 continue
-            binary = f"{package}/bin/esbuild"
-            if version == VERSION and os.access(binary, os.X_OK):
-                return binary
+            if _digest(content) == DIGESTS[name]:
+                return content
     return None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _upwards(folder: str) -> Iterator[str]:
@@ -94,7 +100,7 @@ def _upwards(folder: str) -> Iterator[str]:
         folder = above
 
 
-def _fetch(workshop: Workshop, name: str) -> str:
+def _fetched(workshop: Workshop, name: str) -> bytes:
     package = f"@esbuild/{name}@{VERSION}"
     again = f"`npm install --save-dev esbuild@{VERSION}` in the project does too"
     if workshop.offline:
@@ -135,27 +141,22 @@ def _fetch(workshop: Workshop, name: str) -> str:
                 f"npm could not fetch {package}" + (f": {said}" if said else ""),
                 f"check the network and npm's registry (`npm view {package}`); {again}",
             )
-        content = packed[0].read_bytes()
-        found = base64.b64encode(hashlib.sha512(content).digest()).decode()
-        if found != INTEGRITY[name]:
+        content = _binary_in(packed[0])
+        if _digest(content) != DIGESTS[name]:
             raise BundlerError(
                 "esbuild-corrupt",
-                f"what npm fetched as {package} is not that package: its integrity is {found}",
+                f"what npm fetched as {package} is not that package: its bin/esbuild is another",
                 "check which registry npm uses (`npm config get registry`), then "
                 "`npm cache clean --force`",
             )
-        kept = workspace / "kept"
-        kept.mkdir()
-        _unpack(packed[0], kept / "esbuild")
-        return str(workshop.store.adopt(kept, "esbuild", f"{VERSION}-{name}") / "esbuild")
+        return content
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    # The digest vouches for the archive; still only the one member is taken, by its content.
-    with tarfile.open(archive) as tar:
-        member = tar.extractfile("package/bin/esbuild")
-        if member is None:
-            raise BundlerError("esbuild-corrupt", f"{archive.name} holds no bin/esbuild")
-        with member, open(target, "xb") as out:
-            shutil.copyfileobj(member, out)
-            os.fchmod(out.fileno(), 0o755)
+def _binary_in(archive: Path) -> bytes:
+    """Whatever the archive is: only what has the right digest will count."""
+    try:
+        with tarfile.open(archive) as tar:
+            member = tar.extractfile("package/bin/esbuild")
+            return member.read(LARGEST) if member is not None else b""
+    except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error):
+        return b""

@@ -15,10 +15,10 @@ _SOURCE: Final = "export const answer: number = 6 * 7\n"
 _GOLDEN: Final = b"// golden.ts\nvar answer = 6 * 7;\nexport {\n  answer\n};\n"
 
 
-def start(workshop: Workshop, *, own: bool = True, soft_limit: int | None = None) -> Esbuild:
-    """esbuild, ready to build; close() it. `own` as in binary.find, whose errors this raises;
-    `soft_limit` as in Service."""
-    path = binary.find(workshop, own=own)
+def start(workshop: Workshop, *, soft_limit: int | None = None) -> Esbuild:
+    """esbuild, ready to build; close() it. `soft_limit` as in Service. Raises BundlerError as
+    binary.find does."""
+    path = binary.find(workshop)
     try:
         service = Service(path, binary.VERSION, soft_limit)
     except EsbuildGone as fault:

@@ -13,7 +13,7 @@ from bundler.workshop import Workshop
 def own(folder: str, workshop: Workshop) -> str | None:
     """The ruff of the virtual environment nearest to the folder, else of the one that is active.
 
-    It is code of the project: bundler/lint/trust.py. `folder` is absolute.
+    It is code of the project: bundler/trust.py. `folder` is absolute.
     """
     places = [
         f"{place}/{name}/bin/ruff"

@@ -50,8 +50,10 @@ def build(
     `source` are pip's arguments that name what to build; `requirements` is the text of a file
     that goes in front of them; `more` goes into pip's environment.
     Raises NotBuiltError: the build failed, or what came of it is native and this machine is not
-    the target's kind.
+    the target's kind. Raises BundlerError: `untrusted-build`.
     """
+    if not workshop.trusted:
+        raise untrusted("a package must be built from source")
     python = interpreters.find(target.version, workshop.environ)
     version = target.version if python else sys.version_info[:2]
     environ = interpreters.pip_environ(workshop.environ) | dict(more or {})
@@ -157,6 +159,14 @@ def recall(workshop: Workshop, key: str) -> Mapping[str, Any] | None:
 
 def remember(workshop: Workshop, key: str, document: Mapping[str, object]) -> None:
     workshop.store.put("locks", f"{key}.json", seal(document))
+
+
+def untrusted(what: str) -> BundlerError:
+    return BundlerError(
+        "untrusted-build",
+        f"{what}, which may run code of packages, and nobody has trusted this project yet",
+        "run `lambdad build` once in a terminal there, or `lambdad save --trust`",
+    )
 
 
 def offline(what: str) -> BundlerError:

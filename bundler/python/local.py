@@ -42,7 +42,7 @@ def build(
     """The wheel of a local package's folder as it is now; nothing is written into that folder.
 
     Raises ProjectError: `outside-repository`, `not-a-package`, `local-build-failed`, and what
-    tree.walk finds. Raises BundlerError: `offline`.
+    tree.walk finds. Raises BundlerError: `offline`, `untrusted-build`.
     """
     assert wanted.path is not None  # noqa: S101 - local packages have one
     top = os.path.relpath(wanted.path, workshop.root)
@@ -176,6 +176,8 @@ def _build(
 ) -> Wheel:
     if workshop.offline:
         raise built.offline(f"{wanted.text} must be built, and its build tools be fetched")
+    if not workshop.trusted:
+        raise built.untrusted(f"{wanted.text} must be built")
     workshop.say(f"building {top}")
     with workshop.store.workspace() as folder:
         # Named as the user's folder: some build tools take the package's name from it.

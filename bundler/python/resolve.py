@@ -103,7 +103,7 @@ def answer(
     versions are taken where they fit.
 
     Raises ProjectError: `dependency-conflict`, `package-not-found`, `no-interpreter`,
-    `resolve-failed`. Raises BundlerError: `offline`, `no-network`.
+    `resolve-failed`. Raises BundlerError: `offline`, `untrusted-build`, `no-network`.
     """
     identity = _identity(question, locals_, tools_)
     if near is not None:
@@ -114,6 +114,8 @@ def answer(
     if text is None:
         if workshop.offline:
             raise built.offline(f"{question.file} must be resolved")
+        if not workshop.trusted:
+            raise built.untrusted(f"{question.file} must be resolved")
         workshop.say(f"resolving {question.file} for {question.target}")
         text = resolvers.run(question, tools_, workshop, known=near)
         built.remember(workshop, key, {"text": text})

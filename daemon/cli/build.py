@@ -57,7 +57,6 @@ def command(
     started_s = time.monotonic()
     as_json, verbose = bool(flags["as_json"]), bool(flags["verbose"])
     app = projects.read(place)
-    projects.vouch(app)
     wanted, not_built = projects.select(app, functions)
     locked = bool(flags["locked"])
     with Results(

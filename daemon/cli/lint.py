@@ -68,10 +68,8 @@ def command(
     """
     if flags["as_json"] and output != TEXT:
         raise click.UsageError("--json and --output exclude each other")
-    app = projects.read(place)
+    app = projects.read(place, vouches=flags["trust"])
     functions, not_built, files = _meant(app, what)
-    if flags["trust"]:
-        projects.vouch(app)
     quiet = flags["as_json"] or output != TEXT
     with Progress(quiet=quiet) as progress:
         progress.wait("linting")

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from bundler import trust
 from bundler.config.find import read_project
 from bundler.model import BundlerError, Function, NotBuilt, Project, Severity
 from bundler.store import Store, cache_folder
@@ -79,19 +80,26 @@ def options(command: Callable[..., int]) -> Callable[..., int]:
     return decorated
 
 
-def read(place: Place) -> Project:
-    """The project that the options name. Raises BundlerError `no-project`, click.UsageError."""
+def read(place: Place, *, vouches: bool = True) -> Project:
+    """The project that the options name. Whoever gives such a command in a terminal trusts the
+    project's own tools from then on, unless the command is an editor's.
+
+    Raises BundlerError `no-project`, click.UsageError.
+    """
     start = os.path.realpath(place.project or os.getcwd())
     options = _pairs("--opt", place.opt)
     if place.stage is not None:
         options["stage"] = place.stage
-    return read_project(
+    project = read_project(
         start,
         dict(os.environ),
         templates=tuple(os.path.abspath(template) for template in place.template),
         parameters=_pairs("--parameter", place.parameter),
         options=options,
     )
+    if vouches and trust.is_terminal():
+        trust.trust(project.root, os.environ)
+    return project
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
@@ -102,14 +110,6 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"{option} {one}: write it as NAME=VALUE")
         pairs[name] = value
     return pairs
-
-
-def vouch(project: Project) -> None:
-    """Who gives a command here in a terminal trusts the project's own tools from then on."""
-    from bundler.lint import trust
-
-    if trust.is_terminal():
-        trust.trust(project.root, os.environ)
 
 
 def workshop_for(

@@ -5,6 +5,8 @@ The usual way is daemon/save.py's: the same options, without an argument parser 
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -14,6 +16,8 @@ from bundler.model import Outcome, Project, Want
 from bundler.output import Output
 from bundler.record import Record
 from bundler.render import document
+from bundler.trust import is_trusted
+from bundler.workshop import Workshop
 from daemon import save
 from daemon.cli import project as projects
 from daemon.linting import batch_of, findings_json, quick
@@ -63,13 +67,17 @@ def command(files: tuple[str, ...], **given: Any) -> int:
         if code is not None:
             return code
     places = save.by_project(files, told.project)
-    answers = [(root, _save_here(root, some)) for root, some in places.items()]
+    answers = [
+        (root, _save_here(root, some, trusted=told.trusted)) for root, some in places.items()
+    ]
     return save.show(answers, files, as_json=told.as_json)
 
 
-def _save_here(root: str, files: list[str]) -> dict[str, Any]:
+def _save_here(root: str, files: list[str], *, trusted: bool) -> dict[str, Any]:
     """As the daemon answers, but for the linters of the background. Raises BundlerError."""
-    app = projects.read(projects.Place(project=root))
+    app = projects.read(projects.Place(project=root), vouches=False)
+    trusted = trusted or is_trusted(app.root, os.environ)
+    workshop = replace(projects.workshop_for(app), trusted=trusted)
     output = Output(app.root)
 
     def recorded(key: Key) -> Record | None:
@@ -77,20 +85,18 @@ def _save_here(root: str, files: list[str]) -> dict[str, Any]:
 
     named = [saved(app.root, path) for path in files]
     held = touched(app, named, recorded, lately=(), declared={})
-    outcomes = _built(app, held.keys)
-    workshop = projects.workshop_for(app)
+    outcomes = _built(app, held.keys, workshop)
     answer = document(outcomes, () if held.is_silent else app.diagnostics)
     if held.stale:
         answer["stale"] = len(held.stale)
-    if batch := batch_of(held.holders, trusted=False):
+    if batch := batch_of(held.holders, trusted=trusted):
         answer |= findings_json(quick(batch, workshop), outcomes)
     return answer
 
 
-def _built(app: Project, keys: tuple[Key, ...]) -> list[Outcome]:
+def _built(app: Project, keys: tuple[Key, ...], workshop: Workshop) -> list[Outcome]:
     """Raises BundlerError."""
     outcomes: list[Outcome] = []
-    workshop = projects.workshop_for(app)
     functions = {function.name: function for function in app.functions}
     for want in Want:
         names = [key.function for key in keys if key.want == want.value]
