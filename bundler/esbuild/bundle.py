@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from bundler import sdk, snapshot
-from bundler.esbuild import checks, natives
+from bundler.esbuild import checks, decorators, natives
 from bundler.esbuild.closure import (
     Sources,
     closure,
@@ -234,6 +234,7 @@ class _Packer:
             if warned.where in (None, one.function.where) or warned.where.file in inputs.files
         )
         found += checks.sdk_v2(one, made) + checks.requires(one, made)
+        found += decorators.metadata(one, made, self._workshop, self._disk)
         if not one.live:
             found += checks.archives(one, made, inputs, self._workshop)
         natively = made.has_assets and not one.live

@@ -36,6 +36,7 @@ class Config:
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     paths_folder: str = "/"
     """What `paths` are relative to where there is no base_url."""
+    decorator_metadata: bool = False
 
 
 def read(path: str) -> Raw:
@@ -72,6 +73,7 @@ def load(
                     config.base_url if inner.base_url is None else inner.base_url,
                     inner.paths or config.paths,
                     inner.paths_folder if inner.paths else config.paths_folder,
+                    inner.decorator_metadata or config.decorator_metadata,
                 )
     own = raw.get("compilerOptions")
     if not isinstance(own, dict):
@@ -88,7 +90,8 @@ def load(
             for key, value in own["paths"].items()
             if isinstance(value, list)
         }
-    return Config(base_url, paths, folder)
+    metadata = own.get("emitDecoratorMetadata", config.decorator_metadata) is True
+    return Config(base_url, paths, folder, metadata)
 
 
 def substitutes(config: Config, specifier: str) -> Iterator[str]:
