@@ -193,7 +193,12 @@ def _code(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Kind | None:
     path, where = draft.code.value, draft.code.where
     shown = shortened(path)
     if path.endswith(ARCHIVES):
-        draft.skipped("code", "ready-archive", f"{shown} is an archive: ready as it is", where)
+        if path.endswith(".zip") and look.kind(path) is None:
+            message = f"there is no {shown}, an archive that something must make first"
+            hint = "run what makes it, or name the sources and let lambdad build them"
+            draft.because("code", "refused", error("missing-output", message, where, hint))
+        else:
+            draft.skipped("code", "ready-archive", f"{shown} is an archive: ready as it is", where)
         return None
     kind = look.kind(path)
     if kind is None and OUTPUTS.intersection(path.split("/")):
