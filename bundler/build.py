@@ -393,16 +393,8 @@ def _remembered(function: Function, known: Record) -> Outcome:
 
 
 def _machine_fault(job: Job, fault: BundlerError) -> Outcome:
-    return Outcome(
-        name=job.name,
-        function=job.request.function,
-        status="failed",
-        reasons=job.reasons,
-        artifact=job.record.artifact if job.record else None,
-        live=job.record.live if job.record else None,
-        diagnostics=(error(fault.code, fault.message, hint=fault.hint),),
-        machine_fault=True,
-    )
+    told = error(fault.code, fault.message, hint=fault.hint)
+    return replace(_failed(job, told), machine_fault=True)
 
 
 def _restless(job: Job, result: Superseded) -> Outcome:
@@ -412,6 +404,11 @@ def _restless(job: Job, result: Superseded) -> Outcome:
         f"{shown} changed during each of {ROUNDS} builds",
         hint="something writes to the sources all the time; stop it, or exclude what it writes",
     )
+    return _failed(job, *job.request.function.notes, fault)
+
+
+def _failed(job: Job, *diagnostics: Diagnostic) -> Outcome:
+    """What was made last stays."""
     return Outcome(
         name=job.name,
         function=job.request.function,
@@ -419,7 +416,7 @@ def _restless(job: Job, result: Superseded) -> Outcome:
         reasons=job.reasons,
         artifact=job.record.artifact if job.record else None,
         live=job.record.live if job.record else None,
-        diagnostics=(*job.request.function.notes, fault),
+        diagnostics=diagnostics,
     )
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bundler.model import BundlerError
+
+MOST_OUTPUT: Final = 64 << 20
+"""Bytes that a tool may print: no answer that is of any use is longer, and all of it is kept."""
+_PIECE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,8 @@ def run(
 ) -> Completed:
     """Runs a tool to its end. It leads a process group of its own, which is gone when this returns.
 
-    Raises BundlerError: `tool-missing` if it can't be started, `tool-timeout` past `timeout_s`.
+    Raises BundlerError: `tool-missing` if it can't be started, `tool-timeout` past `timeout_s`,
+    `tool-output` when it prints more than `MOST_OUTPUT`.
     """
     try:
         process = subprocess.Popen(
@@ -44,8 +52,6 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            encoding="utf-8",
-            errors="replace",
         )
     except OSError as fault:
         raise BundlerError(
@@ -54,19 +60,77 @@ def run(
     _running.add(process)
     if _no_more.is_set():
         end_all()
+    sent = b"" if input_text is None else input_text.encode(errors="replace")
     try:
-        stdout, stderr = process.communicate(input_text, timeout=timeout_s)
+        stdout, stderr = _talk(process, sent, timeout_s)
     except subprocess.TimeoutExpired as fault:
         raise BundlerError(
             "tool-timeout", f"{arguments[0]} gave no answer within {timeout_s:.0f} s and was ended"
         ) from fault
+    except _TooMuchError as fault:
+        raise BundlerError(
+            "tool-output",
+            f"{arguments[0]} printed more than {MOST_OUTPUT >> 20} MB and was ended",
+        ) from fault
     finally:
         _end_group(process)
         _running.discard(process)
-    return Completed(process.returncode, stdout, stderr)
+    return Completed(process.returncode, _text(stdout), _text(stderr))
 
 
-_running: set[subprocess.Popen[str]] = set()
+class _TooMuchError(Exception):
+    """It prints without end."""
+
+
+def _talk(process: subprocess.Popen[bytes], sent: bytes, timeout_s: float) -> tuple[bytes, bytes]:
+    """As Popen.communicate, which keeps whatever comes. Raises TimeoutExpired, _TooMuchError."""
+    ends_s = time.monotonic() + timeout_s
+    pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+    told = {pipe.fileno(): bytearray() for pipe in pipes}
+    left = memoryview(sent)
+    with selectors.DefaultSelector() as selector:
+        for pipe in pipes:
+            selector.register(pipe, selectors.EVENT_READ)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+        while selector.get_map():
+            if (left_s := ends_s - time.monotonic()) <= 0:
+                raise subprocess.TimeoutExpired(process.args, timeout_s)
+            for key, _events in selector.select(left_s):
+                if key.fileobj is process.stdin:
+                    left = _send(key.fd, left)
+                    is_over = not left
+                else:
+                    piece = os.read(key.fd, _PIECE)
+                    told[key.fd] += piece
+                    is_over = not piece
+                if is_over:
+                    selector.unregister(key.fileobj)
+                    if key.fileobj is process.stdin:
+                        process.stdin.close()
+            if sum(map(len, told.values())) > MOST_OUTPUT:
+                raise _TooMuchError
+    process.wait(max(ends_s - time.monotonic(), 0))
+    stdout, stderr = told.values()
+    return bytes(stdout), bytes(stderr)
+
+
+def _send(descriptor: int, left: memoryview) -> memoryview:
+    """What is still to be sent; nothing to one that reads no more."""
+    try:
+        return left[os.write(descriptor, left[:_PIECE]) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return left[:0]
+
+
+def _text(told: bytes) -> str:
+    return told.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+_running: set[subprocess.Popen[bytes]] = set()
 _no_more = threading.Event()
 
 
@@ -82,7 +146,7 @@ def end_all(*, for_good: bool = False) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _end_group(process: subprocess.Popen[str]) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -12,8 +12,9 @@ import os
 import sys
 import time
 
-from daemon import quick
+from daemon import plain, quick
 from daemon.address import NoDaemon, address, identity, read_note, unsafe
+from daemon.plain import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -288,28 +289,24 @@ def _more(peer: Socket, deadline: float | None, doubted: str | None) -> bytes:
 # --- lambdad fresh -----------------------------------------------------------------------------
 
 
-class Wanted:
-    """What a `lambdad fresh` asks for, as its options say it."""
+class Wanted(Options):
+    """What a `lambdad fresh` asks for."""
 
     def __init__(self) -> None:
-        self.functions: list[str] = []
-        self.project: str | None = None
+        super().__init__()
         self.want = "live"
-        self.timeout_s: float | None = None
         self.locked = False
-        self.as_json = False
         self.verbose = False
-        self.daemon = True
 
 
-FLAGS = {"--json": "as_json", "--verbose": "verbose", "-v": "verbose", "--locked": "locked"}
-VALUES = {"--project": "project", "--want": "want", "--timeout": "timeout_s"}
+FLAGS = {"--verbose": "verbose", "-v": "verbose", "--locked": "locked"}
+VALUES = {"--want": "want"}
 
 
 def main(arguments: Sequence[str]) -> int | list[str]:
     """`lambdad fresh`: its exit code, or the command line that daemon/cli is to run instead."""
     wanted = parse(arguments)
-    if wanted is None:
+    if wanted is None or is_linted(wanted):
         return ["fresh", *arguments]
     try:
         code = fresh(wanted)
@@ -325,30 +322,22 @@ def main(arguments: Sequence[str]) -> int | list[str]:
 def parse(arguments: Sequence[str]) -> Wanted | None:
     """The options where they are plain; None where click must help, or say what is wrong."""
     wanted = Wanted()
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if not argument.startswith("-"):
-            wanted.functions.append(argument)
-        elif argument in FLAGS:
-            setattr(wanted, FLAGS[argument], True)
-        elif name in VALUES:
-            given = value if equals else next(rest, "")
-            if not given or given.startswith("-"):
-                return None
-            setattr(wanted, VALUES[name], given)
-        else:
-            return None
-    if wanted.want not in ("live", "zip"):
-        return None
-    if wanted.timeout_s is not None:
+    plainly = plain.parse(wanted, arguments, FLAGS, VALUES) and wanted.want in ("live", "zip")
+    return wanted if plainly else None
+
+
+def is_linted(wanted: Wanted) -> bool:
+    """Whether lint may have to let it pass first: then daemon/cli reads what the project says."""
+    root = find_project(wanted.project or os.getcwd()) if wanted.want == "zip" else None
+    for name in (OWN, PYPROJECT) if root is not None else ():
         try:
-            wanted.timeout_s = float(wanted.timeout_s)
-        except ValueError:
-            return None
-        if not 0 <= wanted.timeout_s < float("inf"):
-            return None
-    return wanted
+            with open(f"{root}/{name}", "rb", opener=_at_once) as file:
+                content = file.read()
+        except OSError:
+            continue
+        if b"lint" in content or b"\\u" in content.lower():  # however the word is written
+            return True
+    return False
 
 
 def fresh(wanted: Wanted) -> int | None:
@@ -361,7 +350,7 @@ def fresh(wanted: Wanted) -> int | None:
     if root is None:
         return None
     body: dict[str, Any] = {
-        "functions": wanted.functions or "all",
+        "functions": wanted.named or "all",
         "want": wanted.want,
         "locked": wanted.locked,
         "typed": all(one is not None and one.isatty() for one in (sys.stdin, sys.stderr)),

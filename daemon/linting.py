@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bundler.lint.tool import Batch, Findings, Tool, merged
@@ -22,7 +22,9 @@ log = logging.getLogger("lambdad")
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    findings: Findings
+    quick: Findings = field(default_factory=Findings)
+    slow: Findings = field(default_factory=Findings)
+    """Of the background, as far as it still holds."""
     left: tuple[Tool, ...] = ()
     """What has to be asked in the background."""
 
@@ -47,18 +49,14 @@ class Linting:
 
     def begin(
         self, project: Project, holders: Mapping[RelPath, tuple[Function, ...]], *, trusted: bool
-    ) -> SaveLint:
-        """Quick tools begin with the saved files."""
+    ) -> SaveLint | None:
+        """Quick tools begin with the saved files; None if there is nothing to lint."""
         batch = batch_of(holders, trusted=trusted or is_trusted(self._root, self._environ))
         if batch is None:
-            return SaveLint()
+            return None
         if self._lints is None:
             self._lints = Lints(_slow, self._publish)
-        workshop = self._builds.workshop(project)
-        coming = asyncio.get_running_loop().run_in_executor(
-            self._pool, _told, self._lints, batch, workshop
-        )
-        return SaveLint(self._lints, coming, batch, workshop)
+        return SaveLint(self._lints, self._pool, batch, self._builds.workshop(project))
 
 
 def batch_of(holders: Mapping[RelPath, tuple[Function, ...]], *, trusted: bool) -> Batch | None:
@@ -104,49 +102,61 @@ def _told(lints: Lints, batch: Batch, workshop: Workshop) -> _Told:
         found = quick(batch, workshop)
     except Exception:
         log.exception("lint failed")  # our bug, and no reason to have no answer
-        return _Told(Findings())
-    return _Told(merged([known, found]), left)
+        return _Told()
+    return _Told(found, known, left)
+
+
+def _told_again(told: _Told, batch: Batch, workshop: Workshop) -> _Told:
+    """In a worker: what quick tools say now."""
+    try:
+        return replace(told, quick=quick(batch, workshop))
+    except Exception:
+        log.exception("lint failed")
+        return told
 
 
 class SaveLint:
-    """The lint of one save. Without anything to lint it has nothing to tell."""
+    """The lint of one save, which begins at once."""
 
     def __init__(
-        self,
-        lints: Lints | None = None,
-        coming: asyncio.Future[_Told] | None = None,
-        batch: Batch | None = None,
-        workshop: Workshop | None = None,
+        self, lints: Lints, pool: ThreadPoolExecutor, batch: Batch, workshop: Workshop
     ) -> None:
         self._lints = lints
-        self._coming = coming
+        self._pool = pool
         self._batch = batch
         self._workshop = workshop
+        self._loop = asyncio.get_running_loop()
+        self._coming = self._loop.run_in_executor(pool, _told, lints, batch, workshop)
 
     async def told(self, outcomes: Iterable[Outcome], limit_s: float | None) -> dict[str, Any]:
         """What is added to the answer, when the quick tools are done, or the time is up."""
-        if self._coming is None:
-            return {}
-        loop = asyncio.get_running_loop()
-        timeout = None if limit_s is None else max(limit_s - loop.time(), 0)
-        await asyncio.wait([self._coming], timeout=timeout)
-        if not self._coming.done():
+        told = await self._within(self._coming, limit_s)
+        built = {outcome.name for outcome in outcomes if outcome.status == "built"}
+        if told is not None and told.quick.pending & built:
+            # It began with the build, and what that found out is news to it.
+            again = self._loop.run_in_executor(
+                self._pool, _told_again, told, self._batch, self._workshop
+            )
+            told = await self._within(again, limit_s)
+        if told is None:
             return {"linting": sorted(tool.name for tool in _quick())}
-        told = self._coming.result()
-        answer = findings_json(told.findings, outcomes)
+        answer = findings_json(merged([told.slow, told.quick]), outcomes)
         if told.left:
             answer["linting"] = sorted(tool.name for tool in told.left)
         return answer
 
+    async def _within(self, coming: asyncio.Future[_Told], limit_s: float | None) -> _Told | None:
+        """None: the time was up, and it goes on."""
+        timeout = None if limit_s is None else max(limit_s - self._loop.time(), 0)
+        await asyncio.wait([coming], timeout=timeout)
+        return coming.result() if coming.done() else None
+
     def end(self) -> None:
         """The answer is made: now slow tools may begin."""
-        if self._coming is not None:
-            self._coming.add_done_callback(self._ask)
+        self._coming.add_done_callback(self._ask)
 
     def _ask(self, coming: asyncio.Future[_Told]) -> None:
-        if coming.cancelled() or coming.exception() is not None:
-            return
-        if self._lints is not None and self._batch is not None and self._workshop is not None:
+        if not coming.cancelled() and coming.exception() is None:
             self._lints.ask(coming.result().left, self._batch, self._workshop)
 
 

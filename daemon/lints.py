@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from bundler.lint.tool import Batch, Findings, Tool, broken, content_digest, merged
-from bundler.model import Diagnostic, Function, RelPath, Severity
+from bundler.lint.tool import Batch, Findings, Tool, as_errors, broken, content_digest, merged
+from bundler.model import Diagnostic, Function, RelPath
 from bundler.render import diagnostic_json
 from bundler.workshop import Workshop
 
@@ -189,23 +189,22 @@ def _added(before: Found | None, now: Found) -> Found:
 def strict(batch: Batch, findings: Findings) -> Findings:
     """As functions want them that say `lint = "error"`: warnings in their files are errors."""
 
-    def judged(items: Iterable[Diagnostic], functions: Iterable[Function]) -> Iterable[Diagnostic]:
+    def judged(
+        items: Iterable[Diagnostic], functions: Iterable[Function]
+    ) -> tuple[Diagnostic, ...]:
         is_strict = any(function.lint == "error" for function in functions)
-        for item in items:
-            is_raised = is_strict and item.severity is Severity.WARNING
-            yield replace(item, severity=Severity.ERROR) if is_raised else item
+        return as_errors(items) if is_strict else tuple(items)
 
-    named = {function.name: function for function in batch.functions}
-    return Findings(
+    named = {function.name: (function,) for function in batch.functions}
+    return replace(
+        findings,
         files={
-            path: tuple(judged(items, batch.holders.get(path, ())))
+            path: judged(items, batch.holders.get(path, ()))
             for path, items in findings.files.items()
         },
         functions={
-            name: tuple(judged(items, [named[name]] if name in named else []))
-            for name, items in findings.functions.items()
+            name: judged(items, named.get(name, ())) for name, items in findings.functions.items()
         },
-        failed=findings.failed,
     )
 
 

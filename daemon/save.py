@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from daemon import client, quick
+from daemon import client, plain, quick
 from daemon.address import NoDaemon
+from daemon.plain import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,18 +23,14 @@ OK = 200
 MACHINE = 2
 """The exit code where time was up, or the machine is to blame: that is no fault of the project."""
 
-FLAGS = {"--json": "as_json", "--trust": "trusted"}
-VALUES = {"--project": "project", "--timeout": "timeout_s"}
+FLAGS = {"--trust": "trusted"}
 
 
-class Saved:
-    """What a `lambdad save` is told, as its arguments say it."""
+class Saved(Options):
+    """What a `lambdad save` is told."""
 
     def __init__(self) -> None:
-        self.files: list[str] = []
-        self.project: str | None = None
-        self.timeout_s: float | None = None
-        self.as_json = False
+        super().__init__()
         self.trusted = False
 
 
@@ -55,30 +52,7 @@ def main(arguments: Sequence[str]) -> int | list[str]:
 def parse(arguments: Sequence[str]) -> Saved | None:
     """The arguments where they are plain; None where click must help, or say what is wrong."""
     saved = Saved()
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if argument == "--":
-            saved.files += rest
-        elif not argument.startswith("-"):
-            saved.files.append(argument)
-        elif argument in FLAGS:
-            setattr(saved, FLAGS[argument], True)
-        elif name in VALUES:
-            given = value if equals else next(rest, "")
-            if not given or given.startswith("-"):
-                return None
-            setattr(saved, VALUES[name], given)
-        else:
-            return None
-    if saved.timeout_s is not None:
-        try:
-            saved.timeout_s = float(saved.timeout_s)
-        except ValueError:
-            return None
-        if not 0 <= saved.timeout_s < float("inf"):
-            return None
-    return saved if saved.files else None
+    return saved if plain.parse(saved, arguments, FLAGS, {}) and saved.named else None
 
 
 def save(saved: Saved) -> int | None:
@@ -87,7 +61,7 @@ def save(saved: Saved) -> int | None:
     The exit code; None: this process must do it, or tell what is wrong.
     """
     answers: list[tuple[str, Answer]] = []
-    for root, files in by_project(saved.files, saved.project).items():
+    for root, files in by_project(saved.named, saved.project).items():
         body: dict[str, Any] = {"files": files, "trusted": saved.trusted}
         limit_s = None
         if saved.timeout_s is not None:
@@ -103,7 +77,7 @@ def save(saved: Saved) -> int | None:
             sys.stderr.write(f"the daemon can't: {reason}; building without it\n")
             return None
         answers.append((root, answer))
-    return show(answers, saved.files, as_json=saved.as_json)
+    return show(answers, saved.named, as_json=saved.as_json)
 
 
 def by_project(files: Iterable[str], project: str | None) -> dict[str, list[str]]:
@@ -137,7 +111,7 @@ def standing(folder: str) -> str:
 
 def show(answers: Sequence[tuple[str, Answer]], files: Iterable[str], *, as_json: bool) -> int:
     """Prints the answers of each project's folder, and returns the exit code."""
-    whole = _joined([answer for _root, answer in answers])
+    whole = _joined(answers)
     if as_json:
         sys.stdout.write(quick.dumps(whole, 2) + "\n")
     else:
@@ -151,17 +125,20 @@ def show(answers: Sequence[tuple[str, Answer]], files: Iterable[str], *, as_json
     return 0 if whole["ok"] and not errors else 1
 
 
-def _joined(answers: Sequence[Answer]) -> Answer:
-    """Of most saves the only answer."""
+def _joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
+    """Of most saves the only answer. Of several each item says of which project it is, since paths
+    and names are the project's."""
     if len(answers) == 1:
-        return answers[0]
+        return answers[0][1]
     whole: Answer = {"schema": 1, "ok": True, "diagnostics": [], "functions": []}
-    for answer in answers:
+    for root, answer in answers:
         for name, value in answer.items():
             if name == "ok":
                 whole[name] = whole[name] and value
             elif name != "schema":
-                whole[name] = whole[name] + value if name in whole else value
+                is_named = name in ("diagnostics", "findings", "functions")
+                more = [{**item, "project": root} for item in value] if is_named else value
+                whole[name] = whole[name] + more if name in whole else more
     return whole
 
 
@@ -172,7 +149,8 @@ def _show(root: str, answer: Answer, saved: set[str]) -> None:
         where = item.get("where")
         path = os.path.join(root, where["file"]) if where else ""
         # Warnings of other files were there before, and are not what was saved.
-        if item["severity"] != "error" and os.path.realpath(path) not in saved:
+        is_told = where is None or os.path.realpath(path) in saved
+        if item["severity"] != "error" and not is_told:
             continue
         line = _line(item, os.path.relpath(path) if where else None)
         if line not in told:

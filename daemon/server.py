@@ -327,7 +327,8 @@ class Server:
                 request, list(held.keys), message.timeout_s, diagnostics, lint, **more
             )
         finally:
-            lint.end()
+            if lint is not None:
+                lint.end()
 
     def _saved(
         self, project: Project, files: list[str], lately: list[Key], declared: dict[str, float]

@@ -179,7 +179,7 @@ def test_options_mean_what_click_says(count: int, tmp_path: Path) -> None:
             context = command.make_context("fresh", list(words))
             given = context.params
             assert (
-                quick.functions,
+                quick.named,
                 quick.project,
                 quick.want,
                 quick.timeout_s,

@@ -99,6 +99,14 @@ def test_a_syntax_error_is_told_once(app: Served) -> None:
     assert findings(answer) == []
 
 
+def test_what_new_requirements_bring_is_known_at_once(app: Served) -> None:
+    """The first save after they were written tells what they don't bring, not the second one."""
+    source = "import notpackaged\n\n\ndef handler(event, context):\n    return notpackaged\n"
+    app.lay({"one/app.py": source, "one/requirements.txt": "# none yet\n"})
+    told = [code for code, *_place in findings(app.save("one/requirements.txt", "one/app.py"))]
+    assert told == ["missing-import"]
+
+
 @pytest.mark.parametrize("level", ["off", "error"])
 def test_functions_say_what_becomes_of_lint(level: str, app: Served) -> None:
     """With "off" their files are not linted; with "error" no finding is a mere warning."""
@@ -160,6 +168,10 @@ def test_an_untrusted_project(tmp_path: Path) -> None:
         answer = app.save("web/word.ts")
         assert [item["code"] for item in answer["findings"]] == ["lint-untrusted"]
         assert runs(app.root, "eslint") == 0
+        done = lambdad(app, "web/word.ts")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr.startswith("info[lint-untrusted] ")
+        assert "hint: run `lambdad lint` once" in done.stderr
         body = {"files": ["web/word.ts"], "trusted": True}
         assert app.call("POST", "/v1/save", body).json["linting"] == ["eslint"]
 
@@ -265,6 +277,28 @@ def test_a_real_eslint(tmp_path: Path, tools: Path) -> None:
         assert [item["code"] for item in file["diagnostics"]] == ["no-debugger"]
 
 
+# --- zips pass lint -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [[], ["--no-daemon"], ["--timeout", "60"]])
+def test_a_fresh_zip_passes_lint_as_a_build_does(way: list[str], app: Served) -> None:
+    """With `lint = "error"` a finding keeps its function from being built, others are; with "warn"
+    the findings are told. Something to load on this machine is never held back."""
+    says = '[functions.One]\nlint = "error"\n\n[functions.Web]\nlint = "warn"\n'
+    app.lay({"one/app.py": FAULTY, "lambdad.toml": says, "eslint.config.js": ""})
+    done = app.site.run("fresh", "--want", "zip", "--json", *way)
+    assert done.returncode == 1, done.stderr
+    functions = {item["name"]: item for item in json.loads(done.stdout)["functions"]}
+    assert {name: item["status"] for name, item in functions.items()} == {
+        name: "failed" if name == "One" else "built" for name in functions
+    }
+    assert "F821" in [item["code"] for item in functions["One"]["diagnostics"]]
+    assert "no-bad" in [item["code"] for item in functions["Web"]["diagnostics"]]
+    assert not (app.root / ".lambdad/build/One.zip").exists()
+    assert (app.root / ".lambdad/build/Web.zip").exists()
+    assert app.site.run("fresh", "One", *way).returncode == 0
+
+
 # --- lambdad save --------------------------------------------------------------------------------
 
 
@@ -366,6 +400,9 @@ def test_several_projects(tmp_path: Path) -> None:
         answer = json.loads(done.stdout)
         assert len(answer["functions"]) == 2
         assert findings(answer).count(("F821", "error", "one/app.py", 5)) == 2
+        roots = [str(app.root), str(app.root / "sub")]
+        assert sorted(item["project"] for item in answer["functions"]) == roots
+        assert {item["project"] for item in answer["findings"]} == set(roots)
         done = lambdad(app, "--no-daemon", "one/app.py", "sub/one/app.py")
         assert "\nsub/one/app.py:5:12: error[F821]" in f"\n{done.stdout}"
         assert "\none/app.py:5:12: error[F821]" in f"\n{done.stdout}"
@@ -393,7 +430,7 @@ def test_arguments_are_read_as_click_reads_them() -> None:
     """The quick parser takes the plain ones and leaves the others to click."""
     found = save.parse(["--json", "--timeout=2", "a", "--trust", "--", "-b"])
     assert found is not None
-    assert (found.files, found.as_json, found.timeout_s, found.trusted) == (
+    assert (found.named, found.as_json, found.timeout_s, found.trusted) == (
         ["a", "-b"],
         True,
         2.0,
@@ -413,5 +450,5 @@ def test_the_quick_way_loads_little(app: Served) -> None:
         "sorted(name for name in sys.modules if name.startswith(('bundler.', 'daemon.'))))"
     )
     told = app.site.python(code).stdout
-    own = "'bundler.version', 'daemon.address', 'daemon.client', 'daemon.quick', 'daemon.save'"
-    assert told == f"[] [{own}]\n"
+    own = ["bundler.version", *(f"daemon.{name}" for name in ("address", "client", "plain"))]
+    assert told == f"[] {[*own, 'daemon.quick', 'daemon.save']}\n"

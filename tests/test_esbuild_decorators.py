@@ -13,9 +13,8 @@ from bundler.model import Contents, Location
 from tests.conftest import Tree, write_tree
 from tests.esbuild_cases import requests, service, workshop_of
 
-ON = json.dumps(
-    {"compilerOptions": {"experimentalDecorators": True, "emitDecoratorMetadata": True}}
-)
+DECORATORS = {"experimentalDecorators": True}
+ON = json.dumps({"compilerOptions": {**DECORATORS, "emitDecoratorMetadata": True}})
 OFF = json.dumps({"compilerOptions": DECORATORS})
 SOURCE = """\
 const column = (_target: object, _name: string): void => {};

@@ -81,6 +81,33 @@ def test_what_is_named(app: Path) -> None:
     assert said(lambdad(app / "one", "lint", "late.py")) == [LATE]
 
 
+def test_a_folder_that_no_function_holds(app: Path) -> None:
+    """Nothing was linted, and that is what the summary says."""
+    (app / "docs").mkdir()
+    assert lambdad(app, "lint", "docs").stderr == "no findings in 0 files\n"
+
+
+def test_what_no_zip_can_hold(app: Path) -> None:
+    """It is told, and the files beside it are linted all the same."""
+    os.mkfifo(app / "two/pipe.py")
+    (app / "two/gone.py").symlink_to("nowhere")
+    (app / "two/bytes.py").write_bytes(bytes(range(128, 256)))
+    lines = said(lambdad(app, "lint", "Two"))
+    assert TWO_FAULTS[-1] in lines
+    told = {line.partition(": ")[0].partition(":")[0]: line for line in lines}
+    assert "error[special-file]" in told["two/pipe.py"]
+    assert "warning[dangling-symlink]" in told["two/gone.py"]
+    assert "two/bytes.py" in told
+
+
+def test_notes_of_the_declaration(app: Path) -> None:
+    """What builds say of it is said by lint, of Python functions too, and is a warning always."""
+    write_tree(app, {"lambdad.toml": ONE.replace("python3.12", "python3.8") + 'lint = "error"\n'})
+    (note,) = (line for line in said(lambdad(app, "lint")) if "deprecated-runtime" in line)
+    assert note.startswith("lambdad.toml:")
+    assert "warning[deprecated-runtime]" in note
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

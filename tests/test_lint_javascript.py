@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundler import tools as processes
 from bundler.lint import javascript, own
 from bundler.lint.positions import Places, Units
 from bundler.lint.tool import Findings
@@ -247,6 +248,18 @@ def test_a_linter_that_hangs(workshop: Workshop, lay: Lay, monkeypatch: pytest.M
     (fault,) = lint("eslint", workshop).failed
     assert fault.code == "lint-tool"
     assert "gave no answer" in fault.message
+
+
+def test_a_linter_that_prints_without_end(
+    workshop: Workshop, lay: Lay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended, with one diagnostic."""
+    lay({**FILES, "eslint.config.mjs": FLAT})
+    fake(Path(workshop.root), "eslint", "eslint", "while True: print('x' * 4096)")
+    monkeypatch.setattr(processes, "MOST_OUTPUT", 1 << 20)
+    (fault,) = lint("eslint", workshop).failed
+    assert fault.code == "lint-tool"
+    assert "without end" in fault.message
 
 
 def test_a_linter_that_is_no_program(workshop: Workshop, lay: Lay) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from lsprotocol import types as lsp
 
-from bundler.lint.trust import trust
+from bundler.trust import trust
 from daemon.lsp.session import path_of, uri_of
 from tests.conftest import Tree, write_tree
 from tests.daemons import Site, site

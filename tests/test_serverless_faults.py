@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from bundler.config.find import read_project
 from bundler.config.serverless_syntax import SyntaxFaultError, parse
 from bundler.model import Project
+from tests import mutations
 from tests.config_cases import lay_out, told
+from tests.mutations import Edit
 
 MUTATED = [
     ("esbuild", "serverless.yml"),
@@ -76,37 +78,20 @@ def test_cut_off(name: str, file: str, places: dict[tuple[str, str], Path]) -> N
     (folder / file).write_bytes(whole)
 
 
-edits = st.lists(
-    st.tuples(
-        st.sampled_from(["delete", "repeat", "insert"]),
-        st.integers(0, 5_000),
-        st.integers(1, 60),
-        st.sampled_from(TOKENS),
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
 @settings(
     max_examples=250, deadline=5_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(case=st.sampled_from(MUTATED), edits=edits)
+@given(case=st.sampled_from(MUTATED), edits=mutations.edits(TOKENS))
 def test_mutated(
     case: tuple[str, str],
-    edits: list[tuple[str, int, int, str]],
+    edits: list[Edit],
     places: dict[tuple[str, str], Path],
 ) -> None:
     """A file edited at random gives functions or diagnostics."""
     file = case[1]
     folder = places[case]
     original = (folder / file).read_bytes()
-    text = original.decode()
-    for kind, place, length, token in edits:
-        at = place % (len(text) + 1)
-        part = text[at : at + length]
-        new = {"delete": "", "repeat": part + part, "insert": token + part}[kind]
-        text = text[:at] + new + text[at + length :]
+    text = mutations.edited(original.decode(), edits)
     try:
         read(folder, file, text.encode(errors="surrogatepass"))
     finally:

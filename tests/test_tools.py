@@ -63,6 +63,30 @@ def test_a_time_out_ends_the_whole_group(tmp_path: Path) -> None:
     assert ends(int((tmp_path / "pid").read_text()))
 
 
+def test_output_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that prints for ever is ended, whichever way it prints, and nothing of it is kept."""
+    monkeypatch.setattr(tools, "MOST_OUTPUT", 1 << 20)
+    for stream in ("stdout", "stderr"):
+        script = f"import sys\nwhile True: sys.{stream}.write('x' * 4096)"
+        with pytest.raises(BundlerError) as fault:
+            tools.run([sys.executable, "-c", script], cwd=tmp_path)
+        assert fault.value.code == "tool-output"
+
+
+def test_long_input_and_output_at_a_time(tmp_path: Path) -> None:
+    """Neither side waits for the other, however much they have to say."""
+    text = "é\n" * 500_000
+    copy = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer, 999)"
+    answer = tools.run([sys.executable, "-c", copy], cwd=tmp_path, input_text=text)
+    assert answer.stdout == text
+
+
+def test_a_tool_that_reads_nothing(tmp_path: Path) -> None:
+    """What it is sent is lost, and no fault."""
+    answer = tools.run([sys.executable, "-c", ""], cwd=tmp_path, input_text="x" * 1_000_000)
+    assert answer == tools.Completed(0, "", "")
+
+
 def test_end_all_ends_what_runs(tmp_path: Path) -> None:
     """An interrupted build leaves no tool behind, and its caller gets an answer."""
     os.mkfifo(tmp_path / "ready")

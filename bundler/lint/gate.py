@@ -8,9 +8,9 @@ from typing import Final
 
 from bundler import record
 from bundler.lint import builds
-from bundler.lint.run import formatted, holders_of, of_function, run, tools
+from bundler.lint.run import first_builds, formatted, holders_of, of_function, run, tools
 from bundler.lint.tool import Batch
-from bundler.model import Diagnostic, Function, Outcome, Severity
+from bundler.model import Diagnostic, Function, Method, Outcome, Severity
 from bundler.output import Output
 from bundler.workshop import Workshop
 
@@ -29,6 +29,8 @@ def findings(
     asked = [function for function in functions if function.lint in LEVELS]
     if not asked:
         return {}
+    bundles = [function for function in asked if function.method is Method.ESBUILD]
+    first_builds(bundles, workshop, trusted=True)  # the build to come tells what is wrong
     holders, _walked = holders_of(asked, workshop)
     batch = Batch(
         files=tuple(sorted(holders)),

@@ -17,13 +17,14 @@ from bundler.lint.tool import (
     Batch,
     Findings,
     Tool,
+    by_file,
     content_digest,
     digest,
     kept,
     merged,
     misconfigured,
 )
-from bundler.model import Diagnostic, Location, RelPath
+from bundler.model import Location, RelPath
 from bundler.tools import Completed
 from bundler.workshop import Workshop
 
@@ -83,7 +84,7 @@ class _Run:
 
     def named(self, name: str) -> RelPath:
         """The path of a file as the tool calls it."""
-        return own.relative(os.path.normpath(os.path.join(self.cwd, name)), self.workshop)
+        return own.named(name, self.cwd, self.workshop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,12 @@ def _config(linter: Linter, folder: str) -> str | None:
     found = own.file_in(linter.configs)(folder)
     if found is None and linter.key is not None:
         manifest = f"{folder}/package.json"
+        if not os.path.isfile(manifest):  # to open a FIFO would wait for its writer
+            return None
         try:
             with open(manifest, "rb") as file:
                 content = msgspec.json.decode(file.read())
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         if isinstance(content, dict) and linter.key in content:
             return manifest
@@ -186,13 +189,9 @@ def _lint_now(run: _Run, files: Sequence[RelPath]) -> Findings:
         return answer
     try:
         read = list(run.linter.read(answer.stdout, run.named, Places(workshop)))
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return _unreadable(run, answer)
-    found: dict[RelPath, list[Diagnostic]] = {path: [] for path in files}
-    for item in dict.fromkeys(read):
-        if item.where is not None:
-            found.setdefault(item.where.file, []).append(item)
-    return Findings(files={path: tuple(items) for path, items in found.items()})
+    return Findings(files=by_file(read, files))
 
 
 def _unreadable(run: _Run, answer: Completed) -> Findings:

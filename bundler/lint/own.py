@@ -93,7 +93,7 @@ def _version(manifest: str) -> str | None:
     try:
         with open(manifest, "rb") as file:
             content = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return str(content.get("version")) if isinstance(content, dict) else None
 
@@ -168,6 +168,11 @@ def first_words(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if not line.startswith(_NOISE)]
     told = " ".join(line for line in lines if any(map(str.isalnum, line)))
     return told if len(told) <= _MOST else f"{told[:_MOST]}..."
+
+
+def named(name: str, cwd: str, workshop: Workshop) -> RelPath:
+    """The path of a file as a tool that ran in `cwd` calls it."""
+    return relative(os.path.normpath(os.path.join(cwd, name)), workshop)
 
 
 def relative(path: str, workshop: Workshop) -> RelPath:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bundler import tree
@@ -51,7 +52,7 @@ def _news(checked: Findings, found: Findings) -> Findings:
         path: tuple(item for item in items if not _is_told(item, found.files.get(path)))
         for path, items in checked.files.items()
     }
-    return Findings(files=kept, functions=checked.functions)
+    return replace(checked, files=kept)
 
 
 def _is_told(item: Diagnostic, by_ruff: Sequence[Diagnostic] | None) -> bool:
@@ -69,14 +70,17 @@ def _check(function: Function, batch: Batch, workshop: Workshop) -> Findings:
     try:
         walked = package.own_tree(request, workshop)
         own = Own.of({file.name: file for file in walked.files})
-        return _by_place(function, _faults(function, own, batch, workshop))
+        known = _installed(function, batch, workshop)
+        found = _by_place(function, _faults(function, own, known, batch, workshop))
+        return found if known is not None else replace(found, pending=frozenset((function.name,)))
     except ProjectError as fault:  # as a build tells it
         return _by_place(function, () if batch.building else fault.diagnostics)
 
 
-def _faults(function: Function, own: Own, batch: Batch, workshop: Workshop) -> Iterable[Diagnostic]:
+def _faults(
+    function: Function, own: Own, known: Installed | None, batch: Batch, workshop: Workshop
+) -> Iterable[Diagnostic]:
     """Raises ProjectError."""
-    known = _installed(function, batch, workshop)
     names = known.names if known is not None else frozenset[str]()
     for item in () if batch.building else handler.check(function, own.files, names, workshop):
         # While the dependencies are unknown, one of them may have the handler.

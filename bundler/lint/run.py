@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Final
 
 from bundler import tools as processes
 from bundler.lint import sources
-from bundler.lint.tool import Batch, Findings, Tool, merged
+from bundler.lint.tool import Batch, Findings, Tool, as_errors, merged
 from bundler.model import (
     Diagnostic,
     Function,
@@ -85,13 +86,13 @@ def lint(
     their declaration is told.
     """
     whole, off = _split(functions)
-    early = _first_builds(whole, workshop, trusted)
+    early = first_builds(whole, workshop, trusted=trusted)
     holders, walked = holders_of(whole, workshop)
     asked = list(whole)
     if files:
         on, shut = _split(project.functions)
         known, of_shut = holders_of(on, workshop)[0], holders_of(shut, workshop)[0]
-        named = {path: known.get(path, ()) for path in _expanded(files, known)}
+        named = {path: known.get(path, ()) for path in _expanded(files, known, workshop)}
         holders |= {path: held for path, held in named.items() if held or path not in of_shut}
         asked += [function for function in _of(named, on) if function not in whole]
         off += [function for function in _of(of_shut, shut, files) if function not in off]
@@ -106,7 +107,14 @@ def lint(
     if not whole:
         found = replace(found, files={path: found.files.get(path, ()) for path in batch.files})
     outcomes = [
-        _outcome(function, "linted", _strict(function, of_function(function, batch, found)))
+        _outcome(
+            function,
+            "linted",
+            (
+                *(function.notes if function in whole else ()),
+                *_judged(function, of_function(function, batch, found)),
+            ),
+        )
         for function in asked
     ]
     outcomes += [_outcome(function, "skipped", (_off(function),)) for function in off]
@@ -131,12 +139,15 @@ def _split(functions: Iterable[Function]) -> tuple[list[Function], list[Function
     return on, [function for function in several if function.lint == "off"]
 
 
-def _expanded(files: Iterable[RelPath], known: Iterable[RelPath]) -> Iterator[RelPath]:
+def _expanded(
+    files: Iterable[RelPath], known: Iterable[RelPath], workshop: Workshop
+) -> Iterator[RelPath]:
     held = sorted(known)
     for path in files:
         below = "" if path == "." else f"{path}/"
-        inside = [other for other in held if other.startswith(below)]
-        yield from inside or (() if path == "." else (path,))
+        yield from (other for other in held if other.startswith(below))
+        if not os.path.isdir(workshop.absolute(path)):
+            yield path
 
 
 def _of(
@@ -167,7 +178,7 @@ def run(wanted: Sequence[Tool], batch: Batch, workshop: Workshop) -> Findings:
     return found
 
 
-def _first_builds(functions: Sequence[Function], workshop: Workshop, trusted: bool) -> Findings:
+def first_builds(functions: Sequence[Function], workshop: Workshop, *, trusted: bool) -> Findings:
     """Bundles are built: only then is it known which files they hold."""
     from bundler.lint import builds
 
@@ -180,15 +191,17 @@ def _first_builds(functions: Sequence[Function], workshop: Workshop, trusted: bo
 def holders_of(
     functions: Iterable[Function], workshop: Workshop
 ) -> tuple[dict[RelPath, tuple[Function, ...]], Findings]:
-    """By whom each file is held, and the faults of folders that can't be walked."""
+    """By whom each file is held, and the faults of folders that hold what no zip can."""
     found: dict[RelPath, list[Function]] = {}
     faults: dict[str, tuple[Diagnostic, ...]] = {}
     for function in functions:
         try:
-            for path in sources.held(function, workshop):
-                found.setdefault(path, []).append(function)
+            held = sources.held(function, workshop)
         except ProjectError as fault:
             faults[function.name] = fault.diagnostics
+            held = sources.beside(function, fault, workshop)
+        for path in held:
+            found.setdefault(path, []).append(function)
     return {path: tuple(several) for path, several in found.items()}, Findings(functions=faults)
 
 
@@ -214,13 +227,10 @@ def of_function(function: Function, batch: Batch, found: Findings) -> Iterator[D
             yield from items
 
 
-def _strict(function: Function, items: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    if function.lint != "error":
-        return tuple(items)
-    return tuple(
-        replace(item, severity=Severity.ERROR) if item.severity is Severity.WARNING else item
-        for item in items
-    )
+def _judged(function: Function, items: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
+    """What is found; of JavaScript functions the build tells notes of the configuration, too."""
+    found = [item for item in items if item not in function.notes]
+    return as_errors(found) if function.lint == "error" else found
 
 
 def _outcome(function: Function, status: str, told: Iterable[Diagnostic]) -> Outcome:

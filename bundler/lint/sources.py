@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from bundler import record, tree
 from bundler.config.check import JAVASCRIPT, TYPESCRIPT
 from bundler.lint.installed import request_of
-from bundler.model import Function, Language, Method, RelPath, Want
+from bundler.model import Function, Language, Method, ProjectError, RelPath, Want
 from bundler.output import Output
 from bundler.workshop import Workshop
 
 SCRIPTS = (*JAVASCRIPT, *TYPESCRIPT)
+PYTHON = (".py", ".pyi")
 
 
 def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
@@ -26,7 +27,7 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
         from bundler.python import package
 
         files = package.own_tree(request_of(function, workshop, Want.ZIP), workshop).files
-        return frozenset(file.path for file in files if file.path.endswith((".py", ".pyi")))
+        return frozenset(file.path for file in files if file.path.endswith(PYTHON))
     if not os.path.isdir(workshop.absolute(function.code)):
         return frozenset({function.code})
     files = tree.walk(
@@ -38,6 +39,13 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
         allow=function.allow,
     ).files
     return frozenset(file.path for file in files if file.path.endswith(SCRIPTS))
+
+
+def beside(function: Function, fault: ProjectError, workshop: Workshop) -> frozenset[RelPath]:
+    """What `held` found beside the faults that it tells."""
+    endings = PYTHON if function.runtime.language is Language.PYTHON else SCRIPTS
+    found = (path for path in fault.inputs.files if path.endswith(endings))
+    return frozenset(path for path in found if os.path.isfile(workshop.absolute(path)))
 
 
 def _bundled(function: Function, workshop: Workshop) -> Iterator[RelPath]:

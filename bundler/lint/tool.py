@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -70,6 +70,8 @@ class Findings:
     """Of functions as such, by name: a handler that is not there."""
     failed: tuple[Diagnostic, ...] = ()
     """What could not be run, one for each cause, with a way out."""
+    pending: frozenset[str] = frozenset()
+    """Functions of which more can be told once they are built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Tool:
 
 def merged(several: Iterable[Findings]) -> Findings:
     """All of them as one; what two tools both say is told once."""
+    several = tuple(several)
     files: dict[RelPath, list[Diagnostic]] = {}
     functions: dict[str, list[Diagnostic]] = {}
     failed: list[Diagnostic] = []
@@ -104,11 +107,31 @@ def merged(several: Iterable[Findings]) -> Findings:
         files={path: tuple(found) for path, found in sorted(files.items())},
         functions={name: tuple(found) for name, found in sorted(functions.items())},
         failed=tuple(failed),
+        pending=frozenset[str]().union(*(one.pending for one in several)),
     )
 
 
 def _add(known: list[Diagnostic], more: Iterable[Diagnostic]) -> None:
     known += [item for item in dict.fromkeys(more) if item not in known]
+
+
+def by_file(
+    items: Iterable[Diagnostic], linted: Iterable[RelPath] = ()
+) -> Mapping[RelPath, tuple[Diagnostic, ...]]:
+    """Each once, where it stands; of `linted` files those without any, too."""
+    found: dict[RelPath, list[Diagnostic]] = {path: [] for path in linted}
+    for item in dict.fromkeys(items):
+        if item.where is not None:
+            found.setdefault(item.where.file, []).append(item)
+    return {path: tuple(several) for path, several in found.items()}
+
+
+def as_errors(items: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """What is found, for a function that says `lint = "error"`: no mere warnings."""
+    return tuple(
+        replace(item, severity=Severity.ERROR) if item.severity is Severity.WARNING else item
+        for item in items
+    )
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
@@ -137,8 +160,14 @@ def untrusted(tool: str, path: str) -> Diagnostic:
 
 def not_run(tool: str, fault: BundlerError, hint: str) -> Findings:
     """As `broken`, of what `tools.run` raised."""
-    what = "gave no answer in time" if fault.code == "tool-timeout" else "can't be run"
+    what = _FAULTS.get(fault.code, "can't be run")
     return broken(tool, f"{what}: {fault.message}", fault.hint or hint)
+
+
+_FAULTS: Final = {
+    "tool-timeout": "gave no answer in time",
+    "tool-output": "gave an answer without end",
+}
 
 
 # --- results kept by what decided them -----------------------------------------------------------

@@ -23,6 +23,7 @@ from bundler.lint.tool import (
     Batch,
     Findings,
     Tool,
+    by_file,
     content_digest,
     digest,
     kept,
@@ -69,7 +70,7 @@ class _Run:
 
     def named(self, name: str) -> RelPath:
         """The path of a file as the checker calls it."""
-        return own.relative(os.path.normpath(os.path.join(self.cwd, name)), self.workshop)
+        return own.named(name, self.cwd, self.workshop)
 
 
 Runs = Callable[[str, Sequence[RelPath], Batch, Workshop], Sequence[_Run] | Findings]
@@ -154,16 +155,10 @@ def _check(run: _Run) -> Findings:
     except checked.Refused as fault:
         hint, where = own.again(run.own, workshop), Location(own.relative(run.config, workshop))
         return misconfigured(run.name, own.first_words(str(fault)), hint, where)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return own.unreadable(run.name, run.own, answer, workshop)
-    found: dict[RelPath, list[Diagnostic]] = {}
-    failed = [item for item in read if item.where is None]
-    for item in dict.fromkeys(read):
-        if item.where is not None:
-            found.setdefault(item.where.file, []).append(item)
-    return Findings(
-        files={path: tuple(items) for path, items in found.items()}, failed=tuple(failed)
-    )
+    failed = tuple(item for item in read if item.where is None)
+    return Findings(files=by_file(read), failed=failed)
 
 
 # --- tsc -----------------------------------------------------------------------------------------
@@ -334,7 +329,7 @@ def _section(path: str, tool: str) -> Mapping[str, Any] | None:
     try:
         with open(path, "rb") as file:
             found = tomllib.load(file).get("tool", {}).get(tool)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

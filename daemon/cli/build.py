@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -124,16 +125,28 @@ def ask_daemon(
     *,
     locked: bool = False,
     quiet: bool = False,
+    start: bool = False,
+    timeout_s: float | None = None,
 ) -> dict[str, Any] | None:
-    """The answer of a daemon that runs and is like this process; None if there is none."""
+    """The answer of a daemon that runs and is like this process; None if there is none, and none
+    is to start."""
     note = read_note(address(root, os.environ))
-    if note is None or note.get("identity") != identity(os.environ):
+    if not start and (note is None or note.get("identity") != identity(os.environ)):
         return None
-    body = {"functions": list(names) or "all", "want": "zip", "locked": locked}
+    body: dict[str, Any] = {"functions": list(names) or "all", "want": "zip", "locked": locked}
+    limit_s = None
+    if timeout_s is not None:
+        body["timeout_s"] = timeout_s
+        limit_s = timeout_s + client.LATE_S
     hear = None if quiet else results.hear
     try:
-        status, told = client.request(root, "POST", "/v1/fresh", body, start=False, hear=hear)
-    except NoDaemon:
+        status, told = client.request(
+            root, "POST", "/v1/fresh", body, limit_s, start=start, hear=hear
+        )
+    except NoDaemon as fault:
+        if start:
+            results.clear()
+            sys.stderr.write(f"no daemon ({fault}): building without one\n")
         return None
     finally:
         results.clear()

@@ -12,7 +12,8 @@ from bundler.render import diagnostic_json
 from daemon import client
 from daemon.cli import project as projects
 from daemon.cli.answer import Results
-from daemon.cli.build import build_here
+from daemon.cli.build import ask_daemon, build_here
+from daemon.cli.gated import Gated, gate
 
 
 @click.command(
@@ -62,28 +63,45 @@ def command(
     The daemon is started if none runs.
     """
     wanted = client.Wanted()
-    wanted.functions = list(functions)
+    wanted.named = list(functions)
     wanted.project, wanted.want, wanted.timeout_s = place.project, want, timeout_s
     wanted.locked, wanted.as_json, wanted.verbose = (
         flags[name] for name in ("locked", "as_json", "verbose")
     )
-    if not (flags["no_daemon"] or place.says_more):
+    by_daemon = not (flags["no_daemon"] or place.says_more)
+    if by_daemon and not client.is_linted(wanted):
         code = client.fresh(wanted)
         if code is not None:
             return code
-    return fresh_here(wanted, place)
+        by_daemon = False
+    return _fresh(wanted, place, by_daemon=by_daemon)
 
 
-def fresh_here(wanted: client.Wanted, place: projects.Place) -> int:
-    """As `lambdad build` builds, whatever is wanted."""
+def _fresh(wanted: client.Wanted, place: projects.Place, *, by_daemon: bool) -> int:
+    """As `lambdad build` builds, whatever is wanted: zips pass its lint."""
     app = projects.read(place)
-    functions, not_built = projects.select(app, wanted.functions)
-    names = dict.fromkeys(projects.called(app, wanted.functions) or sorted(projects.names_of(app)))
+    functions, not_built = projects.select(app, wanted.named)
+    names = dict.fromkeys(projects.called(app, wanted.named) or sorted(projects.names_of(app)))
     with Results(app.root, as_json=wanted.as_json, verbose=wanted.verbose, names=names) as results:
         results.diagnostics(map(diagnostic_json, app.diagnostics))
-        told = build_here(
-            app, functions, not_built, results, want=Want(wanted.want), locked=wanted.locked
-        )
+        want = Want(wanted.want)
+        gated = gate(app, functions, results, offline=False) if want is Want.ZIP else Gated()
+        functions = list(filter(gated.lets, functions))
+        asked = [*(item.name for item in not_built), *(item.name for item in functions)]
+        told = None
+        if by_daemon and asked:
+            told = ask_daemon(
+                app.root,
+                asked,
+                results,
+                locked=wanted.locked,
+                quiet=wanted.as_json,
+                start=True,
+                timeout_s=wanted.timeout_s,
+            )
+        if told is None:
+            told = build_here(app, functions, not_built, results, want=want, locked=wanted.locked)
+        gated.add_to(told)
         order = {name: index for index, name in enumerate(names)}
         told["functions"].sort(key=lambda item: order[item["name"]])
         return results.end(told)

@@ -59,7 +59,7 @@ Exit code: 0 no errors; 1 an error among the findings, or a function failed; 2 u
 def command(files: tuple[str, ...], **given: Any) -> int:
     """Rebuild and lint what FILEs touch, for an editor that has just saved them."""
     told = save.Saved()
-    told.files = list(files)
+    told.named = list(files)
     told.project, told.timeout_s = given["project"], given["timeout_s"]
     told.as_json, told.trusted = given["as_json"], given["trusted"]
     if not given["no_daemon"]:
