@@ -18,7 +18,7 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-pytest_plugins = ["tests.watching"]
+pytest_plugins = ["tests.watching", "tests.worlds"]
 
 Tree = Mapping[str, str | bytes]
 

@@ -138,7 +138,13 @@ def serving(registry: Registry) -> Iterator[Registry]:
         server.server_close()
 
 
-def run(folder: Path, registry: Registry, *command: str, home: Path | None = None) -> None:
+def run(
+    folder: Path,
+    registry: Registry,
+    *command: str,
+    home: Path | None = None,
+    umask: int = -1,
+) -> None:
     """Runs an installer against that registry alone, with its caches in `home`."""
     home = home or folder.parent / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -169,7 +175,14 @@ def run(folder: Path, registry: Registry, *command: str, home: Path | None = Non
         "CI": "true",
     }
     done = subprocess.run(
-        command, cwd=folder, env=environ, check=False, capture_output=True, text=True, timeout=120
+        command,
+        cwd=folder,
+        env=environ,
+        umask=umask,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

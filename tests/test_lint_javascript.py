@@ -196,6 +196,15 @@ def test_a_project_without_its_own_linters(workshop: Workshop, lay: Lay) -> None
         assert not tool.concerns(batch(*FILES), workshop)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", b"\xff", '{"eslintConfig": 1'])
+def test_a_broken_manifest_configures_nothing(
+    text: str | bytes, workshop: Workshop, lay: Lay
+) -> None:
+    """Whatever a package.json holds, it is npm's and the build's to complain of."""
+    lay({**FILES, "package.json": text})
+    assert lint("eslint", workshop) == Findings()
+
+
 def test_configured_and_not_installed(workshop: Workshop, lay: Lay) -> None:
     """One warning says so, at the configuration, however many files it is for."""
     lay({**FILES, "biome.json": "{}"})
@@ -223,6 +232,7 @@ FAULTS = {
     "it dies": "os.abort()",
     "bytes": "sys.stdout.buffer.write(bytes(range(256)))",
     "deep": "print('[' * 100000)",
+    "deep in what nobody reads": "print('[{\"x\":' + '[' * 100000)",
     "half": 'print(\'[{"filePath": "src/bad.js", "messages": [\')',
     "a crash of a rule": "sys.stderr.write('Oops!\\nOccurred while linting a.js\\n'); sys.exit(2)",
 }

@@ -257,6 +257,14 @@ def test_what_nobody_can_read(code: str, workshop: Workshop, lay: Lay) -> None:
     assert not found.files
 
 
+def test_a_configuration_that_nobody_can_read(workshop: Workshop, lay: Lay) -> None:
+    """Whatever a pyproject.toml holds, there is an answer."""
+    for text in ("a = " + "[" * 100_000, "[tool\n", b"\xff"):
+        lay({"pyproject.toml": text, "src/a.py": "x = 1\n"})
+        for name in ("pyright", "mypy"):
+            assert lint(name, workshop, "src/a.py") == Findings()
+
+
 def test_sources_that_move_meanwhile(workshop: Workshop, lay: Lay) -> None:
     """Of no file anything is found: any of it may come from what moved."""
     lay(SCRIPTS)
