@@ -100,8 +100,12 @@ def test_archives_of_the_machine(
 
 @needs_strace
 @pytest.mark.parametrize("broken", [False, True])
-def test_closure_covers_what_esbuild_touches(app: App, tmp_path: Path, broken: bool) -> None:
-    """Every path that esbuild asks about lies in the recorded inputs, failed builds included."""
+@pytest.mark.parametrize("below", [False, True], ids=["at the top", "below the project"])
+def test_closure_covers_what_esbuild_touches(
+    app: App, tmp_path_factory: pytest.TempPathFactory, broken: bool, below: bool
+) -> None:
+    """Every path that esbuild asks about lies in the recorded inputs, failed builds included;
+    wherever below the project's folder the data lies."""
     base = {"extends": "@own/lib/tsconfig.base.json", "compilerOptions": {"strict": True}}
     app.write(
         {
@@ -114,12 +118,14 @@ def test_closure_covers_what_esbuild_touches(app: App, tmp_path: Path, broken: b
     if broken:
         (app.root / "lib/index.js").unlink()
     app.install()
-    wanted = request({"name": "app", "handler": "app.handler", "code": "ts"})
-    result = pack([wanted], workshop_of(app.root), service())["app"]
+    top = app.root.parent if below else app.root
+    code = os.path.relpath(app.root / "ts", top)
+    wanted = request({"name": "app", "handler": "app.handler", "code": code})
+    result = pack([wanted], workshop_of(top), service())["app"]
     assert isinstance(result, ProjectError if broken else Contents)
-    asked = touched(wanted, app.root, tmp_path)
+    asked = touched(wanted, top, tmp_path_factory.mktemp("out"))
     assert any(".zip" in path for path in asked)
-    root = os.path.realpath(app.root)
+    root = os.path.realpath(top)
     missed = {path for path in asked if uncovered(path, result.inputs, root)}
     assert sorted(os.path.relpath(path, root) for path in missed) == []
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bundler.esbuild import external
+from bundler.esbuild import external, pnp
 from bundler.esbuild import options as table
 from bundler.esbuild.closure import Sources, closure, relative
 from bundler.esbuild.options import pairs, texts
@@ -71,7 +71,7 @@ def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
     brought = external.declared(homes, workshop.repository)
     leave_out = external.absent if live else external.externals
     left_out = (*leave_out(function.runtime, brought, homes), *function.install)
-    folder = code if _needs_code_folder(chosen) else workshop.root
+    folder = code if _needs_code_folder(chosen) else _played_folder(code, workshop.root)
     settled = tuple(sorted(chosen.items()))
     platform = str(chosen.get("platform", "node"))
     node_paths = texts(chosen.get("nodePaths"))
@@ -123,6 +123,17 @@ def _needs_code_folder(chosen: dict[str, OptionValue]) -> bool:
     SAM runs esbuild in the code folder, and a function's own settings mean its own folder.
     """
     return "alias" in chosen or any(item.startswith(".") for item in texts(chosen.get("external")))
+
+
+def _played_folder(code: str, root: str) -> str:
+    """The project's folder, or the one below it that has Plug'n'Play's data for the code: esbuild
+    looks for that from its working directory upwards."""
+    folder = code
+    while folder.startswith(f"{root}/"):
+        if any(os.path.exists(f"{folder}/{name}") for name in pnp.FILES):
+            return folder
+        folder = os.path.dirname(folder)
+    return root
 
 
 class _Choice:
