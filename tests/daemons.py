@@ -85,8 +85,22 @@ def site(root: Path) -> Iterator[Site]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in _tools(str(root.parent)):  # which a killed daemon can't end
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(runtime)
     assert len(left) <= 1, "two daemons"
+
+
+def _tools(folder: str) -> list[int]:
+    """Processes that were told of something in that folder."""
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            words = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+            if any(word.startswith(os.fsencode(f"{folder}/")) for word in words):
+                found.append(int(entry))
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def processes(root: str) -> list[int]:
