@@ -1,4 +1,4 @@
-"""What `lambdad build` does of lint, where lambdad.toml says so: before it builds."""
+"""What zips that are built wait for: lint, of the functions of which lambdad.toml says so."""
 
 from __future__ import annotations
 
