@@ -103,9 +103,15 @@ class Place:
         self.store = Path(cache_folder(self.environ))
         share_esbuild(self.store)
         write_tree(self.root, CRASH_APP)
-        self.builds = Builds(os.path.realpath(self.root), self.environ)
+        self.builds = self.next_builds()
         self.whole = Wholeness(str(self.root))
         self.number = 0
+
+    def next_builds(self) -> Builds:
+        """As the next daemon would have them."""
+        made = Builds(os.path.realpath(self.root), self.environ)
+        made.vouch()
+        return made
 
     def save(self) -> str:
         """Every function gets a new token."""
@@ -224,7 +230,7 @@ def test_a_manifest_that_a_kill_left_behind(place: Place) -> None:
     old = manifest.read_bytes()
     answer = place.rested("zip")
     place.builds.close()
-    place.builds = Builds(os.path.realpath(place.root), place.environ)  # the next daemon
+    place.builds = place.next_builds()
     manifest.write_bytes(old)
     assert place.check("zip")
     for found in answer["functions"]:
@@ -256,7 +262,7 @@ def test_what_a_killed_build_left_is_collected(place: Place) -> None:
             (folder / f".tmp-1-{name}").write_bytes(b"torn")
     make_old([path for path in temporaries(place.root) if path.name.endswith("old")])
     make_old([path for path in temporaries(place.store) if path.name.endswith("old")])
-    again = Builds(os.path.realpath(place.root), place.environ)  # as the next daemon would
+    again = place.next_builds()
     place.builds.close()
     place.builds = again
     forget_segments(place)
