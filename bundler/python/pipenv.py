@@ -267,5 +267,5 @@ def _digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_PYPI: Final = [{"name": "pypi", "url": "https://pypi.org/simple", "verify_ssl": True}]
+_PYPI: Final = [{"name": "pypi", "url": indexes.PYPI, "verify_ssl": True}]
 """What a Pipfile without a source means."""
