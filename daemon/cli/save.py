@@ -53,7 +53,12 @@ Exit code: 0 no errors; 1 an error among the findings, or a function failed; 2 u
     type=click.FloatRange(min=0),
     help="Answer after so long, whatever is still being built.",
 )
-@click.option("--trust", "trusted", is_flag=True, help="The project's own linters may run.")
+@click.option(
+    "--trust",
+    "trusted",
+    is_flag=True,
+    help="The project's own tools may run: linters, package builds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--no-daemon", is_flag=True, help="Build in this process, without time-out.")
 def command(files: tuple[str, ...], **given: Any) -> int:
