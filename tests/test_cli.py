@@ -294,10 +294,12 @@ def test_interrupted(app: Path) -> None:
     )
     fifo = app.parent / "ready"
     os.mkfifo(fifo)
+    temporary = app.parent / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "daemon", "build"],
         cwd=app,
-        env={**environ(app), "READY": str(fifo)},
+        env={**environ(app), "READY": str(fifo), "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -311,5 +313,6 @@ def test_interrupted(app: Path) -> None:
     assert "Traceback" not in told
     store = Store(app.parent / "cache")
     assert not list(store.root.glob(".tmp-*"))
+    assert not list(temporary.iterdir())
     left = subprocess.run(["pgrep", "-f", str(app)], capture_output=True, text=True, check=False)
     assert left.stdout == ""

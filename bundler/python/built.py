@@ -56,9 +56,10 @@ def build(
         raise untrusted("a package must be built from source")
     python = interpreters.find(target.version, workshop.environ)
     version = target.version if python else sys.version_info[:2]
-    environ = interpreters.pip_environ(workshop.environ) | dict(more or {})
-    environ |= {"SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     with workshop.store.workspace() as folder:
+        environ = interpreters.pip_environ(workshop.environ, folder) | dict(more or {})
+        environ |= {"SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0"}
+        environ |= {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
         arguments = list(source)
         if requirements is not None:
             (folder / "requirements.txt").write_text(requirements, "utf-8")

@@ -216,7 +216,10 @@ def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss
             *("--requirement", "requirements.txt"),
         ],
         cwd=folder,
-        environ={**interpreters.pip_environ(environ), **indexes.pip_secrets(sources, environ)},
+        environ={
+            **interpreters.pip_environ(environ, folder),
+            **indexes.pip_secrets(sources, environ),
+        },
         timeout_s=1800,
     )
     if answer.code == 0:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from bundler import tools
@@ -87,11 +88,15 @@ def pip(python: str, version: Version) -> list[str]:
     return [python, "-m", "pip"]
 
 
-def pip_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """For pip: the user's settings, but nothing that asks questions or leads to other modules."""
+def pip_environ(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """For pip: the user's settings, but nothing that asks questions or leads to other modules.
+
+    Its temporary files lie in `folder`, which its caller removes: if pip is ended, pip does not.
+    """
     chosen = {name: value for name, value in environ.items() if name not in _MISLEADING}
     chosen |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_NO_COLOR": "1"}
-    return chosen | {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    chosen |= {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return chosen | {"TMPDIR": str(folder)}
 
 
 _MISLEADING: Final = frozenset(

@@ -207,7 +207,7 @@ def _pip_tools(run_: _Run) -> str:
         ],
         cwd=run_.folder,
         environ={
-            **interpreters.pip_environ(run_.workshop.environ),
+            **interpreters.pip_environ(run_.workshop.environ, run_.folder),
             **indexes.pip_secrets(question.sources, run_.workshop.environ),
         },
         timeout_s=1800,
