@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import functools
 import os
 import re
 import shlex
@@ -128,16 +129,20 @@ def of_lock(urls: Sequence[str], environ: Mapping[str, str]) -> Indexes:
     index: one that they have set may well be a mirror.
     """
     urls = list(dict.fromkeys(urls))
-    others = [url for url in urls if url.rstrip("/") not in _DEFAULTS]
+    others = [url for url in urls if url.rstrip("/") != default()]
     user, _ = of_pip(environ)
     if not others or len(others) < len(urls) or user.index_url or user.no_index:
         return Indexes(extra_index_urls=tuple(others))
     return Indexes(index_url=others[0], extra_index_urls=tuple(others[1:]))
 
 
-PYPI: Final = "https://pypi.org/simple"
-"""What pip, uv, Poetry and pipenv mean where no index is named: their locks and digests have it."""
-_DEFAULTS: Final = (PYPI, "https://pypi.python.org/simple")
+@functools.cache
+def default() -> str:
+    """What pip, uv, Poetry and pipenv mean where no index is named: their locks and digests have
+    it. pip's word for it, since that is who fetches."""
+    from pip._internal.models.index import PyPI
+
+    return str(PyPI.simple_url)
 
 
 def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -247,7 +247,7 @@ def _check_fit(manifest: Manifest, meta: _Meta, path: RelPath) -> None:
     if not said or "sha256" not in meta.hash:
         return
     data: dict[str, Any] = {
-        "_meta": {"sources": said.get("source", _PYPI), "requires": said.get("requires", {})},
+        "_meta": {"sources": said.get("source", _default_sources()), "requires": said.get("requires", {})},
         "default": said.get("packages", {}),
         "develop": said.get("dev-packages", {}),
     }
@@ -267,5 +267,6 @@ def _digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_PYPI: Final = [{"name": "pypi", "url": indexes.PYPI, "verify_ssl": True}]
-"""What a Pipfile without a source means."""
+def _default_sources() -> list[dict[str, Any]]:
+    """What a Pipfile without a source means."""
+    return [{"name": "pypi", "url": indexes.default(), "verify_ssl": True}]

@@ -346,7 +346,7 @@ def _lock(walk: _Walk, workshop: Workshop) -> Lock:
             continue
         pins.append(_pin(walk, name, package, files, folder))
         if source.type not in ("url", "file"):
-            sources.append(source.url or indexes.PYPI)
+            sources.append(source.url or indexes.default())
     if faults:
         raise ProjectError(*faults)
     return Lock(
