@@ -247,7 +247,10 @@ def _check_fit(manifest: Manifest, meta: _Meta, path: RelPath) -> None:
     if not said or "sha256" not in meta.hash:
         return
     data: dict[str, Any] = {
-        "_meta": {"sources": said.get("source", _default_sources()), "requires": said.get("requires", {})},
+        "_meta": {
+            "sources": said.get("source", _default_sources()),
+            "requires": said.get("requires", {}),
+        },
         "default": said.get("packages", {}),
         "develop": said.get("dev-packages", {}),
     }
