@@ -11,11 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import bundles, daemon, memory, rebuilds, save, vendoring
+from benchmarks import bundles, closures, daemon, memory, rebuilds, save, vendoring
 from benchmarks.measure import report
 
 BENCHMARKS = {
     "bundle": bundles.claims,
+    "closure": closures.claims,
     "vendor": vendoring.claims,
     "rebuild": rebuilds.claims,
     "daemon": daemon.claims,

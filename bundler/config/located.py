@@ -6,6 +6,7 @@ file by SIZE. So a reader may recurse over a tree and copy parts of it without f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -111,6 +112,34 @@ def broken(
 
 def too_deep(file: RelPath, line: int | None = None, column: int | None = None) -> ProjectError:
     return broken(f"nested more than {DEPTH} deep", file, line, column)
+
+
+def check_depth(
+    text: str,
+    file: RelPath,
+    tokens: re.Pattern[str],
+    *,
+    start: int = 0,
+    end: int | None = None,
+    depth: int = 0,
+) -> None:
+    """Raises ProjectError at the first bracket of text[start:end] that opens level DEPTH + 1.
+
+    `tokens` matches brackets, and whole strings and comments so that brackets in them are passed
+    over; `depth` levels are open at `start`. The limit is ours and not a parser's: how deep a
+    parser goes, and what it says then, changes from one version to the next.
+    """
+    end = len(text) if end is None else end
+    if depth + text.count("[", start, end) + text.count("{", start, end) <= DEPTH:
+        return
+    for match in tokens.finditer(text, start, end):
+        if match[0] in ("[", "{"):
+            depth += 1
+            if depth > DEPTH:
+                at = match.start()
+                raise too_deep(file, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+        elif match[0] in ("]", "}"):
+            depth -= 1
 
 
 def duplicate(key: Node, first: Node) -> Diagnostic:

@@ -8,9 +8,20 @@ import re
 from typing import Final
 
 from bundler.anyjson import characters
-from bundler.config.located import DEPTH, Document, Node, broken, duplicate, shortened, too_deep
+from bundler.config.located import (
+    DEPTH,
+    Document,
+    Node,
+    broken,
+    check_depth,
+    duplicate,
+    shortened,
+    too_deep,
+)
 from bundler.model import Diagnostic, RelPath
 
+NESTING: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?')
+"""Of a string without an end, all that follows."""
 TOKEN: Final = re.compile(r'[ \t\r\n]*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n,\]}]+)')
 
 
@@ -19,13 +30,12 @@ def parse(text: str, file: RelPath, first: int = 1) -> Document:
 
     `first` is the line of the file that the text begins on.
     """
+    check_depth(text, file, NESTING)
     try:
         json.loads(text)
     except json.JSONDecodeError as fault:
         message = fault.msg[:1].lower() + fault.msg[1:]
         raise broken(message, file, first + fault.lineno - 1, fault.colno) from fault
-    except RecursionError as fault:
-        raise too_deep(file) from fault
     except ValueError as fault:
         # A number of more digits than Python converts.
         raise broken(shortened(str(fault)), file) from fault

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bundler.config.located import DEPTH, Document, Node, broken, too_deep
+from bundler.config.located import DEPTH, Document, Node, broken, check_depth, too_deep
 from bundler.model import RelPath
 
 # The text is valid TOML by then, so these need only find where a token ends.
@@ -19,6 +19,7 @@ STRING: Final = re.compile(
     r"|'[^']*'",
     re.DOTALL,
 )
+NESTING: Final = re.compile(rf"[\[\]{{}}]|#[^\n]*|{STRING.pattern}", re.DOTALL)
 BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 BARE_VALUE: Final = re.compile(r"[^,\]}#\n]+")
 FAULT: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
@@ -30,6 +31,7 @@ def parse(text: str, file: RelPath) -> Document:
     """Raises ProjectError `broken-config`. An empty file is an empty mapping."""
     import tomllib
 
+    check_depth(text, file, NESTING)
     try:
         values = tomllib.loads(text)
         scan = _Scan(text.replace("\r\n", "\n"))
@@ -43,8 +45,6 @@ def parse(text: str, file: RelPath) -> Document:
             line, column = (int(match[2]), int(match[3])) if match[2] else end
             message = match[1][:1].lower() + match[1][1:]
         raise broken(message, file, line, column) from fault
-    except RecursionError as fault:
-        raise too_deep(file) from fault
     except ValueError as fault:
         # tomllib lets through what date and int say of impossible days and of endless digits.
         raise broken(str(fault), file) from fault

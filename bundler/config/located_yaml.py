@@ -22,6 +22,7 @@ from bundler.config.located import (
     Node,
     Scalar,
     broken,
+    check_depth,
     duplicate,
     shortened,
     too_deep,
@@ -32,6 +33,7 @@ from bundler.model import Diagnostic, RelPath
 UNPRINTABLE: Final = re.compile(
     "[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+NESTING: Final = re.compile(r"""[\[\]{}]|(?<!\S)#[^\n]*|"(?:[^"\\]|\\.)*"?|'[^']*'?""", re.DOTALL)
 STANDARD: Final = "tag:yaml.org,2002:"
 WORDS: Final = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
@@ -65,6 +67,8 @@ class _Builder:
     """None while the anchored value is not whole yet."""
     repeated: int = 0
     top: Node | None = None
+    read: int = 0
+    """Where the last event ended, as an offset into the text."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
@@ -85,6 +89,8 @@ def parse(text: str, file: RelPath) -> Document:
         _build(builder, yaml.parse(text, Loader=loader))
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
+        if mark:
+            _check_ahead(builder, text, mark.index)
         message = ", ".join(filter(None, (fault.context, fault.problem))) or "not YAML"
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         raise broken(message, file, line, column) from fault
@@ -94,12 +100,22 @@ def parse(text: str, file: RelPath) -> Document:
     return Document(top, tuple(builder.diagnostics))
 
 
+def _check_ahead(builder: _Builder, text: str, failed: int) -> None:
+    """Raises `too_deep` if the parser gave up on brackets that are nested deeper than we allow.
+
+    It reads up to 1,024 characters ahead of its events (YAML 1.1, section 9.4: how far it looks
+    for the ":" of a key), so its own limit, of which newer versions have one, can come first.
+    """
+    depth = len(builder.opened)
+    check_depth(text, builder.file, NESTING, start=builder.read, end=failed + 1, depth=depth)
+
+
 def _build(builder: _Builder, events: Iterator[Any]) -> None:
     import yaml
 
     documents = 0
     for event in events:
-        mark = event.start_mark
+        mark, builder.read = event.start_mark, event.end_mark.index
         if isinstance(event, yaml.ScalarEvent):
             _finish(builder, _Open(_scalar(builder, event), event.anchor, event.tag))
         elif isinstance(event, yaml.AliasEvent):
