@@ -8,10 +8,10 @@ from pathlib import Path
 
 from benchmarks.measure import Claim, Cost, in_turn, run
 from benchmarks.peers import LAMBDAD, SAM_ENVIRON, sam
-from bundler.esbuild import binary
-from bundler.store import Store
-from bundler.toolchain import ESBUILD
-from bundler.workshop import Workshop
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.store.store import Store
+from lambdad.bundler.toolchain import ESBUILD
+from lambdad.bundler.workshop import Workshop
 
 FUNCTIONS = 20
 OPTIONS = "--bundle --platform=node --target=node22 --minify --sourcemap"

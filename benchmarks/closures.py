@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Claim, Cost, in_turn, run
-from bundler.esbuild import binary
-from bundler.esbuild.closure import closure, from_metafile
-from bundler.esbuild.prober import Disk
-from bundler.esbuild.resolution import Settings
-from bundler.store import Store
-from bundler.workshop import Workshop
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.esbuild.closure import closure, from_metafile
+from lambdad.bundler.esbuild.prober import Disk
+from lambdad.bundler.esbuild.resolution import Settings
+from lambdad.bundler.store.store import Store
+from lambdad.bundler.workshop import Workshop
 
 MODULES = 600
 PACKAGES = 40

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from benchmarks.measure import Claim, run
 from benchmarks.peers import LAMBDAD
-from bundler import record
-from bundler.model import Want
-from bundler.output import Output
-from daemon import client, control
-from daemon.address import address, read_note
+from lambdad.bundler.model import Want
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import address, read_note
+from lambdad.daemon.life import control
 
 MODULES = 600
 MANY = 1000

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from benchmarks.measure import Claim, run
 from benchmarks.rebuilds import editor, timed, write_modules
-from bundler.esbuild import binary
-from bundler.store import Store
-from bundler.workshop import Workshop
-from daemon import client, control, process
-from daemon.address import address, read_note
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.store.store import Store
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import address, read_note
+from lambdad.daemon.life import control, process
 
 MB: Final = 1_000_000
 SDK_FUNCTIONS: Final = 50

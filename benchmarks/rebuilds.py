@@ -13,18 +13,20 @@ from typing import Final
 
 from benchmarks import vendoring
 from benchmarks.measure import Claim, Cost, in_turn
-from bundler import build, snapshot
-from bundler.build import look, request_of
-from bundler.config.find import read_project
-from bundler.esbuild import binary, bundle
-from bundler.esbuild.engine import Job
-from bundler.esbuild.service import Service
-from bundler.memory import Memory
-from bundler.model import Contents, Outcome, Project, Snapshot
-from bundler.output import Output
-from bundler.snapshot import Look
-from bundler.store import Store, cache_folder
-from bundler.workshop import Workshop
+from lambdad.bundler import build
+from lambdad.bundler.build import look, request_of
+from lambdad.bundler.config.find import read_project
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.esbuild.engine import Job
+from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.snapshot import Look
+from lambdad.bundler.javascript import bundled
+from lambdad.bundler.memory import Memory
+from lambdad.bundler.model import Contents, Outcome, Project, Snapshot
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.workshop import Workshop
 
 MODULES: Final = 588
 """As many as a client of the AWS SDK has."""
@@ -137,7 +139,7 @@ def one_edit(root: Path, modules: int, slack_s: float) -> Claim:
         if before is not None:
             known = snapshot.inputs_of(before)
             before = snapshot.observe(workshop.root, known, known=before, look=workshop.look)
-        packed = bundle.pack(app.requests, workshop)["App"]
+        packed = bundled.pack(app.requests, workshop)["App"]
         if not isinstance(packed, Contents):
             raise SystemExit(str(packed))
         before = snapshot.observe(workshop.root, packed.inputs, since=clock, known=before)

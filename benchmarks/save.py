@@ -15,12 +15,13 @@ from typing import Any, Final
 from benchmarks.measure import Claim, Cost, run
 from benchmarks.peers import BIN, LAMBDAD
 from benchmarks.rebuilds import FLAGS, timed
-from bundler.esbuild import binary
-from bundler.esbuild.engine import Job
-from bundler.esbuild.service import Service
-from bundler.store import Store, cache_folder
-from bundler.workshop import Workshop
-from daemon import client, control
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.esbuild.engine import Job
+from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.client import client
+from lambdad.daemon.life import control
 
 FUNCTIONS: Final = 50
 RUNS: Final = 21
@@ -160,7 +161,7 @@ async def _server(root: Path, environ: Mapping[str, str]) -> Claim:
     from lsprotocol import types as lsp
     from pygls.lsp.client import LanguageClient
 
-    from daemon.lsp.session import uri_of
+    from lambdad.daemon.lsp.session import uri_of
 
     path = root / "f0/app.py"
     faulty = _editor(path, PYTHON.replace("{}", "missing{}"))

@@ -14,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from bundler import archive, freshness, limits, makeup, packers, record, snapshot, tools
-from bundler import live as lives
-from bundler.disk import disk_faults
-from bundler.freshness import Fresh
-from bundler.model import (
+from lambdad.bundler import live as lives
+from lambdad.bundler import packers, tools
+from lambdad.bundler.inputs import freshness, snapshot
+from lambdad.bundler.inputs.freshness import Fresh
+from lambdad.bundler.inputs.snapshot import Clock, Stat, View
+from lambdad.bundler.model import (
     Artifact,
     BuildRequest,
     BundlerError,
@@ -38,12 +39,14 @@ from bundler.model import (
     Want,
     error,
 )
-from bundler.output import Output
-from bundler.packers import Packed
-from bundler.record import MadeKey, Record
-from bundler.snapshot import Clock, Stat, View
-from bundler.toolchain import current_toolchain
-from bundler.workshop import Workshop
+from lambdad.bundler.packers import Packed
+from lambdad.bundler.store import record
+from lambdad.bundler.store.disk import disk_faults
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.record import MadeKey, Record
+from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import archive, limits, zip_sources
 
 ROUNDS: Final = 5
 """A function edited during so many builds in a row is not built: its sources never held still."""
@@ -303,8 +306,8 @@ def _finish(turn: _Turn, packed: Packed | Runnable, workshop: Workshop) -> Outco
         outcome = _keep(turn, made, after, diagnostics, workshop)
     if isinstance(made, Artifact) and isinstance(packed, Contents):
         before = job.record.artifact if job.record else None
-        known = makeup.of(packed, made)
-        workshop.later(functools.partial(makeup.keep, output, job.name, known, before))
+        known = zip_sources.of(packed, made)
+        workshop.later(functools.partial(zip_sources.keep, output, job.name, known, before))
     return outcome
 
 

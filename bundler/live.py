@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from bundler.model import (
+from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
     Contents,
@@ -33,10 +33,10 @@ from bundler.model import (
     Runnable,
     warning,
 )
-from bundler.output import Output, file_stem
-from bundler.packers import Pack
-from bundler.store import TEMPORARY, collect_abandoned, write_atomic
-from bundler.workshop import Workshop
+from lambdad.bundler.packers import Pack
+from lambdad.bundler.store.output import Output, file_stem
+from lambdad.bundler.store.store import TEMPORARY, collect_abandoned, write_atomic
+from lambdad.bundler.workshop import Workshop
 
 KEPT_S: Final = 600.0
 """A folder stays so long after a newer one took its place: a worker may still load from it."""
@@ -74,15 +74,15 @@ def make(
 
 
 def _node(request: BuildRequest, workshop: Workshop) -> Runnable:
-    from bundler.npm import inplace
+    from lambdad.bundler.javascript import packaged_live
 
-    return inplace.make(request, workshop)
+    return packaged_live.make(request, workshop)
 
 
 def _python(request: BuildRequest, workshop: Workshop) -> Runnable:
-    from bundler.python import inplace
+    from lambdad.bundler.python import live
 
-    return inplace.make(request, workshop)
+    return live.make(request, workshop)
 
 
 _IN_PLACE: Final[Mapping[Method, Callable[[BuildRequest, Workshop], Runnable]]] = {
@@ -98,10 +98,10 @@ _IN_PLACE: Final[Mapping[Method, Callable[[BuildRequest, Workshop], Runnable]]] 
 def _bundled(
     request: BuildRequest, packed: Contents | ProjectError | BundlerError, workshop: Workshop
 ) -> Made:
-    from bundler import snapshot
-    from bundler.esbuild import beside
-    from bundler.npm import reach
-    from bundler.npm.installed import Ground
+    from lambdad.bundler.inputs import snapshot
+    from lambdad.bundler.javascript import beside
+    from lambdad.bundler.npm import reach
+    from lambdad.bundler.npm.installed import Ground
 
     function = request.function
     code = _code_folder(function, workshop)
@@ -157,7 +157,7 @@ def _code_folder(function: Function, workshop: Workshop) -> str:
 
 
 def _entry_name(function: Function) -> str:
-    from bundler.esbuild import options
+    from lambdad.bundler.esbuild import options
 
     if function.handler.export is None:
         return function.handler.module
@@ -199,9 +199,9 @@ def _lacking(function: Function, asked: Mapping[str, object]) -> Iterator[Diagno
 def _is_due(function: Function, package: str) -> bool:
     """Whether something says that the package is there on Lambda. What is required in a `try` and
     not installed esbuild leaves out as well: code provides for its absence, there and here."""
-    from bundler import sdk
-    from bundler.esbuild.closure import Patterns
-    from bundler.esbuild.manifest import split_package
+    from lambdad.bundler import aws_sdk
+    from lambdad.bundler.esbuild.closure import Patterns
+    from lambdad.bundler.esbuild.manifest import split_package
 
     options = dict(function.esbuild)
     external = options.get("external")
@@ -211,7 +211,7 @@ def _is_due(function: Function, package: str) -> bool:
         function.layers
         or package in function.install
         or options.get("packages") == "external"
-        or sdk.provided(function.runtime, package)
+        or aws_sdk.provided(function.runtime, package)
         or package in {split_package(text)[0] for text in patterns}
         or Patterns(patterns).cover(package)
     )

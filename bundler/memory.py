@@ -13,18 +13,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from bundler import archive, snapshot
-from bundler.archive import Prefix
-from bundler.model import InputSet, Segment, Snapshot
-from bundler.output import Output
-from bundler.records import Records
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.model import InputSet, Segment, Snapshot
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.record_cache import Records
+from lambdad.bundler.zips import archive
+from lambdad.bundler.zips.archive import Prefix
 
 if TYPE_CHECKING:
-    from bundler.esbuild.engine import Esbuild
-    from bundler.esbuild.known import Known
-    from bundler.npm.vendored import Vendored
-    from bundler.python.dependencies import Dependencies
-    from bundler.python.splice import Splice
+    from lambdad.bundler.esbuild.engine import Esbuild
+    from lambdad.bundler.esbuild.known import Known
+    from lambdad.bundler.npm.vendored import Vendored
+    from lambdad.bundler.python.dependencies import Dependencies
+    from lambdad.bundler.python.wheels.splice import Splice
 
 FUNCTIONS: Final = 256
 """So many functions are known of; the large things they have in common are kept once."""
@@ -123,7 +124,7 @@ class Memory:
 
     def engine(self) -> tuple[int, int | None]:
         """How many contexts esbuild holds, and its process, if one runs."""
-        from bundler.esbuild.contexts import Contexts
+        from lambdad.bundler.esbuild.contexts import Contexts
 
         with self._lock:
             esbuild = self._esbuild

@@ -171,7 +171,7 @@ class Function:
     include: tuple[str, ...] = ()
     """.gitignore-style patterns of what goes in although an exclude leaves it out."""
     globs: tuple[str, ...] = ()
-    """Ordered globs (bundler/globs.py) that decide about the code folder's files before the
+    """Ordered globs (bundler/inputs/globs.py) that decide about the code folder's files before the
     built-in excludes do; of ESBUILD, which of them lie beside the bundle."""
     copy: tuple[Copy, ...] = ()
     """In the user's order: what lies at a place already stays there."""
@@ -302,7 +302,7 @@ class Stems:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Of a folder every name counts but what the walk leaves out (bundler/tree.py: `Excludes`)."""
+    """Of a folder every name counts but what the walk leaves out (inputs/tree.py: `Excludes`)."""
 
     top: RelPath
     """The folder that the patterns are relative to."""
@@ -313,7 +313,7 @@ class Walk:
     only: tuple[str, ...] = ()
     """Beside which no file is taken in; empty: any file is."""
     globs: tuple[str, ...] = ()
-    """Ordered globs (bundler/globs.py): they decide after those, before the built-in excludes."""
+    """Ordered globs (inputs/globs.py): they decide after those, before the built-in excludes."""
 
 
 Names = Stems | Walk

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from bundler.disk import disk_faults
-from bundler.model import BuildRequest, BundlerError, Contents, Method, ProjectError, Want
-from bundler.workshop import Workshop
+from lambdad.bundler.model import BuildRequest, BundlerError, Contents, Method, ProjectError, Want
+from lambdad.bundler.store.disk import disk_faults
+from lambdad.bundler.workshop import Workshop
 
 Packed = Contents | ProjectError | BundlerError
 Pack = Callable[[Sequence[BuildRequest], Workshop], Iterable[Mapping[str, Packed]]]
@@ -17,13 +17,13 @@ _ANOTHER_STORE: Final = "the store must be writable: LAMBDAD_CACHE_DIR names ano
 
 
 def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterator[Mapping[str, Packed]]:
-    from bundler.esbuild import beside, bundle
+    from lambdad.bundler.javascript import beside, bundled
 
     by_name = {request.function.name: request for request in requests}
     left = {request.function.name for request in requests}
     try:
         with disk_faults(_ANOTHER_STORE):
-            for some in bundle.packed(requests, workshop):
+            for some in bundled.packed(requests, workshop):
                 made: Mapping[str, Packed] = some
                 if requests[0].want is not Want.LIVE:  # else live.py lays the rest beside it
                     made = {
@@ -36,13 +36,13 @@ def _bundle(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterator[Ma
 
 
 def _node(request: BuildRequest, workshop: Workshop) -> Contents:
-    from bundler.npm import package
+    from lambdad.bundler.javascript import packaged
 
-    return package.pack(request, workshop)
+    return packaged.pack(request, workshop)
 
 
 def _python(request: BuildRequest, workshop: Workshop) -> Contents:
-    from bundler.python import package
+    from lambdad.bundler.python import package
 
     return package.pack(request, workshop)
 

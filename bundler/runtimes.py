@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bundler.model import Architecture, Language, Runtime
+from lambdad.bundler.model import Architecture, Language, Runtime
 
 AL2: Final = (2, 26)
 AL2023: Final = (2, 34)

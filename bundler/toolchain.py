@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Final
 
-from bundler import version
-from bundler.model import Toolchain
+from lambdad.bundler import version
+from lambdad.bundler.model import Toolchain
 
 LAMBDAD: Final = version.LAMBDAD
 ESBUILD: Final = "0.28.2"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundler.model import BundlerError
+from lambdad.bundler.model import BundlerError
 
 MOST_OUTPUT: Final = 64 << 20
 """Bytes that a tool may print: no answer that is of any use is longer, and all of it is kept."""

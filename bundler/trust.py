@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bundler.store import cache_folder, write_atomic
+from lambdad.bundler.store.store import cache_folder, write_atomic
 
 
 def is_trusted(root: str, environ: Mapping[str, str]) -> bool:

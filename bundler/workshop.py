@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bundler.snapshot import Stat, stat_key
-from bundler.store import Store
+from lambdad.bundler.inputs.snapshot import Stat, stat_key
+from lambdad.bundler.store.store import Store
 
 if TYPE_CHECKING:
-    from bundler.memory import Memory
+    from lambdad.bundler.memory import Memory
 
 
 def silent(_what: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bundler.store import Store
-from bundler.workshop import Workshop
+from lambdad.bundler.store.store import Store
+from lambdad.bundler.workshop import Workshop
 
 
 def pytest_configure() -> None:
@@ -18,7 +18,7 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-pytest_plugins = ["tests.watching", "tests.worlds"]
+pytest_plugins = ["tests.support.watching", "tests.support.worlds"]
 
 Tree = Mapping[str, str | bytes]
 
@@ -61,7 +61,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 def store_at(folder: Path) -> Store:
     """A store with nothing but esbuild, which the tests share."""
-    from tests.esbuild_cases import binary_path
+    from tests.support.esbuild_cases import binary_path
 
     folder.mkdir()
     (folder / "esbuild").symlink_to(Path(binary_path()).parent.parent)

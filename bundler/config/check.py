@@ -6,10 +6,10 @@ import posixpath
 import re
 from typing import Final
 
-from bundler.config.declared import Draft, nearest
-from bundler.config.located import shortened
-from bundler.config.look import Kind, Look
-from bundler.model import (
+from lambdad.bundler.config.declared import Draft, nearest
+from lambdad.bundler.located.located import shortened
+from lambdad.bundler.located.look import Kind, Look
+from lambdad.bundler.model import (
     Architecture,
     Diagnostic,
     Function,
@@ -23,7 +23,7 @@ from bundler.model import (
     error,
     warning,
 )
-from bundler.runtimes import ARCHITECTURES, DEPRECATED, RUNTIMES
+from lambdad.bundler.runtimes import ARCHITECTURES, DEPRECATED, RUNTIMES
 
 JAVASCRIPT: Final = (".js", ".mjs", ".cjs")
 TYPESCRIPT: Final = (".ts", ".tsx", ".mts", ".cts", ".jsx")
@@ -325,7 +325,7 @@ def _names_of_bundles(draft: Draft) -> None:
             draft.failed("env", error("bad-value", message, where, "use letters, digits and _"))
     if not draft.install:
         return
-    from bundler.npm.manifest import is_package_name
+    from lambdad.bundler.npm.manifest import is_package_name
 
     for name in draft.install:
         if not is_package_name(name) or "@" in name[1:]:

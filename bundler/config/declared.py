@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bundler.model import Copy, Diagnostic, Location, OptionValue, RelPath, Severity
+from lambdad.bundler.model import Copy, Diagnostic, Location, OptionValue, RelPath, Severity
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.config import sam, toml
-from bundler.config.check import check
-from bundler.config.declared import Found, Said, aliases, by_place, nearest
-from bundler.config.files import (
+from lambdad.bundler.config import toml
+from lambdad.bundler.config.check import check
+from lambdad.bundler.config.declared import Found, Said, aliases, by_place, nearest
+from lambdad.bundler.config.files import (
     AWAITED,
     CDK_APP,
     CDK_ASSEMBLY,
@@ -20,12 +20,13 @@ from bundler.config.files import (
     SST_LINES,
     SST_LIST,
 )
-from bundler.config.intrinsics import PSEUDO
-from bundler.config.located import shortened
-from bundler.config.look import Look, folder_of
-from bundler.config.names import sort_out
-from bundler.config.toml import Own
-from bundler.model import (
+from lambdad.bundler.config.names import sort_out
+from lambdad.bundler.config.sam import reader
+from lambdad.bundler.config.sam.intrinsics import PSEUDO
+from lambdad.bundler.config.toml import Own
+from lambdad.bundler.located.located import shortened
+from lambdad.bundler.located.look import Look, folder_of
+from lambdad.bundler.model import (
     BundlerError,
     Diagnostic,
     Function,
@@ -62,45 +63,45 @@ class Format:
 
 
 def _read_sam(look: Look, file: Said[RelPath], given: Given) -> Found:
-    from bundler.config import samconfig
+    from lambdad.bundler.config.sam import samconfig
 
     config = samconfig.read(look, folder_of(file.value))
-    found = sam.read(look, file, {**config.parameters, **given.parameters})
+    found = reader.read(look, file, {**config.parameters, **given.parameters})
     found.diagnostics += config.diagnostics
     return found
 
 
 def _named_by_samconfig(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
-    from bundler.config import samconfig
+    from lambdad.bundler.config.sam import samconfig
 
     config = samconfig.read(look, ".")
     return config.template, config.diagnostics
 
 
 def _read_cdk(look: Look, file: Said[RelPath], given: Given) -> Found:
-    from bundler.config import cdk
+    from lambdad.bundler.config.cdk import reader
 
-    return cdk.read(look, file, given.parameters)
+    return reader.read(look, file, given.parameters)
 
 
 def _named_by_cdk_json(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
     if look.kind(CDK_APP) != "file":
         return None, []
-    from bundler.config import cdk
+    from lambdad.bundler.config.cdk import reader
 
-    return cdk.named(look), []
+    return reader.named(look), []
 
 
 def _read_sst(look: Look, file: Said[RelPath], _given: Given) -> Found:
-    from bundler.config import sst
+    from lambdad.bundler.config.sst import reader
 
-    return sst.read(look, file)
+    return reader.read(look, file)
 
 
 def _read_serverless(look: Look, file: Said[RelPath], given: Given) -> Found:
-    from bundler.config import serverless
+    from lambdad.bundler.config.serverless import reader
 
-    return serverless.read(look, file, given.parameters, given.options, given.environ)
+    return reader.read(look, file, given.parameters, given.options, given.environ)
 
 
 def _not_named(_look: Look) -> tuple[None, list[Diagnostic]]:
@@ -108,7 +109,7 @@ def _not_named(_look: Look) -> tuple[None, list[Diagnostic]]:
 
 
 FORMATS: Final = (
-    Format(sam.FILES, _read_sam, _named_by_samconfig),
+    Format(reader.FILES, _read_sam, _named_by_samconfig),
     Format(SERVERLESS, _read_serverless, _not_named),
     Format((SST_LINES, SST_LIST), _read_sst, _not_named),
     Format((f"{CDK_ASSEMBLY}/{CDK_MANIFEST}",), _read_cdk, _named_by_cdk_json),

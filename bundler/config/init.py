@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.config import pythons
-from bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
-from bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
-from bundler.config.located import shortened
-from bundler.config.names import file_name, is_safe
-from bundler.model import BundlerError, Language, NotBuilt, Project
-from bundler.runtimes import RUNTIMES
+from lambdad.bundler.config import pythons
+from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
+from lambdad.bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
+from lambdad.bundler.config.names import file_name, is_safe
+from lambdad.bundler.located.located import shortened
+from lambdad.bundler.model import BundlerError, Language, NotBuilt, Project
+from lambdad.bundler.runtimes import RUNTIMES
 
 FILES: Final = 20_000
 """Looked at before the search ends: init answers soon in a home folder too."""
@@ -99,7 +99,7 @@ def propose(root: str) -> str:
 
 
 def _described(root: str) -> Project | None:
-    from bundler.config.find import read_project
+    from lambdad.bundler.config.find import read_project
 
     try:
         project = read_project(root, {})
@@ -141,13 +141,13 @@ def _sources(project: Project) -> dict[str, str]:
     }
     if not unknown:
         return {}
-    from bundler.config import cdk, cdk_source
-    from bundler.config.files import CDK_ASSEMBLY, CDK_MANIFEST
-    from bundler.config.look import Look
+    from lambdad.bundler.config.cdk import reader, source
+    from lambdad.bundler.config.files import CDK_ASSEMBLY, CDK_MANIFEST
+    from lambdad.bundler.located.look import Look
 
-    named = cdk.named(Look(project.root, project.repository))
+    named = reader.named(Look(project.root, project.repository))
     manifest = named.value if named else f"{CDK_ASSEMBLY}/{CDK_MANIFEST}"
-    found = cdk_source.sources(project.root, manifest)
+    found = source.sources(project.root, manifest)
     return {name: folder for name, folder in sorted(found.items()) if name in unknown}
 
 

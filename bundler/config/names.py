@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from bundler.config.declared import Draft
-from bundler.config.located import shortened
-from bundler.model import Location, NotBuilt, error
+from lambdad.bundler.config.declared import Draft
+from lambdad.bundler.located.located import shortened
+from lambdad.bundler.model import Location, NotBuilt, error
 
 LONGEST: Final = 200
 """Bytes: file systems take 255 in a name, and ours get an ending."""

@@ -9,8 +9,8 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from bundler.model import Language, RelPath
-from bundler.runtimes import RUNTIMES
+from lambdad.bundler.model import Language, RelPath
+from lambdad.bundler.runtimes import RUNTIMES
 
 PINNED: Final = ".python-version"
 """Of pyenv and uv: the version that people develop with."""
@@ -63,7 +63,8 @@ def _admitted(root: str, folder: RelPath) -> Iterator[str]:
 
 def _newest(wanted: str) -> str | None:
     # A library that only the projects with such a file need.
-    from bundler.python import poetry, target
+    from lambdad.bundler.python import target
+    from lambdad.bundler.python.locks import poetry
 
     ours = [one for one in RUNTIMES.values() if one.language is Language.PYTHON]
     for one in sorted(ours, key=lambda one: one.version, reverse=True):

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from bundler.config.declared import nearest
-from bundler.config.located import Node, kind, plain, shortened
-from bundler.model import Diagnostic, Location, error
+from lambdad.bundler.config.declared import nearest
+from lambdad.bundler.located.located import Node, kind, plain, shortened
+from lambdad.bundler.model import Diagnostic, Location, error
 
 Path = tuple[str, ...]
 

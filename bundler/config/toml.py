@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bundler.config import located_toml
-from bundler.config.declared import Draft, Found, Reason, Said, T, aliases, nearest
-from bundler.config.located import Node, decode, plain, shortened
-from bundler.config.look import Look, joined
-from bundler.model import (
+from lambdad.bundler.config.declared import Draft, Found, Reason, Said, T, aliases, nearest
+from lambdad.bundler.located import located_toml
+from lambdad.bundler.located.located import Node, decode, plain, shortened
+from lambdad.bundler.located.look import Look, joined
+from lambdad.bundler.model import (
     Copy,
     Diagnostic,
     Location,
@@ -77,7 +77,7 @@ def read(look: Look) -> Own:
 
 
 def _checked(look: Look, file: RelPath, top: Node) -> Own:
-    from bundler.config import schema
+    from lambdad.bundler.config import schema
 
     own = Own(file=file)
     wrong: set[tuple[str, ...]] = set()
@@ -302,7 +302,7 @@ def _env(settings: Mapping[str, Node]) -> dict[str, str]:
 def _options(table: Node | None) -> tuple[Options, tuple[Diagnostic, ...]]:
     if table is None:
         return (), ()
-    from bundler.esbuild import options
+    from lambdad.bundler.esbuild import options
 
     fields = table.fields
     raw = {name: plain(item) for name, item in fields.items()}

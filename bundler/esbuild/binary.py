@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bundler import tools
-from bundler.model import BundlerError
-from bundler.toolchain import ESBUILD
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.toolchain import ESBUILD
+from lambdad.bundler.workshop import Workshop
 
 VERSION: Final = ESBUILD
 """Exact: the service protocol is not a public API, and the bytes of every bundle depend on it."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from bundler.esbuild import pnp
-from bundler.esbuild.engine import Import, Trace
-from bundler.esbuild.prober import Disk, Prober
-from bundler.esbuild.resolution import Resolver, Settings
-from bundler.model import InputSet, Names, RelPath, Stems, Walk
+from lambdad.bundler.esbuild import pnp
+from lambdad.bundler.esbuild.engine import Import, Trace
+from lambdad.bundler.esbuild.prober import Disk, Prober
+from lambdad.bundler.esbuild.resolution import Resolver, Settings
+from lambdad.bundler.model import InputSet, Names, RelPath, Stems, Walk
 
 _DISABLED: Final = "(disabled):"
 _ODD: Final = re.compile(r"[:?#}]")

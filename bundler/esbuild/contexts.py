@@ -23,9 +23,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from bundler.esbuild.engine import Context, Esbuild, EsbuildGone, Job, Output, Trace
-from bundler.model import FileKey
-from bundler.snapshot import Stat, stat_key
+from lambdad.bundler.esbuild.engine import Context, Esbuild, EsbuildGone, Job, Output, Trace
+from lambdad.bundler.inputs.snapshot import Stat, stat_key
+from lambdad.bundler.model import FileKey
 
 MOST: Final = 64
 """Contexts. One of a small function costs 1 MB."""

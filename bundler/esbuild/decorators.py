@@ -6,13 +6,13 @@ import os
 import re
 from typing import Final
 
-from bundler.esbuild import tsconfig
-from bundler.esbuild.closure import relative
-from bundler.esbuild.made import Made
-from bundler.esbuild.plan import Plan
-from bundler.esbuild.prober import Disk, Prober
-from bundler.model import Diagnostic, Location, warning
-from bundler.workshop import Workshop
+from lambdad.bundler.esbuild import tsconfig
+from lambdad.bundler.esbuild.closure import relative
+from lambdad.bundler.esbuild.outputs import Made
+from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.esbuild.prober import Disk, Prober
+from lambdad.bundler.model import Diagnostic, Location, warning
+from lambdad.bundler.workshop import Workshop
 
 _COMPILED: Final = b"__decorateClass"
 """The helper that esbuild brings in for decorators of TypeScript, unless it gets a shorter name."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bundler.snapshot import Stat, stat_key
+from lambdad.bundler.inputs.snapshot import Stat, stat_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

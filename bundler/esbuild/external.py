@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bundler import sdk
-from bundler.model import Runtime
+from lambdad.bundler import aws_sdk
+from lambdad.bundler.model import Runtime
 
 CLIENTS: Final = "@aws-sdk/client-*"
 HELPERS: Final = (
@@ -79,8 +79,8 @@ def externals(runtime: Runtime, brought: Declared, folders: Collection[str]) -> 
     without being declared are named one by one. One that is neither installed nor declared fails
     to resolve, and is left out by its name after that.
     """
-    if sdk.provided(runtime, sdk.V2):
-        return () if sdk.V2 in brought.packages else (sdk.V2,)
+    if aws_sdk.provided(runtime, aws_sdk.V2):
+        return () if aws_sdk.V2 in brought.packages else (aws_sdk.V2,)
     found: list[str] = []
     for pattern in (CLIENTS, *HELPERS):
         own = {name for name in brought.packages if _covers(pattern, name)}
@@ -97,9 +97,11 @@ def absent(runtime: Runtime, brought: Declared, folders: Collection[str]) -> tup
     installed is bundled. One package that is not, among others that are, is left out by its name
     once it fails to resolve.
     """
-    v2 = sdk.provided(runtime, sdk.V2)
+    v2 = aws_sdk.provided(runtime, aws_sdk.V2)
     installed = (
-        any(_installed(sdk.V2, folder) for folder in folders) if v2 else _installed_above(folders)
+        any(_installed(aws_sdk.V2, folder) for folder in folders)
+        if v2
+        else _installed_above(folders)
     )
     return () if installed else externals(runtime, brought, folders)
 
@@ -109,7 +111,7 @@ def _covers(pattern: str, name: str) -> bool:
 
 
 def _is_sdk(name: str) -> bool:
-    return name == sdk.V2 or name.startswith(sdk.SCOPE)
+    return name == aws_sdk.V2 or name.startswith(aws_sdk.SCOPE)
 
 
 def _homes(folders: Iterable[str], top: str) -> dict[str, None]:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler import snapshot
-from bundler.esbuild.closure import Sources, relative
-from bundler.esbuild.plan import Plan
-from bundler.model import InputSet, Snapshot
-from bundler.snapshot import Clock
-from bundler.workshop import Workshop
+from lambdad.bundler.esbuild.closure import Sources, relative
+from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.model import InputSet, Snapshot
+from lambdad.bundler.workshop import Workshop
 
 _PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
 """Nobody reads such a file as a package.json or tsconfig.json; that it is there, the names in its

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from bundler import tools
-from bundler.esbuild.engine import EsbuildGone, Job, Message, Output, Place, Trace
-from bundler.model import BundlerError
-from bundler.snapshot import Stat, stat_key
+from lambdad.bundler import tools
+from lambdad.bundler.esbuild.engine import EsbuildGone, Job, Message, Output, Place, Trace
+from lambdad.bundler.inputs.snapshot import Stat, stat_key
+from lambdad.bundler.model import BundlerError
 
 _HEAD: Final = re.compile(r"^\S+ \[(ERROR|WARNING)\] (.*?)(?: \[([a-z.-]+)\])?$")
 _PLACE: Final = re.compile(r"^    (\S.*?)(?::(\d+):(\d+))?:$")

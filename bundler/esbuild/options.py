@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.model import Diagnostic, Location, Options, OptionValue, Runtime, error
+from lambdad.bundler.model import Diagnostic, Location, Options, OptionValue, Runtime, error
 
 Where = Callable[[str], Location]
 """The place of an option's value in the configuration, by its name there."""

@@ -8,21 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bundler.esbuild import external, pnp
-from bundler.esbuild import options as table
-from bundler.esbuild.closure import Sources, closure, relative
-from bundler.esbuild.options import pairs, texts
-from bundler.esbuild.prober import Disk
-from bundler.esbuild.resolution import EXTENSIONS, Settings
-from bundler.model import (
-    Entry,
-    Function,
-    InputSet,
-    OptionValue,
-    ProjectError,
-    error,
-)
-from bundler.workshop import Workshop
+from lambdad.bundler.esbuild import external, pnp
+from lambdad.bundler.esbuild import options as table
+from lambdad.bundler.esbuild.closure import Sources, closure, relative
+from lambdad.bundler.esbuild.options import pairs, texts
+from lambdad.bundler.esbuild.prober import Disk
+from lambdad.bundler.esbuild.resolution import EXTENSIONS, Settings
+from lambdad.bundler.model import Entry, Function, InputSet, OptionValue, ProjectError, error
+from lambdad.bundler.workshop import Workshop
 
 SOURCES: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 """A handler's source is looked for with these, in order."""
@@ -294,7 +287,7 @@ def _handlers_own(module: str, code: str, names: dict[str, str]) -> str | None:
 
 def _probed(workshop: Workshop, code: str, paths: Sequence[str]) -> InputSet:
     """What a search for source files in vain looked at: creating one makes it stale."""
-    from bundler.esbuild.engine import Import
+    from lambdad.bundler.esbuild.engine import Import
 
     stems = {os.path.splitext(path)[0] if path.endswith(SOURCES) else path for path in paths}
     sources = Sources(files=frozenset(), imports=frozenset(Import(code, stem) for stem in stems))

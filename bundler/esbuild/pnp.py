@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bundler import anyjson
+from lambdad.bundler.located import anyjson
 
 FILES: Final = (".pnp.data.json", ".pnp.cjs", ".pnp.js")
 """In the order in which esbuild looks for them; the first one counts."""

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bundler.esbuild import pnp, tsconfig
+from lambdad.bundler.esbuild import pnp, tsconfig
 
 _MAX_LINKS: Final = 40
 

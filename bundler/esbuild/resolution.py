@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler.esbuild import pnp, tsconfig
-from bundler.esbuild.engine import Import
-from bundler.esbuild.manifest import split_package, targets
-from bundler.esbuild.prober import Prober
+from lambdad.bundler.esbuild import pnp, tsconfig
+from lambdad.bundler.esbuild.engine import Import
+from lambdad.bundler.esbuild.manifest import split_package, targets
+from lambdad.bundler.esbuild.prober import Prober
 
 MANIFEST: Final = "package.json"
 ALWAYS: Final = ("node_modules", "package", "tsconfig", "jsconfig", ".pnp")

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import IO, Any, Final
 
-from bundler.esbuild.engine import (
+from lambdad.bundler.esbuild.engine import (
     EsbuildGone,
     Import,
     Job,
@@ -29,8 +29,8 @@ from bundler.esbuild.engine import (
     Trace,
     without_answer,
 )
-from bundler.esbuild.protocol import Frames, Packet, ProtocolError, Value, decode, encode
-from bundler.snapshot import Stat, stat_key
+from lambdad.bundler.esbuild.protocol import Frames, Packet, ProtocolError, Value, decode, encode
+from lambdad.bundler.inputs.snapshot import Stat, stat_key
 
 ANSWER_TIMEOUT_S: Final = 600.0
 LEAVE_TIMEOUT_S: Final = 2.0

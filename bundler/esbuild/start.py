@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from typing import Final
 
-from bundler.esbuild import binary
-from bundler.esbuild.engine import Esbuild, EsbuildGone, Job
-from bundler.esbuild.oneshot import OneShot
-from bundler.esbuild.service import Service
-from bundler.workshop import Workshop
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job
+from lambdad.bundler.esbuild.oneshot import OneShot
+from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.workshop import Workshop
 
 _SOURCE: Final = "export const answer: number = 6 * 7\n"
 _GOLDEN: Final = b"// golden.ts\nvar answer = 6 * 7;\nexport {\n  answer\n};\n"

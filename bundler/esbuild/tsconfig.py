@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from bundler import anyjson
-from bundler.esbuild import pnp
-from bundler.esbuild.manifest import split_package, targets
+from lambdad.bundler.esbuild import pnp
+from lambdad.bundler.esbuild.manifest import split_package, targets
+from lambdad.bundler.located import anyjson
 
 if TYPE_CHECKING:
-    from bundler.esbuild.prober import Prober
+    from lambdad.bundler.esbuild.prober import Prober
 
 Raw = Mapping[str, Any]
 

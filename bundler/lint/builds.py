@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from bundler.lint.tool import Batch, Findings, Tool, broken, merged
-from bundler.model import (
+from lambdad.bundler.lint.tool import Batch, Findings, Tool, broken, merged
+from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
     Diagnostic,
@@ -17,7 +17,7 @@ from bundler.model import (
     RelPath,
     Want,
 )
-from bundler.workshop import Workshop
+from lambdad.bundler.workshop import Workshop
 
 
 def _lint(batch: Batch, workshop: Workshop) -> Findings:
@@ -34,11 +34,12 @@ def _built(functions: Sequence[Function], workshop: Workshop) -> list[Outcome]:
 
     Raises BundlerError.
     """
-    from bundler import build, record
-    from bundler.disk import disk_faults
-    from bundler.output import Output
-    from bundler.snapshot import Look
-    from bundler.toolchain import current_toolchain
+    from lambdad.bundler import build
+    from lambdad.bundler.inputs.snapshot import Look
+    from lambdad.bundler.store import record
+    from lambdad.bundler.store.disk import disk_faults
+    from lambdad.bundler.store.output import Output
+    from lambdad.bundler.toolchain import current_toolchain
 
     output, once = Output(workshop.root), Look()
     toolchain = current_toolchain()
@@ -80,7 +81,7 @@ def _by_place(outcome: Outcome) -> Findings:
 
 
 def _is_source(path: RelPath) -> bool:
-    from bundler.config.check import JAVASCRIPT, TYPESCRIPT
+    from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
 
     return path.endswith((*JAVASCRIPT, *TYPESCRIPT, ".json"))
 

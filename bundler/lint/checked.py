@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from bundler.lint.positions import Places, Units
-from bundler.lint.reports import Named, place
-from bundler.model import Diagnostic, Location, Severity
-from bundler.tools import Completed
+from lambdad.bundler.lint.positions import Places, Units
+from lambdad.bundler.lint.reports import Named, place
+from lambdad.bundler.model import Diagnostic, Location, Severity
+from lambdad.bundler.tools import Completed
 
 SEVERITIES: Final[Mapping[str, Severity]] = {
     "error": Severity.ERROR,

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bundler import record
-from bundler.lint import builds
-from bundler.lint.run import first_builds, formatted, holders_of, of_function, run, tools
-from bundler.lint.tool import Batch
-from bundler.model import Diagnostic, Function, Method, Outcome, Severity
-from bundler.output import Output
-from bundler.workshop import Workshop
+from lambdad.bundler.lint import builds
+from lambdad.bundler.lint.run import first_builds, formatted, holders_of, of_function, run, tools
+from lambdad.bundler.lint.tool import Batch
+from lambdad.bundler.model import Diagnostic, Function, Method, Outcome, Severity
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.workshop import Workshop
 
 LEVELS: Final = {"warn": Severity.WARNING, "error": Severity.ERROR}
 """What `lint` makes of errors and warnings."""

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bundler import tools, tree
-from bundler.lint import imports, ruff_binary, tool
-from bundler.lint.imports import Import, Run, Source
-from bundler.model import BundlerError, Function
-from bundler.python.handler import module_file
-from bundler.tree import TreeFile
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs.tree import TreeFile
+from lambdad.bundler.lint import imports, ruff_binary, tool
+from lambdad.bundler.lint.imports import Import, Run, Source
+from lambdad.bundler.model import BundlerError, Function
+from lambdad.bundler.python.handler import module_file
+from lambdad.bundler.workshop import Workshop
 
 _NATIVE: Final = (".so", ".pyd", ".pyc")
 

@@ -13,12 +13,22 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from bundler import makeup, record, snapshot
-from bundler.model import BuildRequest, Function, Live, ProjectError, RelPath, Snapshot, Want
-from bundler.output import Output
-from bundler.record import Record
-from bundler.toolchain import current_toolchain
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.model import (
+    BuildRequest,
+    Function,
+    Live,
+    ProjectError,
+    RelPath,
+    Snapshot,
+    Want,
+)
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.record import Record
+from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import zip_sources
 
 _DECIDES: Final = (".txt", ".in", ".toml", ".lock", ".cfg", "setup.py", "Pipfile")
 """How files end that can decide about dependencies; other inputs are own code."""
@@ -77,7 +87,8 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
 
 def _resolved(request: BuildRequest, workshop: Workshop) -> Installed:
     """Raises ProjectError."""
-    from bundler.python import dependencies, splice
+    from lambdad.bundler.python import dependencies
+    from lambdad.bundler.python.wheels import splice
 
     wheels = dependencies.known(request, workshop).wheels
     return Installed(frozenset(splice.splice(wheels).names))
@@ -98,7 +109,7 @@ def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed 
     """Raises OSError or BadZipFile."""
     if known.artifact is None:
         return None
-    noted = makeup.load(Output(workshop.root), function.name)
+    noted = zip_sources.load(Output(workshop.root), function.name)
     fits = noted is not None and noted.sha256 == known.artifact.sha256
     owners = noted.owners if noted is not None and fits else {}
     archive = workshop.absolute(known.artifact.immutable_path)
@@ -138,7 +149,8 @@ def _of_folders(function: Function, live: Live, workshop: Workshop) -> Installed
 
 def _none_declared(request: BuildRequest, workshop: Workshop) -> Installed | None:
     """Of a function without any file that could declare dependencies."""
-    from bundler.python import declared, projects, target
+    from lambdad.bundler.python import target
+    from lambdad.bundler.python.locks import declared, projects
 
     function = request.function
     try:

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from bundler.lint import own, reports, scope
-from bundler.lint.own import Own
-from bundler.lint.positions import Places
-from bundler.lint.tool import (
+from lambdad.bundler.lint import own, reports, scope
+from lambdad.bundler.lint.own import Own
+from lambdad.bundler.lint.positions import Places
+from lambdad.bundler.lint.tool import (
     Batch,
     Findings,
     Tool,
@@ -24,9 +24,9 @@ from bundler.lint.tool import (
     merged,
     misconfigured,
 )
-from bundler.model import Location, RelPath
-from bundler.tools import Completed
-from bundler.workshop import Workshop
+from lambdad.bundler.model import Location, RelPath
+from lambdad.bundler.tools import Completed
+from lambdad.bundler.workshop import Workshop
 
 ENDINGS: Final = (".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx")
 TYPED: Final = (".ts", ".mts", ".cts", ".tsx")

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bundler import tree
-from bundler.lint import stdlib
-from bundler.lint.graph import Loaded, Own, package_of, target
-from bundler.lint.imports import Import, Run
-from bundler.lint.installed import Installed
-from bundler.model import Diagnostic, Function, Location, Severity
-from bundler.python.handler import module_file
-from bundler.python.syntax import Module, parse
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.lint import stdlib
+from lambdad.bundler.lint.graph import Loaded, Own, package_of, target
+from lambdad.bundler.lint.imports import Import, Run
+from lambdad.bundler.lint.installed import Installed
+from lambdad.bundler.model import Diagnostic, Function, Location, Severity
+from lambdad.bundler.python.handler import module_file
+from lambdad.bundler.python.syntax import Module, parse
+from lambdad.bundler.workshop import Workshop
 
 _RUNTIMES: Final = frozenset({"boto3", "botocore", "s3transfer", "jmespath", "urllib3", "six"})
 """Distributions whose modules the runtime is known to bring (stdlib.py)."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from bundler.lint.run import Report
-from bundler.model import Diagnostic, Project, RelPath, Severity
-from bundler.render import diagnostic_json, outcome_json, place
-from bundler.shown import plain
-from bundler.toolchain import LAMBDAD
+from lambdad.bundler.lint.run import Report
+from lambdad.bundler.model import Diagnostic, Project, RelPath, Severity
+from lambdad.bundler.report.render import diagnostic_json, outcome_json, place
+from lambdad.bundler.report.shown import plain
+from lambdad.bundler.toolchain import LAMBDAD
 
 if TYPE_CHECKING:
-    from bundler.shown import Paint
+    from lambdad.bundler.report.shown import Paint
 
 
 def document(report: Report) -> dict[str, object]:

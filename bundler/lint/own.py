@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bundler import tools
-from bundler.lint import tool
-from bundler.lint.tool import Findings, broken, not_run
-from bundler.model import BundlerError, Location, RelPath, Severity
-from bundler.tools import Completed
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.lint import tool
+from lambdad.bundler.lint.tool import Findings, broken, not_run
+from lambdad.bundler.model import BundlerError, Location, RelPath, Severity
+from lambdad.bundler.tools import Completed
+from lambdad.bundler.workshop import Workshop
 
 SLOW_S: Final = 300.0
 """A tool that reads a whole project and has not answered by then hangs."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 
-from bundler.model import RelPath
-from bundler.workshop import Workshop
+from lambdad.bundler.model import RelPath
+from lambdad.bundler.workshop import Workshop
 
 
 class Units(enum.Enum):

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bundler import tree
-from bundler.lint import graph, imports, installed, modules, ruff, signature, tool, unused
-from bundler.lint.graph import Own
-from bundler.lint.installed import Installed
-from bundler.lint.ruff_run import SYNTAX
-from bundler.lint.tool import Batch, Findings, Tool
-from bundler.model import (
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.lint import graph, imports, installed, modules, ruff, signature, tool, unused
+from lambdad.bundler.lint.graph import Own
+from lambdad.bundler.lint.installed import Installed
+from lambdad.bundler.lint.ruff_run import SYNTAX
+from lambdad.bundler.lint.tool import Batch, Findings, Tool
+from lambdad.bundler.model import (
     BundlerError,
     Diagnostic,
     Function,
@@ -23,10 +23,10 @@ from bundler.model import (
     Severity,
     Want,
 )
-from bundler.python import handler, package
-from bundler.python.handler import module_file
-from bundler.python.syntax import Module, parse
-from bundler.workshop import Workshop
+from lambdad.bundler.python import handler, package
+from lambdad.bundler.python.handler import module_file
+from lambdad.bundler.python.syntax import Module, parse
+from lambdad.bundler.workshop import Workshop
 
 ENDINGS: Final = (".py", ".pyi")
 

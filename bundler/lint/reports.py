@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from bundler.lint.positions import Places, Units
-from bundler.model import Diagnostic, Location, RelPath, Severity
+from lambdad.bundler.lint.positions import Places, Units
+from lambdad.bundler.model import Diagnostic, Location, RelPath, Severity
 
 Named = Callable[[str], RelPath]
 """The path of a file, by what the tool calls it."""

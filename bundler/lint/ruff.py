@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bundler.lint import ruff_binary, ruff_run, text, tool
-from bundler.lint.ruff_config import Configs
-from bundler.lint.ruff_run import NAME, SYNTAX, Call
-from bundler.lint.tool import Batch, Findings
-from bundler.model import BundlerError, Diagnostic, Language, RelPath, Severity
-from bundler.workshop import Workshop
+from lambdad.bundler.lint import ruff_binary, ruff_run, text, tool
+from lambdad.bundler.lint.ruff_config import Configs
+from lambdad.bundler.lint.ruff_run import NAME, SYNTAX, Call
+from lambdad.bundler.lint.tool import Batch, Findings
+from lambdad.bundler.model import BundlerError, Diagnostic, Language, RelPath, Severity
+from lambdad.bundler.workshop import Workshop
 
 _ADDED: Final = re.compile(r"added in Python 3\.(\d+)")
 

@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from bundler.model import BundlerError
-from bundler.workshop import Workshop
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.workshop import Workshop
 
 
 def own(folder: str, workshop: Workshop) -> str | None:

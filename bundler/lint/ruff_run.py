@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from bundler import tools
-from bundler.lint import tool
-from bundler.lint.tool import Findings
-from bundler.model import BundlerError, Diagnostic, Location, RelPath, Severity, warning
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.lint import tool
+from lambdad.bundler.lint.tool import Findings
+from lambdad.bundler.model import BundlerError, Diagnostic, Location, RelPath, Severity, warning
+from lambdad.bundler.workshop import Workshop
 
 NAME: Final = "ruff"
 SYNTAX: Final = "invalid-syntax"

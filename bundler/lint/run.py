@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bundler import tools as processes
-from bundler.lint import sources
-from bundler.lint.tool import Batch, Findings, Tool, as_errors, merged
-from bundler.model import (
+from lambdad.bundler import tools as processes
+from lambdad.bundler.lint import sources
+from lambdad.bundler.lint.tool import Batch, Findings, Tool, as_errors, merged
+from lambdad.bundler.model import (
     Diagnostic,
     Function,
     Language,
@@ -26,14 +26,14 @@ from bundler.model import (
     RelPath,
     Severity,
 )
-from bundler.workshop import Workshop
+from lambdad.bundler.workshop import Workshop
 
 _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 def tools() -> tuple[Tool, ...]:
     """All there are; those that are not asked for are not loaded."""
-    from bundler.lint import builds, javascript, python, types
+    from lambdad.bundler.lint import builds, javascript, python, types
 
     return (python.TOOL, builds.TOOL, *javascript.TOOLS, *types.TOOLS)
 
@@ -180,7 +180,7 @@ def run(wanted: Sequence[Tool], batch: Batch, workshop: Workshop) -> Findings:
 
 def first_builds(functions: Sequence[Function], workshop: Workshop, *, trusted: bool) -> Findings:
     """Bundles are built: only then is it known which files they hold."""
-    from bundler.lint import builds
+    from lambdad.bundler.lint import builds
 
     scripts = [each for each in functions if each.runtime.language is Language.JAVASCRIPT]
     holders, _walked = holders_of(scripts, workshop)

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from bundler.lint.tool import Batch
-from bundler.model import RelPath
-from bundler.tree import LEFT_OUT
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs.tree import LEFT_OUT
+from lambdad.bundler.lint.tool import Batch
+from lambdad.bundler.model import RelPath
+from lambdad.bundler.workshop import Workshop
 
 MODULES: Final = "node_modules"
 INSTALLED: Final = (".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.model import Diagnostic, Location, RelPath, error
+from lambdad.bundler.model import Diagnostic, Location, RelPath, error
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 

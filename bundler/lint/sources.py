@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from bundler import record, tree
-from bundler.config.check import JAVASCRIPT, TYPESCRIPT
-from bundler.lint.installed import request_of
-from bundler.model import Function, Language, Method, ProjectError, RelPath, Want
-from bundler.output import Output
-from bundler.workshop import Workshop
+from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.lint.installed import request_of
+from lambdad.bundler.model import Function, Language, Method, ProjectError, RelPath, Want
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.workshop import Workshop
 
 SCRIPTS = (*JAVASCRIPT, *TYPESCRIPT)
 PYTHON = (".py", ".pyi")
@@ -24,7 +25,7 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
     if function.method is Method.ESBUILD:
         return frozenset(_bundled(function, workshop))
     if function.runtime.language is Language.PYTHON:
-        from bundler.python import package
+        from lambdad.bundler.python import package
 
         files = package.own_tree(request_of(function, workshop, Want.ZIP), workshop).files
         return frozenset(file.path for file in files if file.path.endswith(PYTHON))

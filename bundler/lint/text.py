@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tokenize
 
-from bundler.model import Diagnostic, Location, RelPath, Severity, error
-from bundler.workshop import Workshop
+from lambdad.bundler.model import Diagnostic, Location, RelPath, Severity, error
+from lambdad.bundler.workshop import Workshop
 
 _HINT = "save it as UTF-8"
 

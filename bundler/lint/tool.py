@@ -13,12 +13,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from bundler import record
-from bundler.model import BundlerError, Diagnostic, Function, Location, RelPath, Severity, error
-from bundler.output import Output
-from bundler.sealed import seal, unseal
-from bundler.store import write_atomic
-from bundler.workshop import Workshop
+from lambdad.bundler.model import (
+    BundlerError,
+    Diagnostic,
+    Function,
+    Location,
+    RelPath,
+    Severity,
+    error,
+)
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.sealed import seal, unseal
+from lambdad.bundler.store.store import write_atomic
+from lambdad.bundler.workshop import Workshop
 
 TIMEOUT_S: Final = 60.0
 """A linter that is quick by nature and has not answered by then hangs."""

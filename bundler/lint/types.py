@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from bundler.lint import checked, javascript, own, reports, scope
-from bundler.lint.own import Own
-from bundler.lint.positions import Places, Units
-from bundler.lint.tool import (
+from lambdad.bundler.lint import checked, javascript, own, reports, scope
+from lambdad.bundler.lint.own import Own
+from lambdad.bundler.lint.positions import Places, Units
+from lambdad.bundler.lint.tool import (
     Batch,
     Findings,
     Tool,
@@ -30,10 +30,10 @@ from bundler.lint.tool import (
     merged,
     misconfigured,
 )
-from bundler.model import Diagnostic, Location, RelPath
-from bundler.output import Output
-from bundler.tools import Completed
-from bundler.workshop import Workshop
+from lambdad.bundler.model import Diagnostic, Location, RelPath
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.tools import Completed
+from lambdad.bundler.workshop import Workshop
 
 PYTHON: Final = (".py", ".pyi")
 _PYTHON_READ: Final = (*PYTHON, ".toml", ".ini", ".cfg", ".pth")
@@ -184,7 +184,7 @@ def _tsc(
 
 def _projects(config: str, met: set[str]) -> Iterable[str]:
     """Of a tsconfig.json without files of its own those that it refers to; else itself."""
-    from bundler.esbuild import tsconfig
+    from lambdad.bundler.esbuild import tsconfig
 
     met.add(config)
     content = tsconfig.read(config)

@@ -11,11 +11,11 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from bundler import tree
-from bundler.lint.graph import Own
-from bundler.lint.installed import Installed, module_of
-from bundler.model import BuildRequest, Diagnostic, Location, ProjectError, Severity
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.lint.graph import Own
+from lambdad.bundler.lint.installed import Installed, module_of
+from lambdad.bundler.model import BuildRequest, Diagnostic, Location, ProjectError, Severity
+from lambdad.bundler.workshop import Workshop
 
 _NEEDS: Final = re.compile(r"^Requires-Dist:\s*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
 _COMMANDS: Final = frozenset({"console_scripts", "gui_scripts"})
@@ -91,7 +91,8 @@ def _offers(text: str) -> bool:
 
 def _direct(request: BuildRequest, workshop: Workshop) -> list[tuple[str, Location]]:
     """What people require by name, with its place. Raises ProjectError."""
-    from bundler.python import declared, target
+    from lambdad.bundler.python import target
+    from lambdad.bundler.python.locks import declared
 
     said = declared.read(request.function, target.wanted(request), workshop)
     return [

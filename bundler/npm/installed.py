@@ -14,10 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from bundler.model import Diagnostic, InputSet, Location, RelPath, Stems, error
-from bundler.npm import manifest
-from bundler.npm.manifest import Manifest
-from bundler.workshop import Workshop
+from lambdad.bundler.model import Diagnostic, InputSet, Location, RelPath, Stems, error
+from lambdad.bundler.npm import manifest
+from lambdad.bundler.npm.manifest import Manifest
+from lambdad.bundler.workshop import Workshop
 
 MODULES: Final = "node_modules"
 

@@ -10,10 +10,10 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.model import Architecture, RelPath
-from bundler.npm import lock, manifest, target
-from bundler.npm.installed import MODULES, Ground
-from bundler.npm.manifest import Manifest
+from lambdad.bundler.model import Architecture, RelPath
+from lambdad.bundler.npm import lock, manifest, target
+from lambdad.bundler.npm.installed import MODULES, Ground
+from lambdad.bundler.npm.manifest import Manifest
 
 LOCKS: Final = (
     ("bun.lock", "bun"),

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler.model import InputSet, Location, ProjectError, RelPath, error
-from bundler.npm.manifest import load_object, texts
+from lambdad.bundler.model import InputSet, Location, ProjectError, RelPath, error
+from lambdad.bundler.npm.manifest import load_object, texts
 
 NAMES: Final = ("npm-shrinkwrap.json", "package-lock.json")
 SUPPORTED: Final = (1, 2, 3)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler import anyjson
-from bundler.model import InputSet, Location, ProjectError, RelPath, error
-from bundler.workshop import Workshop
+from lambdad.bundler.located import anyjson
+from lambdad.bundler.model import InputSet, Location, ProjectError, RelPath, error
+from lambdad.bundler.workshop import Workshop
 
 NAME: Final = "package.json"
 LOCAL: Final = ("file:", "link:", "portal:", "workspace:")

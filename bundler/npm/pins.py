@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bundler import anyjson
-from bundler.model import RelPath
-from bundler.npm.installed import MODULES
-from bundler.npm.lock import Lock
+from lambdad.bundler.located import anyjson
+from lambdad.bundler.model import RelPath
+from lambdad.bundler.npm.installed import MODULES
+from lambdad.bundler.npm.lock import Lock
 
 Asked = Mapping[str, str]
 """Name to wanted version."""

@@ -12,9 +12,9 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Final
 
-from bundler.model import Location, ProjectError, RelPath, error
-from bundler.npm.installed import MODULES
-from bundler.npm.production import Edge
+from lambdad.bundler.model import Location, ProjectError, RelPath, error
+from lambdad.bundler.npm.installed import MODULES
+from lambdad.bundler.npm.production import Edge
 
 Position = tuple[str, ...]
 """Package names from the zip's root inwards: ("a", "b") is node_modules/a/node_modules/b."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from bundler.model import Architecture, Diagnostic, Location, RelPath, error, warning
-from bundler.npm import target
-from bundler.npm.installed import MODULES, Found, Ground
-from bundler.npm.installer import Installer
-from bundler.npm.lock import Lock, Locked
-from bundler.npm.manifest import GENERATED, NAME, Manifest, read
-from bundler.npm.pins import Pins, outdated
+from lambdad.bundler.model import Architecture, Diagnostic, Location, RelPath, error, warning
+from lambdad.bundler.npm import target
+from lambdad.bundler.npm.installed import MODULES, Found, Ground
+from lambdad.bundler.npm.installer import Installer
+from lambdad.bundler.npm.lock import Lock, Locked
+from lambdad.bundler.npm.manifest import GENERATED, NAME, Manifest, read
+from lambdad.bundler.npm.pins import Pins, outdated
 
 SHOWN: Final = 8
 """Names in a message; more are counted."""

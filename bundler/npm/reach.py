@@ -19,13 +19,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler import sealed, snapshot, tree
-from bundler.model import FileKey, InputSet, RelPath
-from bundler.npm import installer, manifest, packaged, production
-from bundler.npm.installed import MODULES, Found, Ground
-from bundler.output import Output
-from bundler.snapshot import Clock
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.model import FileKey, InputSet, RelPath
+from lambdad.bundler.npm import installer, manifest, package_files, production
+from lambdad.bundler.npm.installed import MODULES, Found, Ground
+from lambdad.bundler.store import sealed
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.workshop import Workshop
 
 MEMO: Final = "locks"
 """The store's kind for what packages came to; such names begin with "reach-"."""
@@ -60,7 +61,7 @@ def reach(ground: Ground, names: Iterable[str], asker: str, local: Collection[st
     """From code in the real folder `asker`; what is not installed is passed over.
 
     `local` are the names that the asker has from a place on this machine. Raises ProjectError:
-    `bad-package-json`, and what bundler/tree.py finds in local packages.
+    `bad-package-json`, and what bundler/inputs/tree.py finds in local packages.
     """
     asked = {name: ground.find(name, asker) for name in sorted(set(names))}
     waiting = deque(found for found in asked.values() if found is not None)
@@ -107,7 +108,7 @@ def _deciding(ground: Ground, folder: str) -> tuple[str, ...]:
 
 def _walk(ground: Ground, found: Found) -> tree.Tree:
     path = ground.relative(found.folder)
-    patterns = packaged.LINKED if found.linked else packaged.INSTALLED
+    patterns = package_files.LINKED if found.linked else package_files.INSTALLED
     return tree.walk(ground.workshop, path, exclude=patterns, allow=ground.allow)
 
 

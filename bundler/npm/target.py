@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from bundler.model import Architecture
+from lambdad.bundler.model import Architecture
 
 OS: Final = "linux"
 LIBC: Final = "glibc"

@@ -17,9 +17,10 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bundler import record, sealed, segments, snapshot, tree
-from bundler.memory import recall
-from bundler.model import (
+from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.memory import recall
+from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
     InputSet,
@@ -31,16 +32,25 @@ from bundler.model import (
     error,
     warning,
 )
-from bundler.npm import installer, lock, manifest, packaged, pins, placement, production
-from bundler.npm.installed import Ground
-from bundler.npm.installer import Installer
-from bundler.npm.manifest import Manifest
-from bundler.npm.packaged import RECIPE, Package
-from bundler.npm.placement import Position
-from bundler.npm.production import Production
-from bundler.output import Output
-from bundler.snapshot import Clock
-from bundler.workshop import Workshop
+from lambdad.bundler.npm import (
+    installer,
+    lock,
+    manifest,
+    package_files,
+    pins,
+    placement,
+    production,
+)
+from lambdad.bundler.npm.installed import Ground
+from lambdad.bundler.npm.installer import Installer
+from lambdad.bundler.npm.manifest import Manifest
+from lambdad.bundler.npm.package_files import RECIPE, Package
+from lambdad.bundler.npm.placement import Position
+from lambdad.bundler.npm.production import Production
+from lambdad.bundler.store import record, sealed
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import segments
 
 MEMO: Final = "locks"
 """The store's kind for what a look came to; such names begin with "npm-"."""
@@ -96,7 +106,7 @@ def vendor(
 
     Raises ProjectError, as many faults together as can be told: bad-package-json, bad-npm-lock,
     unlocked, lock-outdated, not-installed, install-outdated, native-platform,
-    unplaceable-packages, symlink-escape, and what bundler/tree.py finds in packages. Raises
+    unplaceable-packages, symlink-escape, and what bundler/inputs/tree.py finds in packages. Raises
     BundlerError `sources-moved`.
     """
     with _one_at_a_time:
@@ -152,7 +162,7 @@ def _make(
         inputs = snapshot.union(ground.inputs(), fault.inputs)
         raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
     inputs = snapshot.union(ground.inputs(), linked)
-    listed = packaged.listing(placed, packages)
+    listed = package_files.listing(placed, packages)
     if not listed:
         return Vendored(segment=None, inputs=inputs, diagnostics=notes, by=by.name), None
     contents = [(name, item.file.executable, item.digest) for name, item in listed]
@@ -161,7 +171,7 @@ def _make(
     if segment is None:
         plural = "" if len(packages) == 1 else "s"
         workshop.say(f"packing {len(packages)} npm package{plural}")
-        segment = segments.make(workshop.store, key, packaged.entries(workshop, listed))
+        segment = segments.make(workshop.store, key, package_files.entries(workshop, listed))
     return Vendored(segment=segment, inputs=inputs, diagnostics=notes, by=by.name), key
 
 
@@ -242,11 +252,11 @@ def _packages(
     packages: dict[str, Package] = {}
     inputs = InputSet()
     for folder, name in sorted(names.items()):
-        patterns = packaged.LINKED if folder in linked else packaged.INSTALLED
+        patterns = package_files.LINKED if folder in linked else package_files.INSTALLED
         walked = tree.walk(
             ground.workshop, ground.relative(folder), exclude=patterns, allow=function.allow
         )
-        packages[folder] = packaged.examine(
+        packages[folder] = package_files.examine(
             ground.workshop, name, walked.files, function.runtime, function.architecture
         )
         if folder in local:

@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bundler import tools
-from bundler.model import BundlerError
-from bundler.native import NativeFile, describe, is_native_name
-from bundler.python import interpreters, splice, wheel
-from bundler.python import target as targets
-from bundler.python.indexes import scrubbed
-from bundler.python.target import Target
-from bundler.python.wheel import Wheel
-from bundler.sealed import seal, unseal
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.python import interpreters
+from lambdad.bundler.python import target as targets
+from lambdad.bundler.python.indexes import scrubbed
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.python.wheels import splice, wheel
+from lambdad.bundler.python.wheels.wheel import Wheel
+from lambdad.bundler.store.sealed import seal, unseal
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.native import NativeFile, describe, is_native_name
 
 EPOCH: Final = "315532800"
 """1980-01-01, the first day a zip can hold: SOURCE_DATE_EPOCH of every build."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from bundler.python.indexes import Indexes, of_pip
+from lambdad.bundler.python.indexes import Indexes, of_pip
 
 Login = tuple[str, str]
 """User and password; either may be empty."""

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bundler.memory import recall
-from bundler.model import (
+from lambdad.bundler.inputs.snapshot import union
+from lambdad.bundler.memory import recall
+from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
     Function,
@@ -22,17 +23,18 @@ from bundler.model import (
     error,
     warning,
 )
-from bundler.python import declared, fetch, graph, local, projects, resolve, splice
-from bundler.python import lock as locks
-from bundler.python import target as targets
-from bundler.python import wheel as wheels_
-from bundler.python.declared import Declared
-from bundler.python.local import LocalPackage
-from bundler.python.lock import Lock
-from bundler.python.target import Target
-from bundler.python.wheel import Wheel
-from bundler.snapshot import union
-from bundler.workshop import Workshop
+from lambdad.bundler.python import fetch, local, resolve
+from lambdad.bundler.python import target as targets
+from lambdad.bundler.python.local import LocalPackage
+from lambdad.bundler.python.locks import declared, projects
+from lambdad.bundler.python.locks import lock as locks
+from lambdad.bundler.python.locks.declared import Declared
+from lambdad.bundler.python.locks.lock import Lock
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.python.wheels import graph, splice
+from lambdad.bundler.python.wheels import wheel as wheels_
+from lambdad.bundler.python.wheels.wheel import Wheel
+from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,17 +15,18 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from bundler import tools
-from bundler.model import Diagnostic, ProjectError, error, warning
-from bundler.python import built, indexes, interpreters, misses, wheel
-from bundler.python import target as targets
-from bundler.python.built import NotBuiltError
-from bundler.python.indexes import Indexes
-from bundler.python.lock import Pinned
-from bundler.python.misses import Miss
-from bundler.python.target import Target
-from bundler.python.wheel import Wheel
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.model import Diagnostic, ProjectError, error, warning
+from lambdad.bundler.python import built, indexes, interpreters, misses
+from lambdad.bundler.python import target as targets
+from lambdad.bundler.python.built import NotBuiltError
+from lambdad.bundler.python.indexes import Indexes
+from lambdad.bundler.python.locks.lock import Pinned
+from lambdad.bundler.python.misses import Miss
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.python.wheels import wheel
+from lambdad.bundler.python.wheels.wheel import Wheel
+from lambdad.bundler.workshop import Workshop
 
 
 def wheels(

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 
-from bundler import tree
-from bundler.model import Diagnostic, Function, Location, RelPath, error, warning
-from bundler.python.syntax import Broken, Module, parse
-from bundler.tree import TreeFile
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs.tree import TreeFile
+from lambdad.bundler.model import Diagnostic, Function, Location, RelPath, error, warning
+from lambdad.bundler.python.syntax import Broken, Module, parse
+from lambdad.bundler.workshop import Workshop
 
 
 def check(

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundler.model import Diagnostic
-from bundler.python import built, members, splice
-from bundler.python import wheel as wheels_
-from bundler.python.dependencies import Dependencies
-from bundler.python.members import Member
-from bundler.python.splice import Splice
-from bundler.segments import Spliced
-from bundler.store import Store
-from bundler.workshop import Workshop
+from lambdad.bundler.model import Diagnostic
+from lambdad.bundler.python import built
+from lambdad.bundler.python.dependencies import Dependencies
+from lambdad.bundler.python.wheels import members, splice
+from lambdad.bundler.python.wheels import wheel as wheels_
+from lambdad.bundler.python.wheels.members import Member
+from lambdad.bundler.python.wheels.splice import Splice
+from lambdad.bundler.store.store import Store
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.segments import Spliced
 
 KIND: Final = "trees"
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bundler import tools
-from bundler.model import BundlerError
+from lambdad.bundler import tools
+from lambdad.bundler.model import BundlerError
 
 Version = tuple[int, int]
 

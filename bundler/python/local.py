@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundler import tree
-from bundler.model import InputSet, ProjectError, RelPath, error
-from bundler.python import built, splice, wheel
-from bundler.python.built import NotBuiltError
-from bundler.python.requirements import Wanted
-from bundler.python.target import Target
-from bundler.python.wheel import Wheel
-from bundler.tree import Tree
-from bundler.workshop import Workshop
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs.tree import Tree
+from lambdad.bundler.model import InputSet, ProjectError, RelPath, error
+from lambdad.bundler.python import built
+from lambdad.bundler.python.built import NotBuiltError
+from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.python.wheels import splice, wheel
+from lambdad.bundler.python.wheels.wheel import Wheel
+from lambdad.bundler.workshop import Workshop
 
 EXCLUDE: Final = ("/build/", "/dist/", "!.gitignore")
 """What builds leave behind, and what hatchling reads to know what is no part of a package."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from bundler.model import (
+from lambdad.bundler.model import (
     Diagnostic,
     Function,
     Location,
@@ -20,16 +20,17 @@ from bundler.model import (
     Toolchain,
     error,
 )
-from bundler.python import declared, local, projects, pylock, requirements, resolve, resolvers
-from bundler.python import lock as locks
-from bundler.python import target as targets
-from bundler.python.declared import Files
-from bundler.python.local import LocalPackage
-from bundler.python.projects import Project
-from bundler.python.requirements import Requirements
-from bundler.python.target import Target
-from bundler.store import write_atomic
-from bundler.workshop import Workshop
+from lambdad.bundler.python import local, resolve, resolvers
+from lambdad.bundler.python import target as targets
+from lambdad.bundler.python.local import LocalPackage
+from lambdad.bundler.python.locks import declared, projects, pylock, requirements
+from lambdad.bundler.python.locks import lock as locks
+from lambdad.bundler.python.locks.declared import Files
+from lambdad.bundler.python.locks.projects import Project
+from lambdad.bundler.python.locks.requirements import Requirements
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.store.store import write_atomic
+from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from bundler.model import BundlerError
-from bundler.python.indexes import scrubbed
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.python.indexes import scrubbed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bundler import extra, names, snapshot, tree
-from bundler.model import (
+from lambdad.bundler.inputs import copied, snapshot, tree
+from lambdad.bundler.inputs.snapshot import Clock, union
+from lambdad.bundler.inputs.tree import Tree, TreeFile
+from lambdad.bundler.model import (
     BuildRequest,
     Contents,
     Diagnostic,
@@ -26,15 +28,14 @@ from bundler.model import (
     Want,
     error,
 )
-from bundler.output import Output
-from bundler.python import handler, remembered
-from bundler.python.remembered import Installed
-from bundler.snapshot import Clock, union
-from bundler.tree import Tree, TreeFile
-from bundler.workshop import Workshop
+from lambdad.bundler.python import dependency_cache, handler
+from lambdad.bundler.python.dependency_cache import Installed
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import names
 
 if TYPE_CHECKING:
-    from bundler.python.dependencies import Dependencies
+    from lambdad.bundler.python.dependencies import Dependencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +66,13 @@ def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None =
         inputs = union(found.inputs, fault.inputs)
         raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
     if clock is not None and installed is not None and _lasts(installed):
-        remembered.keep(request, installed, clock, workshop)
+        dependency_cache.keep(request, installed, clock, workshop)
     return contents
 
 
 def _pack_remembered(request: BuildRequest, workshop: Workshop) -> Contents | None:
     """The contents, if all but own code is as it was; faults are told by the long way."""
-    installed = remembered.find(request, workshop)
+    installed = dependency_cache.find(request, workshop)
     if installed is None:
         return None
     with contextlib.suppress(ProjectError):
@@ -108,7 +109,7 @@ def gather(
         inputs = fault.inputs
     try:
         if known is None:
-            from bundler.python import dependencies
+            from lambdad.bundler.python import dependencies
 
             known = dependencies.known(request, workshop)
         inputs = union(inputs, known.inputs)
@@ -127,7 +128,7 @@ def _installed(found: Gathered, workshop: Workshop) -> Installed | None:
         return None
     segment, notes = None, known.diagnostics
     if known.wheels:
-        from bundler.python import splice
+        from lambdad.bundler.python.wheels import splice
 
         own = [file.name for file in found.own.files]
         segment, more = splice.segment(workshop.store, known.wheels, own, workshop.memory)
@@ -172,12 +173,12 @@ def own_tree(request: BuildRequest, workshop: Workshop) -> Tree:
     if not function.shared and not function.copy:
         return _code_tree(function, workshop)
     code = partial(_code_tree, function, workshop)
-    shared, copying = extra.sharing(function, workshop), extra.copying(function, workshop)
-    trees = extra.gather((code, *shared, *copying))
+    shared, copying = copied.sharing(function, workshop), copied.copying(function, workshop)
+    trees = copied.gather((code, *shared, *copying))
     if request.want is Want.ZIP:
-        return extra.merged(trees, function, workshop)
-    own = extra.merged(trees[: 1 + len(shared)], function, workshop)
-    return extra.without(own, trees[1 + len(shared) :], function)
+        return copied.merged(trees, function, workshop)
+    own = copied.merged(trees[: 1 + len(shared)], function, workshop)
+    return copied.without(own, trees[1 + len(shared) :], function)
 
 
 def _code_tree(function: Function, workshop: Workshop) -> Tree:

@@ -10,19 +10,17 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bundler.model import (
-    RelPath,
-    Toolchain,
-)
-from bundler.python import built, graph, indexes, resolvers
-from bundler.python import lock as locks
-from bundler.python import target as targets
-from bundler.python.local import LocalPackage
-from bundler.python.lock import Lock
-from bundler.python.requirements import Requirements, Wanted
-from bundler.python.resolvers import Question
-from bundler.python.target import Target
-from bundler.workshop import Workshop
+from lambdad.bundler.model import RelPath, Toolchain
+from lambdad.bundler.python import built, indexes, resolvers
+from lambdad.bundler.python import target as targets
+from lambdad.bundler.python.local import LocalPackage
+from lambdad.bundler.python.locks import lock as locks
+from lambdad.bundler.python.locks.lock import Lock
+from lambdad.bundler.python.locks.requirements import Requirements, Wanted
+from lambdad.bundler.python.resolvers import Question
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.python.wheels import graph
+from lambdad.bundler.workshop import Workshop
 
 
 def ask(

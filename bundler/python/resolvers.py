@@ -12,8 +12,8 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from bundler import tools
-from bundler.model import (
+from lambdad.bundler import tools
+from lambdad.bundler.model import (
     BundlerError,
     Diagnostic,
     Location,
@@ -22,15 +22,16 @@ from bundler.model import (
     Toolchain,
     error,
 )
-from bundler.python import indexes, interpreters, pylock, requirements
-from bundler.python import lock as locks
-from bundler.python import target as targets
-from bundler.python.fetch import no_wheel
-from bundler.python.indexes import Indexes
-from bundler.python.lock import Lock, Pinned
-from bundler.python.misses import no_network
-from bundler.python.target import Target
-from bundler.workshop import Workshop
+from lambdad.bundler.python import indexes, interpreters
+from lambdad.bundler.python import target as targets
+from lambdad.bundler.python.fetch import no_wheel
+from lambdad.bundler.python.indexes import Indexes
+from lambdad.bundler.python.locks import lock as locks
+from lambdad.bundler.python.locks import pylock, requirements
+from lambdad.bundler.python.locks.lock import Lock, Pinned
+from lambdad.bundler.python.misses import no_network
+from lambdad.bundler.python.target import Target
+from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,8 +160,8 @@ def _ask_newer(
 ) -> Module | Broken:
     import json
 
-    from bundler import tools
-    from bundler.python import interpreters
+    from lambdad.bundler import tools
+    from lambdad.bundler.python import interpreters
 
     try:
         text = source.decode("utf-8")

@@ -20,8 +20,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from bundler.model import Architecture, BuildRequest, Function, Language, Want
-from bundler.runtimes import RUNTIMES
+from lambdad.bundler.model import Architecture, BuildRequest, Function, Language, Want
+from lambdad.bundler.runtimes import RUNTIMES
 
 PATCH: Final = {8: 20, 9: 21, 10: 16, 11: 11, 12: 8, 13: 2, 14: 0}
 """Per minor version a patch release that every current image of the runtime has reached.

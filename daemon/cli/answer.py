@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import sys
 
-from bundler.shown import duration_text, function_line, paint_for
-from daemon import quick
+from lambdad.bundler.report.shown import duration_text, function_line, paint_for
+from lambdad.daemon.client import quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Self
 
-    from bundler.model import Diagnostic
-    from daemon.cli.screen import Progress
+    from lambdad.bundler.model import Diagnostic
+    from lambdad.daemon.cli.screen import Progress
 
 MACHINE = 2
 """The exit code where time was up, or the machine is to blame: that is no fault of the project."""
@@ -53,7 +53,7 @@ class Results:
     # --- while it goes on ------------------------------------------------------------------------
 
     def hear(self, kind: str, data: dict[str, Any]) -> None:
-        """What the daemon tells of a request that takes long (daemon/events.py)."""
+        """What the daemon tells of a request that takes long (daemon/serving/events.py)."""
         if kind == "asked":
             self._make_room(data["functions"])
             waited = data["building"]
@@ -145,7 +145,7 @@ class Results:
 
     def _screen(self) -> Progress:
         if self._progress is None:
-            from daemon.cli.screen import Progress
+            from lambdad.daemon.cli.screen import Progress
 
             self._progress = Progress(quiet=self._as_json)
         return self._progress
@@ -160,14 +160,14 @@ class Results:
         if hold_back:
             self._held_back += 1  # it was told when that was built
             return
-        from daemon.cli.screen import show_diagnostic
+        from lambdad.daemon.cli.screen import show_diagnostic
 
         self.clear()
         show_diagnostic(diagnostic_of(item), self._root, function)
 
 
 def diagnostic_of(item: Mapping[str, Any]) -> Diagnostic:
-    from bundler.model import Diagnostic, Location, Severity
+    from lambdad.bundler.model import Diagnostic, Location, Severity
 
     where = item.get("where")
     return Diagnostic(

@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
-from bundler import build
-from bundler.model import Function, NotBuilt, Outcome, Project, Want
-from bundler.render import diagnostic_json, document, outcome_json
-from daemon import client
-from daemon.address import NoDaemon, address, identity, read_note
-from daemon.cli import project as projects
-from daemon.cli.answer import Results
-from daemon.cli.gated import gate
+from lambdad.bundler import build
+from lambdad.bundler.model import Function, NotBuilt, Outcome, Project, Want
+from lambdad.bundler.report.render import diagnostic_json, document, outcome_json
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.answer import Results
+from lambdad.daemon.cli.gated import gate
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import NoDaemon, address, identity, read_note
 
 
 @click.command(

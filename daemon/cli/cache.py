@@ -8,9 +8,9 @@ import re
 
 import click
 
-from bundler import prune
-from bundler.shown import size_text
-from bundler.store import Store, cache_folder
+from lambdad.bundler.report.shown import size_text
+from lambdad.bundler.store import prune
+from lambdad.bundler.store.store import Store, cache_folder
 
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
 

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import click
 
-from bundler.config.find import project_folder
-from bundler.model import BundlerError
-from bundler.shown import duration_text
-from daemon import client, control
-from daemon.address import NoDaemon, address, read_note
+from lambdad.bundler.config.find import project_folder
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.report.shown import duration_text
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import NoDaemon, address, read_note
+from lambdad.daemon.life import control
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import click
 
-from bundler import prune, tools
-from bundler.model import BundlerError
-from bundler.shown import paint_for, size_text
-from bundler.store import Store, cache_folder
-from bundler.toolchain import DEFLATE, ESBUILD, LAMBDAD, UV
-from bundler.workshop import Workshop
+from lambdad.bundler import tools
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.report.shown import paint_for, size_text
+from lambdad.bundler.store import prune
+from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.toolchain import DEFLATE, ESBUILD, LAMBDAD, UV
+from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +96,10 @@ def _tool(folder: str, name: str, arguments: Sequence[str], needed_for: str, hin
 def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
     """Who installs the npm packages of the project's functions, as far as files tell: none of them
     is run, since some would fetch another version of themselves."""
-    from bundler.config.find import read_project
-    from bundler.model import ProjectError
-    from bundler.npm import installer, manifest
-    from bundler.npm.installed import Ground
+    from lambdad.bundler.config.find import read_project
+    from lambdad.bundler.model import ProjectError
+    from lambdad.bundler.npm import installer, manifest
+    from lambdad.bundler.npm.installed import Ground
 
     try:
         project = read_project(folder, environ)
@@ -130,7 +131,7 @@ def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
 
 
 def _esbuild(folder: str, environ: dict[str, str]) -> Finding:
-    from bundler.esbuild import binary
+    from lambdad.bundler.esbuild import binary
 
     store = Store(cache_folder(environ))
     look = Workshop(root=folder, repository=folder, store=store, environ=environ, offline=True)

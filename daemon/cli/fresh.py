@@ -1,19 +1,19 @@
 """`lambdad fresh` where its options are not the plain ones, and where no daemon can be had.
 
-The usual way is daemon/client.py's: the same options, without an argument parser to load.
+The usual way is daemon/client/client.py's: the same options, without an argument parser to load.
 """
 
 from __future__ import annotations
 
 import click
 
-from bundler.model import Want
-from bundler.render import diagnostic_json
-from daemon import client
-from daemon.cli import project as projects
-from daemon.cli.answer import Results
-from daemon.cli.build import ask_daemon, build_here
-from daemon.cli.gated import Gated, gate
+from lambdad.bundler.model import Want
+from lambdad.bundler.report.render import diagnostic_json
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.answer import Results
+from lambdad.daemon.cli.build import ask_daemon, build_here
+from lambdad.daemon.cli.gated import Gated, gate
+from lambdad.daemon.client import client
 
 
 @click.command(

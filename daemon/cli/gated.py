@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from bundler.model import Diagnostic, Function, Outcome, Project
-from bundler.render import diagnostic_json, outcome_json
-from daemon.cli import project as projects
-from daemon.cli.answer import Results
+from lambdad.bundler.model import Diagnostic, Function, Outcome, Project
+from lambdad.bundler.report.render import diagnostic_json, outcome_json
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.answer import Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def gate(app: Project, functions: Sequence[Function], results: Results, *, offli
     """Lints the functions that say so, and shows what that finds. Nothing where none does."""
     if not any(function.lint in ("warn", "error") for function in functions):
         return Gated()
-    from bundler.lint import gate as gates
+    from lambdad.bundler.lint import gate as gates
 
     workshop = projects.workshop_for(app, say=results.say, offline=offline)
     findings = gates.findings(functions, workshop)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from bundler.config.find import project_folder
-from bundler.config.init import propose
-from bundler.model import BundlerError
-from bundler.store import write_atomic
+from lambdad.bundler.config.find import project_folder
+from lambdad.bundler.config.init import propose
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.store.store import write_atomic
 
 
 @click.command("init")

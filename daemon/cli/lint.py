@@ -11,14 +11,14 @@ from typing import Final
 
 import click
 
-from bundler.lint import outputs
-from bundler.lint import run as linting
-from bundler.lint.outputs import OUTPUTS
-from bundler.lint.run import Report
-from bundler.model import BundlerError, Function, NotBuilt, Project, RelPath
-from bundler.shown import paint_for
-from daemon.cli import project as projects
-from daemon.cli.screen import Progress
+from lambdad.bundler.lint import outputs
+from lambdad.bundler.lint import run as linting
+from lambdad.bundler.lint.outputs import OUTPUTS
+from lambdad.bundler.lint.run import Report
+from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, RelPath
+from lambdad.bundler.report.shown import paint_for
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.screen import Progress
 
 TEXT: Final = "text"
 

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bundler import freshness, record
-from bundler.build import request_of
-from bundler.freshness import Stale
-from bundler.model import Artifact, Diagnostic, Function, NotBuilt, Project, Severity
-from bundler.output import Output, artifact_json
-from bundler.render import diagnostic_json, location_json
-from bundler.shown import paint_for, plain, size_text
-from bundler.snapshot import Look
-from daemon.cli import project as projects
-from daemon.cli.screen import show_diagnostic
+from lambdad.bundler.build import request_of
+from lambdad.bundler.inputs import freshness
+from lambdad.bundler.inputs.freshness import Stale
+from lambdad.bundler.inputs.snapshot import Look
+from lambdad.bundler.model import Artifact, Diagnostic, Function, NotBuilt, Project, Severity
+from lambdad.bundler.report.render import diagnostic_json, location_json
+from lambdad.bundler.report.shown import paint_for, plain, size_text
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output, artifact_json
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.screen import show_diagnostic
 
 if TYPE_CHECKING:
-    from bundler.shown import Paint
+    from lambdad.bundler.report.shown import Paint
 
 NEVER: Final = "never built"
 FRAMEWORKS: Final = "framework-function"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from bundler.model import BundlerError, ProjectError
-from bundler.toolchain import current_toolchain
-from daemon.cli import project as projects
-from daemon.cli.screen import Progress, show_diagnostic
+from lambdad.bundler.model import BundlerError, ProjectError
+from lambdad.bundler.toolchain import current_toolchain
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.screen import Progress, show_diagnostic
 
 
 @click.command(
@@ -28,7 +28,7 @@ def command(
     Resolved for Lambda's Python, platform and architecture, never for this machine's. Versions
     that are locked already and still fit stay as they are.
     """
-    from bundler.python import locking
+    from lambdad.bundler.python import locking
 
     app = projects.read(place)
     wanted, _not_built = projects.select(app, functions)

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from bundler.model import BundlerError
+from lambdad.bundler.model import BundlerError
 
 
 @click.command(
@@ -33,6 +33,6 @@ def command(stdio: bool) -> int:
             "the language server needs pygls, which is not installed",
             "install lambdad with it: pip install 'lambdad[lsp]'",
         ) from fault
-    from daemon.lsp.server import serve
+    from lambdad.daemon.lsp.server import serve
 
     return serve(dict(os.environ))

@@ -14,26 +14,44 @@ from typing import Final
 
 import click
 
-from bundler.model import BundlerError
-from bundler.toolchain import LAMBDAD
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.toolchain import LAMBDAD
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "build": ("daemon.cli.build", "Build functions into zips that Lambda takes."),
-    "fresh": ("daemon.cli.fresh", "Have functions fresh: the daemon builds what is stale."),
-    "save": ("daemon.cli.save", "Rebuild and lint what an editor has just saved."),
+    "build": ("lambdad.daemon.cli.build", "Build functions into zips that Lambda takes."),
+    "fresh": ("lambdad.daemon.cli.fresh", "Have functions fresh: the daemon builds what is stale."),
+    "save": ("lambdad.daemon.cli.save", "Rebuild and lint what an editor has just saved."),
     "lint": (
-        "daemon.cli.lint",
+        "lambdad.daemon.cli.lint",
         "Tell what is wrong in the sources, and what would fail on Lambda.",
     ),
-    "lsp": ("daemon.cli.lsp", "Serve an editor: findings on save, hover, lenses, quick fixes."),
-    "daemon": ("daemon.cli.daemon", "Start, stop or look at this project's daemon."),
-    "why": ("daemon.cli.why", "Tell what a function's last build took in, and what it waits for."),
-    "list": ("daemon.cli.list", "List the functions: where each is declared, its state, its size."),
-    "size": ("daemon.cli.size", "Tell what takes the room in a function's zip, and what grew."),
-    "lock": ("daemon.cli.lock", "Pin Python dependencies, with hashes, for Lambda's platform."),
-    "init": ("daemon.cli.init", "Write a lambdad.toml from what is found here."),
-    "doctor": ("daemon.cli.doctor", "Tell what this machine has for building, and what it lacks."),
-    "cache": ("daemon.cli.cache", "Show or prune the store that your projects share."),
+    "lsp": (
+        "lambdad.daemon.cli.lsp",
+        "Serve an editor: findings on save, hover, lenses, quick fixes.",
+    ),
+    "daemon": ("lambdad.daemon.cli.daemon", "Start, stop or look at this project's daemon."),
+    "why": (
+        "lambdad.daemon.cli.why",
+        "Tell what a function's last build took in, and what it waits for.",
+    ),
+    "list": (
+        "lambdad.daemon.cli.list",
+        "List the functions: where each is declared, its state, its size.",
+    ),
+    "size": (
+        "lambdad.daemon.cli.size",
+        "Tell what takes the room in a function's zip, and what grew.",
+    ),
+    "lock": (
+        "lambdad.daemon.cli.lock",
+        "Pin Python dependencies, with hashes, for Lambda's platform.",
+    ),
+    "init": ("lambdad.daemon.cli.init", "Write a lambdad.toml from what is found here."),
+    "doctor": (
+        "lambdad.daemon.cli.doctor",
+        "Tell what this machine has for building, and what it lacks.",
+    ),
+    "cache": ("lambdad.daemon.cli.cache", "Show or prune the store that your projects share."),
 }
 """Name -> (module, one line of help). The module is imported when its command runs."""
 
@@ -85,12 +103,12 @@ def run(arguments: list[str]) -> int:
         fault.show()
         return 2
     except BundlerError as fault:
-        from daemon.cli.screen import show_fault
+        from lambdad.daemon.cli.screen import show_fault
 
         show_fault(fault)
         return 2
     except (KeyboardInterrupt, click.Abort):
-        from bundler import tools
+        from lambdad.bundler import tools
 
         tools.end_all()
         click.echo("\ninterrupted: what was built so far is kept", err=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from bundler import trust
-from bundler.config.find import read_project
-from bundler.model import BundlerError, Function, NotBuilt, Project, Severity
-from bundler.store import Store, cache_folder
-from bundler.workshop import Workshop, silent
-from daemon.cli.screen import show_diagnostic
+from lambdad.bundler import trust
+from lambdad.bundler.config.find import read_project
+from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, Severity
+from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.workshop import Workshop, silent
+from lambdad.daemon.cli.screen import show_diagnostic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """`lambdad save` where its options are not the plain ones, and where no daemon can be had.
 
-The usual way is daemon/save.py's: the same options, without an argument parser to load.
+The usual way is daemon/client/save.py's: the same options, without an argument parser to load.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from typing import Any
 
 import click
 
-from bundler import build, record
-from bundler.model import Outcome, Project, Want
-from bundler.output import Output
-from bundler.record import Record
-from bundler.render import document
-from bundler.trust import is_trusted
-from bundler.workshop import Workshop
-from daemon import save
-from daemon.cli import project as projects
-from daemon.linting import batch_of, findings_json, quick
-from daemon.saved import saved, touched
-from daemon.schedule import Key
+from lambdad.bundler import build
+from lambdad.bundler.model import Outcome, Project, Want
+from lambdad.bundler.report.render import document
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.record import Record
+from lambdad.bundler.trust import is_trusted
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.client import save
+from lambdad.daemon.linting.save_lint import batch_of, findings_json, quick
+from lambdad.daemon.serving.holders import saved, touched
+from lambdad.daemon.serving.schedule import Key
 
 
 @click.command(

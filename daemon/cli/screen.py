@@ -6,9 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Self
 
-from bundler.model import BundlerError, Diagnostic, error
-from bundler.render import diagnostic_text
-from bundler.shown import paint_for
+from lambdad.bundler.model import BundlerError, Diagnostic, error
+from lambdad.bundler.report.render import diagnostic_text
+from lambdad.bundler.report.shown import paint_for
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bundler import makeup, sizes
-from bundler.limits import UNZIPPED, ZIPPED
-from bundler.model import Function, Method, Project
-from bundler.output import Output
-from bundler.shown import paint_for, size_text
-from bundler.sizes import Change, Comparison, File, Package, Sizes
-from daemon.cli import project as projects
-from daemon.cli.answer import MACHINE, Results
-from daemon.cli.build import ask_daemon, build_here, is_plain
+from lambdad.bundler.model import Function, Method, Project
+from lambdad.bundler.report import sizes
+from lambdad.bundler.report.shown import paint_for, size_text
+from lambdad.bundler.report.sizes import Change, Comparison, File, Package, Sizes
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.zips import zip_sources
+from lambdad.bundler.zips.limits import UNZIPPED, ZIPPED
+from lambdad.daemon.cli import project as projects
+from lambdad.daemon.cli.answer import MACHINE, Results
+from lambdad.daemon.cli.build import ask_daemon, build_here, is_plain
 
 if TYPE_CHECKING:
-    from bundler.shown import Paint
+    from lambdad.bundler.report.shown import Paint
 
 LAST: Final = "the build before"
 """What --compare stands for without a file."""
@@ -104,7 +105,7 @@ def command(
         return found
     compared = _compare(app, found, other) if other is not None else None
     if picture is not None:
-        from bundler import treemap
+        from lambdad.bundler.report import treemap
 
         try:
             with open(picture, "w", encoding="utf-8") as file:
@@ -150,7 +151,7 @@ def _measure(app: Project, name: str, place: projects.Place, *, as_json: bool) -
             if item["status"] != "built":
                 return _not_built(item, as_json=as_json)
             artifact = item["artifact"]
-            known = makeup.load(output, item["name"])
+            known = zip_sources.load(output, item["name"])
             if known is not None and known.sha256 != artifact["sha256"]:
                 known = None
             # A build from before such things were noted, or whose note was lost: only another
@@ -181,7 +182,7 @@ def _not_built(item: dict[str, Any], *, as_json: bool) -> int:
 def _compare(app: Project, found: Measured, other: str) -> Comparison | None:
     """None: there is nothing to compare with. Raises click.UsageError."""
     if other == LAST:
-        former = makeup.load_former(Output(app.root), found.name)
+        former = zip_sources.load_former(Output(app.root), found.name)
         if former is None:
             return None
         try:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import click
 
-from bundler import record
-from bundler.explain import counted_text, document, stale_because
-from bundler.model import Function, Project, Snapshot
-from bundler.output import Output
-from bundler.record import Record
-from bundler.shown import duration_text
-from daemon.cli import project as projects
+from lambdad.bundler.model import Function, Project, Snapshot
+from lambdad.bundler.report.explain import counted_text, document, stale_because
+from lambdad.bundler.report.shown import duration_text
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.record import Record
+from lambdad.daemon.cli import project as projects
 
 SHOWN = 12
 

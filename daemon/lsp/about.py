@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bundler import makeup, sizes
-from bundler.model import Function, Method, NotBuilt, Project, Severity
-from bundler.shown import duration_text, size_text
-from bundler.sizes import Kind
-from bundler.snapshot import Look
-from daemon.lsp.site import Last, Site
+from lambdad.bundler.inputs.snapshot import Look
+from lambdad.bundler.model import Function, Method, NotBuilt, Project, Severity
+from lambdad.bundler.report import sizes
+from lambdad.bundler.report.shown import duration_text, size_text
+from lambdad.bundler.report.sizes import Kind
+from lambdad.bundler.zips import zip_sources
+from lambdad.daemon.lsp.site import Last, Site
 
 SHOWN: Final = 5
 """Dependencies, or functions of one line, that are named; others are counted."""
@@ -72,7 +73,7 @@ def _zip(last: Last, function: Function, site: Site) -> Iterator[str]:
         return
     zipped, unzipped = size_text(last.artifact.size), size_text(last.artifact.unzipped_size)
     yield f"zip: {zipped}, {unzipped} unzipped"
-    known = makeup.load(site.output, function.name)
+    known = zip_sources.load(site.output, function.name)
     if known is not None and known.sha256 != last.artifact.sha256:
         known = None
     try:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundler.model import Diagnostic, Function, Location, NotBuilt, Project
-from bundler.snapshot import Look
-from bundler.store import Store, cache_folder
-from bundler.workshop import Workshop
-from daemon.lsp import about, fixes, source
-from daemon.lsp.fixes import Fix
-from daemon.lsp.site import Site
-from daemon.lsp.source import FROM, Place, Sources
-from daemon.lsp.text import Span, Text, read
+from lambdad.bundler.inputs.snapshot import Look
+from lambdad.bundler.model import Diagnostic, Function, Location, NotBuilt, Project
+from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.lsp import about, fixes, source
+from lambdad.daemon.lsp.fixes import Fix
+from lambdad.daemon.lsp.site import Site
+from lambdad.daemon.lsp.source import FROM, Place, Sources
+from lambdad.daemon.lsp.text import Span, Text, read
 
 _NEAR: Final = 200
 """Lines up and down in which a line is looked for that an edit moved."""

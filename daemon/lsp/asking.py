@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, Protocol
 
-from daemon import client
-from daemon.address import NoDaemon, address
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import NoDaemon, address
 
 SOON_S: Final = 5.0
 """What is known by then is shown; what is still being built is asked for when it is done."""

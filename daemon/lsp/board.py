@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundler.model import Diagnostic, Location, Project, RelPath, Severity
-from daemon.cli.answer import diagnostic_of
+from lambdad.bundler.model import Diagnostic, Location, Project, RelPath, Severity
+from lambdad.daemon.cli.answer import diagnostic_of
 
 _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, Protocol, TypeVar
 
-from bundler.model import Diagnostic, Function, Outcome, Project
-from bundler.snapshot import Look
-from daemon.lsp.asking import Answer, Asking
-from daemon.lsp.board import Board, Build
-from daemon.lsp.site import Site
+from lambdad.bundler.inputs.snapshot import Look
+from lambdad.bundler.model import Diagnostic, Function, Outcome, Project
+from lambdad.daemon.lsp.asking import Answer, Asking
+from lambdad.daemon.lsp.board import Board, Build
+from lambdad.daemon.lsp.site import Site
 
 _GATHER_S: Final = 0.1
 """Functions that are built together are looked at together."""

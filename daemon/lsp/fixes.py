@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.model import Diagnostic, Function, Language, Location, Method, Project, RelPath
-from bundler.npm.syntax import Kind, tokens
-from bundler.workshop import Workshop
-from daemon.lsp import source
-from daemon.lsp.site import Site
-from daemon.lsp.source import Place, Sources
-from daemon.lsp.text import Span, Text
+from lambdad.bundler.ecmascript.syntax import Kind, tokens
+from lambdad.bundler.model import Diagnostic, Function, Language, Location, Method, Project, RelPath
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.lsp import source
+from lambdad.daemon.lsp.site import Site
+from lambdad.daemon.lsp.source import Place, Sources
+from lambdad.daemon.lsp.text import Span, Text
 
 NOT_THERE: Final = ("missing-export", "missing-handler-file")
 _WRITE: Final = re.compile(r"\bwrite ([\w$@./-]+\.[\w$]+)$")
@@ -141,7 +141,7 @@ def _requirement(
 
 
 def _requirements(path: RelPath, project: Project, workshop: Workshop) -> Iterator[RelPath]:
-    from bundler.python.declared import locate
+    from lambdad.bundler.python.locks.declared import locate
 
     for function in project.functions:
         tops = (function.code, *function.shared)

@@ -14,14 +14,14 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
-from bundler.model import Diagnostic, Project, Severity
-from bundler.toolchain import LAMBDAD
-from daemon.lsp.answers import Question
-from daemon.lsp.fixes import TO_NEXT, Fix
-from daemon.lsp.session import Session, path_of
-from daemon.lsp.site import Site
-from daemon.lsp.text import Span, Text
-from daemon.lsp.wire import Frames, Protocol, take_stdio
+from lambdad.bundler.model import Diagnostic, Project, Severity
+from lambdad.bundler.toolchain import LAMBDAD
+from lambdad.daemon.lsp.answers import Question
+from lambdad.daemon.lsp.fixes import TO_NEXT, Fix
+from lambdad.daemon.lsp.session import Session, path_of
+from lambdad.daemon.lsp.site import Site
+from lambdad.daemon.lsp.text import Span, Text
+from lambdad.daemon.lsp.wire import Frames, Protocol, take_stdio
 
 SOURCE: Final = "lambdad"
 _SEVERITIES: Final = {

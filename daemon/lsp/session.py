@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from bundler.model import Diagnostic, Severity
-from daemon import client, save
-from daemon.lsp.desk import Desk, Shown
-from daemon.lsp.site import Site
-from daemon.lsp.text import Text, read
+from lambdad.bundler.model import Diagnostic, Severity
+from lambdad.daemon.client import client, save
+from lambdad.daemon.lsp.desk import Desk, Shown
+from lambdad.daemon.lsp.site import Site
+from lambdad.daemon.lsp.text import Text, read
 
 MOST: Final = 1000
 """Findings of one file that are shown: an editor has to draw them."""

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bundler import build, snapshot
-from bundler.config.find import read_project
-from bundler.model import (
+from lambdad.bundler import build
+from lambdad.bundler.config.find import read_project
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.snapshot import Clock, Look
+from lambdad.bundler.model import (
     Artifact,
     BundlerError,
     Function,
@@ -23,11 +25,10 @@ from bundler.model import (
     Snapshot,
     Want,
 )
-from bundler.output import Output
-from bundler.record import Record
-from bundler.snapshot import Clock, Look
-from daemon.builds import Builds
-from daemon.schedule import Key
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.record import Record
+from lambdad.daemon.serving.builds import Builds
+from lambdad.daemon.serving.schedule import Key
 
 _NO_DEVICE: Final = -1
 """The project's clock is not read, since that writes a file: what is young counts as moved."""

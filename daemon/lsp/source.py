@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.lint.imports import parsed
-from bundler.model import BundlerError, Function, Language, Method, ProjectError
-from bundler.npm.syntax import NOTHING, Kind, Token, at, tokens
-from bundler.python.handler import candidates
-from bundler.workshop import Workshop
-from daemon.lsp.text import LARGEST, Span, Text
-from daemon.lsp.text import read as read_file
+from lambdad.bundler.ecmascript.syntax import NOTHING, Kind, Token, at, tokens
+from lambdad.bundler.lint.imports import parsed
+from lambdad.bundler.model import BundlerError, Function, Language, Method, ProjectError
+from lambdad.bundler.python.handler import candidates
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.lsp.text import LARGEST, Span, Text
+from lambdad.daemon.lsp.text import read as read_file
 
 DEEPEST: Final = 8
 """So often a name is handed on from file to file."""
@@ -73,7 +73,7 @@ def find(function: Function, workshop: Workshop, sources: Sources) -> Place | No
 def file_of(function: Function, workshop: Workshop) -> str | None:
     """The source that the handler names, absolute."""
     if function.method is Method.ESBUILD:
-        from bundler.esbuild.plan import plan
+        from lambdad.bundler.esbuild.plan import plan
 
         try:
             entries = plan(function, workshop).entries

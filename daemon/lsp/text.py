@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from bundler.model import Location
+from lambdad.bundler.model import Location
 
 LARGEST: Final = 4 << 20
 """Bytes; nothing is looked for in larger files: they are data, or a tool wrote them."""

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from daemon import client
-from daemon.address import NoDaemon
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import NoDaemon
 from tests.torture.judge import Answer, Judge, tokens_of
 from tests.torture.world import World
 

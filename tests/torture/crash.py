@@ -23,14 +23,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bundler import record
-from bundler.output import FOLDER, Output
-from bundler.store import ABANDONED_S, TEMPORARY
-from daemon import client, process
+from lambdad.bundler.store import record
+from lambdad.bundler.store.output import FOLDER, Output
+from lambdad.bundler.store.store import ABANDONED_S, TEMPORARY
+from lambdad.daemon.client import client
+from lambdad.daemon.life import process
 from tests.conftest import Tree
-from tests.daemons import processes
-from tests.python_index import source_tree
-from tests.served import APP, Served
+from tests.support.daemons import processes
+from tests.support.python_index import source_tree
+from tests.support.served import APP, Served
 
 ANSWER_S = 30.0
 """The next request is answered within that."""
@@ -202,7 +203,7 @@ class Crashes:
 
     def _client(self, _pool: ThreadPoolExecutor) -> None:
         want = self._save()
-        command = [sys.executable, "-c", "from daemon.entry import main; main()"]
+        command = [sys.executable, "-c", "from lambdad.daemon.client.entry import main; main()"]
         command += ["fresh", "--want", want, "--json", "--project", self.app.site.root]
         with subprocess.Popen(
             command, env=self.app.site.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

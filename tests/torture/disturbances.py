@@ -14,9 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon import client, process
-from daemon.address import address, read_note
-from tests.daemons import ends
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import address, read_note
+from lambdad.daemon.life import process
+from tests.support.daemons import ends
 from tests.torture import host
 from tests.torture.clients import HANG_S, Wrong
 from tests.torture.world import World

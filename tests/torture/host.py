@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import lifecycle, server, watches
-from daemon.watch import Changes, Watcher
+from lambdad.daemon.life import lifecycle
+from lambdad.daemon.serving import server
+from lambdad.daemon.watching import watches
+from lambdad.daemon.watching.watcher import Changes, Watcher
 from tests.torture.mutants import MUTANTS, put
 
 FROM_THE_START: Final = ("silent", "limited")

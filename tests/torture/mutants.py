@@ -11,16 +11,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from bundler import build, memory, snapshot
-from bundler.esbuild import bundle, contexts
-from bundler.esbuild.known import Known
-from bundler.model import InputSet, Project, ProjectError, Snapshot
-from bundler.npm.installed import Ground
-from bundler.python import dependencies, package
-from bundler.workshop import Workshop
-from daemon import schedule
-from daemon.builds import Builds
-from daemon.schedule import Key
+from lambdad.bundler import build, memory
+from lambdad.bundler.esbuild import contexts
+from lambdad.bundler.esbuild.known import Known
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.javascript import bundled
+from lambdad.bundler.model import InputSet, Project, ProjectError, Snapshot
+from lambdad.bundler.npm.installed import Ground
+from lambdad.bundler.python import dependencies, package
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.serving import schedule
+from lambdad.daemon.serving.builds import Builds
+from lambdad.daemon.serving.schedule import Key
 
 
 def put(place: object, name: str, new: object) -> None:
@@ -126,7 +128,7 @@ def _failures_forget() -> None:
 
 def _without(*ends: str) -> Callable[[], None]:
     def apply() -> None:
-        real = bundle._Packer._closure
+        real = bundled._Packer._closure
 
         def closure(self: Any, *given: Any) -> InputSet:
             found = real(self, *given)
@@ -137,7 +139,7 @@ def _without(*ends: str) -> Callable[[], None]:
             )
             return replace(found, files=files)
 
-        put(bundle._Packer, "_closure", closure)
+        put(bundled._Packer, "_closure", closure)
 
     return apply
 
@@ -160,7 +162,7 @@ def _believes_the_closure() -> None:
     def recall(key: object, workshop: Workshop) -> Known | None:
         return workshop.memory.bundles.get(key) if workshop.memory is not None else None
 
-    put(bundle, "recall", recall)
+    put(bundled, "recall", recall)
 
 
 def _believes_contexts() -> None:

@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundler import build
-from bundler.config.find import read_project
-from bundler.esbuild import binary
-from bundler.model import Outcome, Want
-from bundler.output import FOLDER
-from bundler.store import Store
-from bundler.workshop import Workshop
-from daemon import client, control
-from daemon.address import NoDaemon
+from lambdad.bundler import build
+from lambdad.bundler.config.find import read_project
+from lambdad.bundler.esbuild import binary
+from lambdad.bundler.model import Outcome, Want
+from lambdad.bundler.store.output import FOLDER
+from lambdad.bundler.store.store import Store
+from lambdad.bundler.workshop import Workshop
+from lambdad.daemon.client import client
+from lambdad.daemon.client.address import NoDaemon
+from lambdad.daemon.life import control
 from tests.conftest import workshop_at
-from tests.python_index import offline_environ
+from tests.support.python_index import offline_environ
 from tests.torture import host
 from tests.torture.clients import CLIENTS, HANG_S, Clients, Wrong
 from tests.torture.disturbances import Disturber

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.python_index import Index, source_tree
+from tests.support.python_index import Index, source_tree
 from tests.torture import layout, model
 from tests.torture.layout import BUNDLED, EIGHT, HANDLERS, IMPORTS, PACKAGED, PYTHON, VERSIONS
 from tests.torture.model import States

@@ -13,7 +13,7 @@ import {
 } from "lambdad-client";
 
 export async function use(signal: AbortSignal): Promise<string | undefined> {
-  const client: Client = connect({ project: ".", command: ["python", "-m", "daemon"] });
+  const client: Client = connect({ project: ".", command: ["python", "-m", "lambdad"] });
   const found = await fresh("ListNotes", { want: "zip", timeoutMs: 5, project: ".", signal });
   const all: Answer = await freshAll(["ListNotes"] as const);
   const more: Answer = await client.freshAll("all", { want: "live" });

@@ -1,0 +1,87 @@
+"""Whether what was recorded of a build still holds: Fresh, or Stale with every reason.
+
+Stat is the truth: nothing here asks a watcher, and nothing is believed that was not just looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.snapshot import Stat
+from lambdad.bundler.model import BuildRequest, Severity
+from lambdad.bundler.store.record import MadeKey, Record, request_changes
+
+SHOWN: Final = 20
+"""So many reasons are worth finding: a checkout that moved 2,000 files needs not all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    reasons: tuple[str, ...]
+
+
+def check(
+    root: str,
+    request: BuildRequest,
+    record: Record | None,
+    look: Stat = snapshot.stat_key,
+    *,
+    most: int = SHOWN,
+) -> Fresh | Stale:
+    """Fresh only if the request, every recorded input and what was made are as they were.
+
+    Callers who check many functions at once pass one Look, so that what they share costs once.
+    Nobody looks on after `most` reasons.
+    """
+    if record is None:
+        return Stale(("never built here",))
+    if reasons := request_changes(record.request, request):
+        return Stale(reasons)
+    if reason := _lock_fault(request, record):
+        return Stale((reason,))
+    if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs, look), most)):
+        return Stale(reasons)
+    if record.succeeded and (reason := _fault_of_made(root, record)):
+        return Stale((reason,))
+    return Fresh(record)
+
+
+def _lock_fault(request: BuildRequest, record: Record) -> str | None:
+    """A build of unlocked dependencies does not answer --locked, nor its refusal a plain build."""
+    for item in record.diagnostics:
+        if item.code == "unlocked" and (item.severity is Severity.ERROR) != request.locked:
+            return "--locked was asked for" if request.locked else "--locked is no longer asked for"
+    return None
+
+
+def made(root: str, paths: Iterable[str]) -> Mapping[str, MadeKey]:
+    """The keys of what a build wrote; of a folder only its identity counts. Raises OSError."""
+    return {path: _made_key(os.path.join(root, path)) for path in paths}
+
+
+def _made_key(path: str) -> MadeKey:
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        return status.st_ino, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _fault_of_made(root: str, record: Record) -> str | None:
+    for path, key in record.made.items():
+        try:
+            if _made_key(os.path.join(root, path)) != key:
+                return f"{path} was changed by another hand"
+        except OSError:
+            return f"{path} is gone"
+    return None

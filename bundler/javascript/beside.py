@@ -1,0 +1,191 @@
+"""What a zip has beside the bundle: included and copied files, packages left unbundled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lambdad.bundler.inputs import copied, snapshot, tree
+from lambdad.bundler.model import (
+    BuildRequest,
+    BundlerError,
+    Contents,
+    Diagnostic,
+    Entry,
+    Function,
+    InputSet,
+    ProjectError,
+    RelPath,
+    Severity,
+    Want,
+    error,
+)
+from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import names
+
+if TYPE_CHECKING:
+    from lambdad.bundler.npm.installed import Ground
+    from lambdad.bundler.npm.vendored import Vendored
+
+Packed = Contents | ProjectError | BundlerError
+
+
+def lay(request: BuildRequest, packed: Packed, workshop: Workshop) -> Packed:
+    """The bundle with all that its function wants beside it, or what is wrong with any of that.
+
+    On this machine the packages that `install` names are loaded from where they are installed, so
+    a live tree goes without them.
+    """
+    function = request.function
+    if isinstance(packed, BundlerError) or not (
+        function.copy or function.include or function.install or function.globs
+    ):
+        return packed
+    faults: list[Diagnostic] = []
+    inputs = packed.inputs
+    own = packed.own if isinstance(packed, Contents) else ()
+    try:
+        more, files = _files(function, own, workshop)
+        own += files
+        faults += more.diagnostics
+        inputs = snapshot.union(inputs, more.inputs)
+    except ProjectError as fault:
+        faults += fault.diagnostics
+        inputs = snapshot.union(inputs, fault.inputs)
+    segment = None
+    try:
+        if vendored := _installed(request, workshop):
+            segment = vendored.segment
+            faults += vendored.diagnostics
+            inputs = snapshot.union(inputs, vendored.inputs)
+    except ProjectError as fault:
+        faults += fault.diagnostics
+        inputs = snapshot.union(inputs, fault.inputs)
+    except BundlerError as fault:
+        return fault
+    told = (*packed.diagnostics, *faults)
+    if isinstance(packed, ProjectError) or any(one.severity is Severity.ERROR for one in faults):
+        return ProjectError(*told, inputs=inputs)
+    return replace(
+        packed,
+        own=tuple(sorted(copied.apart(own, segment), key=lambda entry: entry.name)),
+        dependencies=segment,
+        inputs=inputs,
+        external=tuple(sorted({*packed.external, *function.install})),
+        diagnostics=told,
+    )
+
+
+def _files(
+    function: Function, bundled: Sequence[Entry], workshop: Workshop
+) -> tuple[tree.Tree, tuple[Entry, ...]]:
+    """The included and copied files, with the bytes of those whose place no bundle has."""
+    including = []
+    if function.include and os.path.isdir(workshop.absolute(function.code)):
+        walk = partial(
+            tree.walk,
+            workshop,
+            function.code,
+            exclude=function.exclude,
+            include=function.include,
+            only=function.include,
+            allow=function.allow,
+        )
+        including.append(walk)
+    if function.globs and os.path.isdir(workshop.absolute(function.code)):
+        walk = partial(
+            tree.walk,
+            workshop,
+            function.code,
+            exclude=function.exclude,
+            globs=function.globs,
+            allow=function.allow,
+        )
+        including.append(walk)
+    trees = copied.gather((*including, *copied.copying(function, workshop)))
+    if not trees:
+        return tree.Tree(files=(), inputs=InputSet(), diagnostics=()), ()
+    found = copied.merged(trees, function, workshop)
+    known = {entry.name: entry.content for entry in bundled}
+    files = [
+        Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
+        for file in found.files
+        if file.name not in known
+    ]
+    lost = [
+        (file.path, "the bundle")
+        for file in found.files
+        if file.name in known and tree.read(workshop, file) != known[file.name]
+    ]
+    if lost:
+        warned = copied.hidden(lost, function)
+        found = replace(found, diagnostics=(*found.diagnostics, warned))
+    if faults := names.faults([*known, *(entry.name for entry in files)]):
+        raise ProjectError(*faults, *found.diagnostics, inputs=found.inputs)
+    return found, tuple(files)
+
+
+def _installed(request: BuildRequest, workshop: Workshop) -> Vendored | None:
+    """The packages that `install` names, and what those need, as the handler's code finds them; of
+    a live tree only that they are there.
+
+    Raises ProjectError: `not-installed`, and as vendored.vendor.
+    """
+    function = request.function
+    if not function.install:
+        return None
+    from lambdad.bundler.npm import manifest, vendored
+    from lambdad.bundler.npm.installed import Ground
+
+    ground = Ground(workshop, function.allow)
+    start = home(function, workshop)
+    holders = (one for one in ground.above(start) if ground.exists(f"{one}/{manifest.NAME}"))
+    folder = next(holders, start)
+    path = ground.relative(f"{folder}/{manifest.NAME}")
+    try:
+        _check_there(function, ground, path, folder)
+        if request.want is Want.LIVE:
+            return vendored.Vendored(segment=None, inputs=ground.inputs(), diagnostics=())
+        found = vendored.recalled(request, workshop, path, frozenset(function.install))
+    except ProjectError as fault:
+        inputs = snapshot.union(ground.inputs(), fault.inputs)
+        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    return replace(found, inputs=snapshot.union(ground.inputs(), found.inputs))
+
+
+def _check_there(function: Function, ground: Ground, path: RelPath, folder: str) -> None:
+    from lambdad.bundler.npm import installer, manifest
+
+    absent = [name for name in function.install if ground.find(name, folder) is None]
+    if not absent:
+        return
+    declared = manifest.read(ground.workshop, path, own=True)
+    declared = declared or manifest.Manifest(path=path, dependencies={}, optional={}, lines={})
+    by = installer.find(ground, folder, declared)
+    if by.plug_and_play:
+        return  # vendored.py tells what that needs
+    undeclared = [
+        name for name in absent if name not in {**declared.dependencies, **declared.optional}
+    ]
+    command = installer.adding(by.name, " ".join(undeclared)) if undeclared else by.command
+    raise ProjectError(
+        *ground.faults.values(),
+        error(
+            "not-installed",
+            f"install names {', '.join(absent)}: not installed",
+            function.where,
+            f"run `{command}` in {ground.shown(by.folder)}",
+        ),
+    )
+
+
+def home(function: Function, workshop: Workshop) -> str:
+    """The real folder of the handler's code: from there it finds its packages."""
+    code = workshop.absolute(function.code)
+    if os.path.isfile(code):
+        return os.path.realpath(os.path.dirname(code))
+    folder = os.path.realpath(os.path.dirname(os.path.join(code, function.handler.module)))
+    return folder if os.path.isdir(folder) else os.path.realpath(code)

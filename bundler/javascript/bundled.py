@@ -1,0 +1,387 @@
+"""Bundles functions: one esbuild build for all that share their options, same bytes as one each."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from lambdad.bundler import aws_sdk
+from lambdad.bundler.esbuild import decorators
+from lambdad.bundler.esbuild.closure import Sources, closure, from_metafile, from_trace, relative
+from lambdad.bundler.esbuild.contexts import Contexts
+from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
+from lambdad.bundler.esbuild.known import Known, imports_of, observe_decided, recall
+from lambdad.bundler.esbuild.outputs import Built, Made, share
+from lambdad.bundler.esbuild.plan import SOURCES, Plan, plan
+from lambdad.bundler.esbuild.prober import Disk
+from lambdad.bundler.esbuild.start import start
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.snapshot import Clock, union
+from lambdad.bundler.javascript import checks, natives
+from lambdad.bundler.javascript.messages import Scene, diagnostics_of, unresolved_packages
+from lambdad.bundler.model import (
+    BuildRequest,
+    BundlerError,
+    Contents,
+    Entry,
+    InputSet,
+    ProjectError,
+    Walk,
+    Want,
+)
+from lambdad.bundler.store.output import Output as OutputFolder
+from lambdad.bundler.workshop import Workshop
+
+_MAX_ROUNDS: Final = 10
+_FIRST: Final = 4
+"""Functions that are built together before anything is known of their sizes."""
+_MOST: Final = 50
+"""That are built together at all. 200 small ones at once take 430 MB, in fifties 160 MB, and no
+less time."""
+_HELD: Final = 16 << 20
+"""Bytes of outputs that one build may have. Fifty functions of 3.4 MB, with an AWS SDK client each,
+take esbuild 900 MB and us 550 MB at once, 260 MB and 130 MB in fives, and no less time."""
+
+
+def pack(
+    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
+) -> dict[str, Contents | ProjectError]:
+    """All that `packed` gives, at once."""
+    return {name: one for some in packed(requests, workshop, esbuild) for name, one in some.items()}
+
+
+def packed(
+    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
+) -> Iterator[Mapping[str, Contents | ProjectError]]:
+    """The contents of each function's zip, by the function's name, or what is wrong with it; so
+    many at a time as memory holds, so the caller is to be done with some before it takes more.
+
+    With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, it is the
+    one in the workshop's memory, or one that is started for this call; if it dies, another goes on,
+    once. Raises BundlerError as binary.find does, and `esbuild-gone`.
+    """
+    if esbuild is not None:
+        yield from _pack(requests, workshop, esbuild)
+        return
+    if workshop.memory is not None:
+        try:
+            kept = workshop.memory.esbuild(
+                lambda: Contexts(lambda limit: start(workshop, soft_limit=limit))
+            )
+            yield from _pack(requests, workshop, kept)
+        except EsbuildGone as fault:
+            raise _ended_twice(str(fault)) from fault
+        return
+    last, left = "", list(requests)
+    for _ in range(2):
+        esbuild = start(workshop)
+        try:
+            for some in _pack(left, workshop, esbuild):
+                left = [request for request in left if request.function.name not in some]
+                yield some
+        except EsbuildGone as fault:
+            last = str(fault)
+        else:
+            return
+        finally:
+            esbuild.close()
+    raise _ended_twice(last)
+
+
+def _ended_twice(last: str) -> BundlerError:
+    return BundlerError("esbuild-gone", f"esbuild ended twice before it was done: {last}")
+
+
+def _pack(
+    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild
+) -> Iterator[Mapping[str, Contents | ProjectError]]:
+    packer = _Packer(workshop, esbuild)
+    faulty: dict[str, Contents | ProjectError] = {}
+    plans = []
+    for request in requests:
+        try:
+            plans.append(packer.plan(request))
+        except ProjectError as fault:
+            faulty[request.function.name] = fault
+    if faulty:
+        yield faulty
+    for group in _groups(plans):
+        yield from packer.pack_group(group)
+
+
+class _Packer:
+    def __init__(self, workshop: Workshop, esbuild: Esbuild) -> None:
+        self._workshop = workshop
+        self._esbuild = esbuild
+        self._disk = Disk()
+        self._known: dict[str, Known] = {}
+        self._plans: dict[str, Plan] = {}
+        self._clock: Clock | None = None
+        if workshop.memory is not None:
+            # The clock first: what is read after it and changes meanwhile is suspect.
+            with contextlib.suppress(OSError):
+                self._clock = snapshot.read_clock(OutputFolder(workshop.root).clock)
+
+    def plan(self, request: BuildRequest) -> Plan:
+        """The function's plan, as it was where nothing has moved. Raises ProjectError."""
+        function, live = request.function, request.want is Want.LIVE
+        known = recall((function, live), self._workshop)
+        if known is not None:
+            self._known[function.name] = known
+            one = replace(known.plan, function=function)
+        else:
+            one = plan(function, self._workshop, live=live)
+        self._plans[function.name] = one
+        return one
+
+    def pack_group(self, group: Sequence[Plan]) -> Iterator[dict[str, Contents | ProjectError]]:
+        """All of them, together as far as memory allows: esbuild and we hold every output."""
+        begun, count = 0, _FIRST
+        while begun < len(group):
+            some = group[begun : begun + count]
+            packed = self._pack_together(some)
+            begun += len(some)
+            fitting = _HELD * len(some) // max(1, _bytes_of(packed.values()))
+            count = max(1, min(_MOST, fitting))
+            yield packed
+
+    def _pack_together(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
+        if len(group) == 1:
+            return {group[0].function.name: self._pack_alone(group[0])}
+        entries: dict[str, str] = {}
+        for one in group:
+            entries |= {_absolute_out(one, out): path for out, path in one.entries}
+        # One folder for all outputs would be none of theirs: they are told apart by where they
+        # would lie, and source maps are relative to that.
+        job = _job(group[0], entries, "/")
+        output = self._esbuild.build(job, self._workshop.look)
+        if not output.errors:
+            built = Built.of(job, output)
+            return {one.function.name: self._from_group(one, built) for one in group}
+        # Halved, so that a few faults among many functions cost a few builds.
+        middle = len(group) // 2
+        return self._pack_together(group[:middle]) | self._pack_together(group[middle:])
+
+    def _from_group(self, one: Plan, built: Built) -> Contents | ProjectError:
+        made = share(one, built, self._workshop.root)
+        if made.has_assets:
+            # An asset lies in the output folder itself: not where the bundle looks in its zip.
+            return self._pack_alone(one)
+        return self._contents(one, built, made)
+
+    def _pack_alone(self, one: Plan) -> Contents | ProjectError:
+        known = self._known.get(one.function.name)
+        if known is not None and known.provided:
+            job, output = self._build_alone(_without(one, known.provided))
+            # With other imports it might not be nowhere to be found.
+            if not output.errors and imports_of(output.metafile, known.roots) == known.imports:
+                return self._from_alone(one, job, output)
+        for _ in range(_MAX_ROUNDS):
+            job, output = self._build_alone(one)
+            if not output.errors:
+                return self._from_alone(one, job, output)
+            provided = self._provided(one, output.errors)
+            if not provided:
+                break
+            # Asked for again by its closure, so that installing it makes the bundle stale.
+            one = _without(one, provided)
+        return ProjectError(
+            *diagnostics_of(output.errors, output.warnings, self._scene(one)),
+            inputs=self._failed_inputs(one, job, output),
+        )
+
+    def _build_alone(self, one: Plan) -> tuple[Job, Output]:
+        job = _job(one, dict(one.entries), one.code)
+        return job, self._esbuild.build(job, self._workshop.look)
+
+    def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
+        built = Built.of(job, output)
+        root = self._workshop.root
+        found = self._contents(one, built, share(one, built, root))
+        self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
+        return found
+
+    def _provided(self, one: Plan, errors: Iterable[Message]) -> list[str]:
+        """Packages that are not there when bundling but will be when running."""
+        function = one.function
+        names = unresolved_packages(errors)
+        return sorted(
+            name
+            for name in names
+            if (
+                function.layers
+                or (aws_sdk.provided(function.runtime, name) and name not in one.brought)
+            )
+            and f"--external:{name}" not in one.flags
+        )
+
+    def _contents(self, one: Plan, built: Built, made: Made) -> Contents | ProjectError:
+        output = built.output
+        inputs = self._inputs(one, built, made)
+        root = self._workshop.root
+        # In a build of many, a warning is for those that have its place among their inputs.
+        found = tuple(
+            warned
+            for warned in diagnostics_of((), output.warnings, self._scene(one))
+            if warned.where in (None, one.function.where) or warned.where.file in inputs.files
+        )
+        found += checks.sdk_v2(one, made) + checks.requires(one, made)
+        found += decorators.metadata(one, made, self._workshop, self._disk)
+        if not one.live:
+            found += checks.archives(one, made, inputs, self._workshop)
+        natively = made.has_assets and not one.live
+        faults = natives.faults(output, one.code, self._scene(one)) if natively else ()
+        if fault := checks.missing_export(one, output, made, root):
+            faults = (fault, *faults)
+        if faults:
+            return ProjectError(*faults, *found, inputs=inputs)
+        own = [Entry(name=name, content=content) for name, content in made.files.items()]
+        own += one.extra
+        return Contents(
+            own=tuple(sorted(own, key=lambda entry: entry.name)),
+            dependencies=None,
+            inputs=inputs,
+            external=made.external,
+            bundled=made.sources,
+            diagnostics=found,
+        )
+
+    def _inputs(self, one: Plan, built: Built, made: Made) -> InputSet:
+        """The closure of a build that went well; it is kept for the next one."""
+        workshop, name = self._workshop, one.function.name
+        known = self._known.get(name)
+        imports = b"" if workshop.memory is None else imports_of(built.output.metafile, made.roots)
+        if known is not None and (made.roots, imports) == (known.roots, known.imports):
+            return known.inputs
+        sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
+        inputs = self._closure(one, sources)
+        if workshop.memory is not None and self._clock is not None:
+            decided = observe_decided(inputs, sources, workshop, self._clock)
+            if decided is not None:
+                pool = workshop.memory.pool
+                known = Known(
+                    plan=self._plans[name],
+                    provided=_added(one, self._plans[name]),
+                    roots=made.roots,
+                    imports=imports,
+                    inputs=pool.inputs(inputs),
+                    decided=pool.snapshot(decided),
+                )
+                workshop.memory.bundles.put((one.function, one.live), known)
+        return inputs
+
+    def _closure(self, one: Plan, sources: Sources) -> InputSet:
+        workshop = self._workshop
+        return closure(
+            sources,
+            root=workshop.root,
+            repository=workshop.repository,
+            settings=one.settings,
+            disk=self._disk,
+            left_out=one.left_out,
+            probes=_probes(one, workshop),
+        )
+
+    def _failed_inputs(self, one: Plan, job: Job, output: Output) -> InputSet:
+        trace = self._esbuild.trace(job)
+        entries = {path for _out, path in one.entries}
+        if trace is not None:
+            sources = from_trace(trace)
+            return self._closure(one, replace(sources, files=sources.files | entries))
+        # No trace to be had: whatever the errors name, and every name in the code folder.
+        named = {
+            os.path.normpath(os.path.join(job.folder, message.place.file))
+            for message in (*output.errors, *output.warnings)
+            if message.place is not None
+        }
+        inputs = self._closure(one, Sources(files=frozenset(entries | named), imports=frozenset()))
+        root = self._workshop.root
+        folders = {one.code, *map(os.path.dirname, named)}
+        for top in list(folders):
+            for folder, below, _names in os.walk(top):
+                below[:] = [name for name in below if name != "node_modules" and name[0] != "."]
+                folders.add(folder)
+        walks = {relative(folder, root): Walk(relative(folder, root)) for folder in folders}
+        files = frozenset(
+            relative(f"{folder}/{name}", root)
+            for folder in folders
+            for name in ("node_modules", "package.json", "tsconfig.json")
+        )
+        return union(inputs, InputSet(files=files, listings=walks))
+
+    def _scene(self, one: Plan) -> Scene:
+        return Scene(
+            function=one.function,
+            root=self._workshop.root,
+            folder=one.folder,
+            repository=self._workshop.repository,
+        )
+
+
+def _groups(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Plans whose functions may be built together: same options, and no two different files
+    that would lie at the same place."""
+    groups: list[tuple[object, dict[str, str], list[Plan]]] = []
+    for one in plans:
+        key = (one.flags, one.folder, one.node_paths)
+        outs = {_absolute_out(one, out): path for out, path in one.entries}
+        for known, taken, members in groups:
+            fits = all(taken.get(out, path) == path for out, path in outs.items())
+            if not one.alone and known == key and fits:
+                taken.update(outs)
+                members.append(one)
+                break
+        else:
+            groups.append((object() if one.alone else key, outs, [one]))
+    return [members for _key, _outs, members in groups]
+
+
+def _bytes_of(packed: Iterable[Contents | ProjectError]) -> int:
+    return sum(
+        len(entry.content) for one in packed if isinstance(one, Contents) for entry in one.own
+    )
+
+
+def _without(one: Plan, names: Iterable[str]) -> Plan:
+    """The plan with these packages left out."""
+    return replace(one, flags=(*one.flags, *(f"--external:{name}" for name in names)))
+
+
+def _added(one: Plan, first: Plan) -> tuple[str, ...]:
+    """What `_without` left out on the way from the first plan to this."""
+    more = one.flags[len(first.flags) :]
+    return tuple(flag.removeprefix("--external:") for flag in more)
+
+
+def _absolute_out(one: Plan, out: str) -> str:
+    return f"{one.code}/{out}".lstrip("/")
+
+
+def _job(one: Plan, entries: Mapping[str, str], out_folder: str) -> Job:
+    return Job(
+        entries=tuple(sorted(entries.items())),
+        flags=one.flags,
+        folder=one.folder,
+        out_folder=out_folder,
+        node_paths=one.node_paths,
+    )
+
+
+def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
+    """Where the function's own settings led us, there or not."""
+    code = os.path.normpath(workshop.absolute(one.function.code))
+    wrappers = [f"{one.code}/{entry.name}" for entry in one.extra]
+    rivals = []
+    if not one.function.entry_points and os.path.isdir(code):
+        stem, extension = os.path.splitext(one.entries[0][1])
+        rivals = [f"{stem}{other}" for other in SOURCES[: SOURCES.index(extension)]]
+    chosen = {path for _out, path in one.entries}
+    for text in one.function.entry_points:
+        stem = os.path.normpath(f"{one.code}/{text}")
+        tried = (f"{stem}{other}" for other in ("", *SOURCES))
+        rivals += itertools.takewhile(lambda path: path not in chosen, tried)
+    return (code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries))

@@ -1,0 +1,82 @@
+"""Whether own JavaScript that is packaged as it is can be parsed at all.
+
+The handler's file, and what it loads of its own: what nothing loads can be anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lambdad.bundler.ecmascript import imports
+from lambdad.bundler.model import BundlerError, Diagnostic, Function, Location, RelPath, Severity
+from lambdad.bundler.workshop import Workshop
+
+
+def check(
+    function: Function,
+    entry: str,
+    files: Mapping[str, RelPath],
+    read: Callable[[str], str],
+    workshop: Workshop,
+) -> tuple[Diagnostic, ...]:
+    """The syntax errors, by esbuild without bundling, so that nothing but syntax is judged.
+
+    `files` are the own files, by name in the zip; `entry` is the handler's. Where esbuild is not to
+    be had, that is told.
+    """
+    names = sorted(_loaded(entry, frozenset(files), read))
+    try:
+        return _errors(function, [files[name] for name in names], workshop)
+    except BundlerError as fault:
+        return (
+            Diagnostic(
+                code="syntax-unchecked",
+                severity=Severity.INFO,
+                message=f"the syntax of {files[entry]} was not checked: {fault.message}",
+                where=Location(files[entry]),
+                hint=fault.hint,
+            ),
+        )
+
+
+def _loaded(entry: str, names: frozenset[str], read: Callable[[str], str]) -> set[str]:
+    waiting, seen = [entry], {entry}
+    while waiting:
+        importer = waiting.pop()
+        for imported in imports.imports(read(importer)):
+            found = None
+            if imported.specifier.startswith("."):
+                found = imports.resolve(imported.specifier, importer, names)
+            if found is not None and not imported.guarded and found not in seen:
+                seen.add(found)
+                waiting.append(found)
+    return seen
+
+
+def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tuple[Diagnostic, ...]:
+    from lambdad.bundler.esbuild import binary
+    from lambdad.bundler.esbuild.engine import EsbuildGone, Job
+    from lambdad.bundler.esbuild.oneshot import OneShot
+    from lambdad.bundler.javascript.messages import Scene, diagnostics_of
+
+    root = workshop.root
+    esbuild = OneShot(binary.find(workshop), workshop.environ)
+    job = Job(
+        entries=tuple((str(number), workshop.absolute(path)) for number, path in enumerate(paths)),
+        # No tsconfig.json has a say in what Node.js takes. Errors go by the names that we asked by,
+        # though they lie behind links.
+        flags=(
+            *("--platform=node", "--target=esnext", "--log-limit=0"),
+            *("--tsconfig-raw={}", "--preserve-symlinks"),
+        ),
+        folder=root,
+        out_folder=root,
+    )
+    try:
+        output = esbuild.build(job)
+    except EsbuildGone as fault:
+        raise BundlerError("esbuild-gone", str(fault)) from fault
+    # A package.json on the way may be broken, too, which is not for here.
+    errors = [one for one in output.errors if one.place is not None and one.place.file in paths]
+    scene = Scene(function=function, root=root, folder=root, repository=workshop.repository)
+    return diagnostics_of(errors, (), scene)

@@ -1,5 +1,0 @@
-"""`python -m daemon` is `lambdad`."""
-
-from daemon.entry import main
-
-main()

@@ -1,0 +1,8 @@
+"""Makes `python -m lambdad` the command line."""
+
+from __future__ import annotations
+
+from lambdad.daemon.client.entry import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What people and programs are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lambdad.bundler.model import Artifact, Diagnostic, Location, Outcome, error, warning
+from lambdad.bundler.report import render, shown
+from tests.support.samples import function
+
+FAULT = error(
+    "missing-export",
+    'src/orders.ts does not export "handler"',
+    Location("template.yaml", 2, 3),
+    'it exports "main"; write src/orders.main',
+)
+ZIP = Artifact(path="p.zip", immutable_path="i.zip", sha256="00ff", size=1234567, unzipped_size=2)
+
+
+def test_a_diagnostic_shows_its_line(tmp_path: Path) -> None:
+    """What is wrong, the place with its line, what to do next."""
+    (tmp_path / "template.yaml").write_text("Resources:\n  Handler: src/orders.handler\n")
+    assert render.diagnostic_text(FAULT, function="orders", root=str(tmp_path)).splitlines() == [
+        'error[missing-export] orders: src/orders.ts does not export "handler"',
+        "  template.yaml:2:3  Handler: src/orders.handler",
+        '  hint: it exports "main"; write src/orders.main',
+    ]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\nx", b"a\n\x1b[31mred\n", b"a\n" + b"x" * 300, b""])
+def test_a_line_that_is_not_for_reading_is_left_out(tmp_path: Path, content: bytes) -> None:
+    """Binary, escapes and endless lines never reach the terminal."""
+    (tmp_path / "template.yaml").write_bytes(content)
+    assert render.source_line(str(tmp_path), Location("template.yaml", 2)) == ""
+
+
+def test_the_json_shape() -> None:
+    """The contract of design.md, field by field."""
+    outcome = Outcome(
+        name="Orders",
+        function=function(),
+        status="built",
+        reasons=("src/a.py changed",),
+        duration_s=0.0041,
+        artifact=ZIP,
+        diagnostics=(warning("unlocked", "text"),),
+    )
+    assert render.document([outcome], []) == {
+        "schema": 1,
+        "ok": True,
+        "diagnostics": [],
+        "functions": [
+            {
+                "name": "Orders",
+                "status": "built",
+                "cached": False,
+                "reasons": ["src/a.py changed"],
+                "duration_ms": 4.1,
+                "runtime": "python3.12",
+                "architecture": "x86_64",
+                "handler": "app.handler",
+                "artifact": {
+                    "path": "p.zip",
+                    "immutable_path": "i.zip",
+                    "sha256": "00ff",
+                    "code_sha256": "AP8=",
+                    "size": 1234567,
+                    "unzipped_size": 2,
+                },
+                "diagnostics": [{"code": "unlocked", "severity": "warning", "message": "text"}],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("statuses", "faults", "ok"),
+    [
+        (["built", "skipped"], [], True),
+        (["built", "refused"], [], False),
+        (["failed"], [], False),
+        (["built"], [FAULT], False),
+        (["built"], [warning("x", "y")], True),
+    ],
+)
+def test_ok(statuses: list[str], faults: list[Diagnostic], ok: bool) -> None:
+    """All built or skipped, and no error of the project as a whole."""
+    outcomes = [Outcome(name="x", function=None, status=status) for status in statuses]
+    assert render.is_ok(outcomes, faults) is ok
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (37_400_000, "37.4 MB"), (5e9, "5.0 GB")],
+)
+def test_sizes(size: float, text: str) -> None:
+    """Decimal units, as AWS's console shows them."""
+    assert shown.size_text(size) == text
