@@ -19,7 +19,7 @@ ZIP_FORMAT: Final = 1
 
 @functools.cache
 def current_toolchain() -> Toolchain:
-    """What this installation builds with. tests/test_toolchain.py holds it against the packages."""
+    """What this installation builds with (tests/bundler/test_toolchain.py holds it to that)."""
     return Toolchain(
         lambdad=LAMBDAD,
         esbuild=ESBUILD,

@@ -1,6 +1,7 @@
 """An InputSet at one moment: what is observed now, and whether it is as it was.
 
-The keys and their limits are design.md's freshness rules 3 and 4; docs/freshness.md tells users.
+The keys and their limits are freshness rules 3 and 4 of docs/design.md; docs/freshness.md explains
+them to users.
 """
 
 from __future__ import annotations

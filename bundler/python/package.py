@@ -1,7 +1,7 @@
 """A Python function's contents: its own code as it is, and its locked dependencies.
 
 Start reading here: `pack`. The long way from requirement files to wheels is dependencies.py; it is
-loaded only where remembered.py does not spare it.
+loaded only where dependency_cache.py does not spare it.
 """
 
 from __future__ import annotations

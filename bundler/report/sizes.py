@@ -1,7 +1,8 @@
 """What takes the room in a function's zip: by package and by file, before and after compression.
 
-A zip tells its files. Whose they are is told by what was noted when it was built (makeup.py), by
-`node_modules` in their paths, and by the RECORDs of Python's distributions where it holds them.
+A zip lists its files. Whom they belong to is known from what was noted when it was built
+(zip_sources.py), from `node_modules` in their paths, and from the RECORDs of Python's distributions
+where it holds them.
 A file that is a bundle is divided among its sources; of what it takes in the zip each gets a share
 in proportion, since they were compressed together.
 """

@@ -3,7 +3,7 @@
 A task is a function wanted as one thing ("live" or "zip"). Its turn is a check, and a build if the
 check finds it stale. The promise lies in one distinction: who asked before a turn began has
 `joined` it and is answered by it; who asked later is `queued` and gets a turn of its own, which
-begins after it asked (design.md, freshness rule 1). A check that turns into a build takes the
+begins after it asked (docs/design.md, freshness rule 1). A check that turns into a build takes the
 queued along, because the build begins then. One turn per function runs, and one waits (rule 2).
 """
 

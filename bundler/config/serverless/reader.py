@@ -1,8 +1,8 @@
 """The Serverless Framework's serverless.yml, .yaml or .json: versions 1 to 4, for AWS.
 
 Source: Serverless Framework, "Serverless.yml Reference". What a plugin does to the configuration is
-not known; the settings of the plugins that bundle are read (serverless_esbuild.py and
-serverless_python.py beside).
+not known; the settings of the plugins that bundle are read (esbuild.py and python.py
+beside).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is installed, frozen: the nouns of every lock, and a requirements file with hashes as one.
 
-The other formats have a module each, named in the table of formats.py.
+The other formats have a module each, named in the table of projects.py.
 """
 
 from __future__ import annotations

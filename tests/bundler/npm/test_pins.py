@@ -1,4 +1,4 @@
-"""What other managers' locks pin, by lines of theirs; whole locks are in test_npm_managers.py."""
+"""What other managers' locks pin, by lines of theirs; whole locks are in test_managers.py."""
 
 from __future__ import annotations
 

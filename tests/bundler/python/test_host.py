@@ -73,7 +73,7 @@ def call(workshop: Workshop, tree: Live, module: str = "app", python: str = "") 
     root = workshop.root
     places = [os.path.join(root, place) for place in tree.path]
     python = python or python_of(".".join(map(str, RUNTIME.version)))
-    # -B: Python tells bytecode that is out of date by size and whole seconds (see inplace.py).
+    # -B: Python tells bytecode that is out of date by size and whole seconds (python/live.py).
     command = [
         python,
         "-I",

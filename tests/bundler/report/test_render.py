@@ -37,7 +37,7 @@ def test_a_line_that_is_not_for_reading_is_left_out(tmp_path: Path, content: byt
 
 
 def test_the_json_shape() -> None:
-    """The contract of design.md, field by field."""
+    """Every field of the answer, as clients read it."""
     outcome = Outcome(
         name="Orders",
         function=function(),
