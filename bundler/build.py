@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from lambdad.bundler import live as lives
 from lambdad.bundler import packers, tools
 from lambdad.bundler.inputs import freshness, snapshot
 from lambdad.bundler.inputs.freshness import Fresh
@@ -39,8 +38,8 @@ from lambdad.bundler.model import (
     Want,
     error,
 )
-from lambdad.bundler.packers import Packed
-from lambdad.bundler.store import record
+from lambdad.bundler.packers import Made
+from lambdad.bundler.store import live_folders, record
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import MadeKey, Record
@@ -245,7 +244,7 @@ def _work(
         )
         for job in unit
     }
-    packed = iter(_pack([job.request for job in unit], workshop))
+    packed = iter(packers.make([job.request for job in unit], workshop))
     for some in _ahead(packed) if len(unit) > 1 else packed:
         for name, one in some.items():
             yield turns[name].job, _finish(turns[name], one, workshop)
@@ -265,15 +264,6 @@ def _ahead(made: Iterator[T]) -> Iterator[T]:
     aside.shutdown()
 
 
-def _pack(
-    requests: Sequence[BuildRequest], workshop: Workshop
-) -> Iterable[Mapping[str, Packed | Runnable]]:
-    pack = packers.PACKERS[requests[0].function.method]
-    if requests[0].want is Want.LIVE:
-        return lives.make(requests, workshop, pack)
-    return pack(requests, workshop)
-
-
 def _observe_known(job: Job, workshop: Workshop) -> Snapshot | None:
     if job.record is None:
         return None
@@ -281,7 +271,7 @@ def _observe_known(job: Job, workshop: Workshop) -> Snapshot | None:
     return snapshot.observe(workshop.root, snapshot.inputs_of(known), known=known, look=look)
 
 
-def _finish(turn: _Turn, packed: Packed | Runnable, workshop: Workshop) -> Outcome | Superseded:
+def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> Outcome | Superseded:
     """Keeps the result only if its inputs held still; a fault of the machine is never kept."""
     job, output = turn.job, turn.output
     made: Artifact | Live | None = None
@@ -360,7 +350,7 @@ def _write(
     """What is wanted, under its digest and not yet published. Raises BundlerError."""
     if isinstance(packed, Runnable):
         with disk_faults():
-            return lives.write(output, job.name, packed)
+            return live_folders.write(output, job.name, packed)
     prefix = None
     if workshop.memory is not None and packed.dependencies is not None:
         prefix = workshop.memory.prefix(packed.dependencies)
@@ -378,7 +368,7 @@ def _write(
 def _publish(job: Job, made: Artifact | Live, output: Output) -> Iterable[str]:
     """Makes it what the function's name stands for; the paths that must stay as they are."""
     if isinstance(made, Live):
-        return lives.publish(output, job.name, made)
+        return live_folders.publish(output, job.name, made)
     output.publish(made)
     return made.immutable_path, made.path
 
@@ -447,4 +437,4 @@ def collect(project: Project, output: Output) -> None:
     output.collect_abandoned()
     records = (record.load(output.record(name)) for name in names)
     output.collect(known.artifact for known in records if known and known.artifact)
-    lives.collect(output, names)
+    live_folders.collect(output, names)

@@ -96,6 +96,10 @@ class ProjectError(Exception):
         self.inputs = inputs if inputs is not None else InputSet()
 
 
+Fault = ProjectError | BundlerError
+"""Why a step has no result; the flow of a build hands faults on as values."""
+
+
 def error(
     code: str, message: str, where: Location | None = None, hint: str | None = None
 ) -> Diagnostic:

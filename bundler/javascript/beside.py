@@ -15,6 +15,7 @@ from lambdad.bundler.model import (
     Contents,
     Diagnostic,
     Entry,
+    Fault,
     Function,
     InputSet,
     ProjectError,
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from lambdad.bundler.npm.installed import Ground
     from lambdad.bundler.npm.vendored import Vendored
 
-Packed = Contents | ProjectError | BundlerError
 
-
-def lay(request: BuildRequest, packed: Packed, workshop: Workshop) -> Packed:
+def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> Contents | Fault:
     """The bundle with all that its function wants beside it, or what is wrong with any of that.
 
     On this machine the packages that `install` names are loaded from where they are installed, so

@@ -14,7 +14,6 @@ from functools import partial
 from lambdad.bundler.ecmascript import imports
 from lambdad.bundler.inputs import copied, snapshot
 from lambdad.bundler.javascript import handler, packaged
-from lambdad.bundler.live import digest_of
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
@@ -30,6 +29,7 @@ from lambdad.bundler.model import (
 from lambdad.bundler.npm import manifest, production, reach
 from lambdad.bundler.npm.installed import Ground
 from lambdad.bundler.npm.reach import Reach
+from lambdad.bundler.store.live_folders import digest_of
 from lambdad.bundler.workshop import Workshop
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.snapshot import union
 from lambdad.bundler.inputs.tree import Tree, TreeFile
-from lambdad.bundler.live import digest_of
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
@@ -30,6 +29,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.python import handler, host, package
 from lambdad.bundler.python.package import Gathered
+from lambdad.bundler.store.live_folders import digest_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import names
 

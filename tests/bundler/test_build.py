@@ -27,7 +27,7 @@ from lambdad.bundler.model import (
     error,
     warning,
 )
-from lambdad.bundler.packers import Packed
+from lambdad.bundler.packers import Made, Maker
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
@@ -181,7 +181,7 @@ def test_locked_is_insisted_on(
 ) -> None:
     """A build of unlocked dependencies does not answer --locked, nor its refusal a plain build."""
     lay(APP)
-    real = packers.PACKERS[Method.PYTHON]
+    real = packers.LANGUAGES[Method.PYTHON].zip
 
     def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
         packed = whole(real(requests, workshop))
@@ -195,7 +195,7 @@ def test_locked_is_insisted_on(
             )
         return [packed]
 
-    monkeypatch.setattr(packers, "PACKERS", {Method.PYTHON: pack})
+    make_zips_by(monkeypatch, Method.PYTHON, pack)
     for locked in (first, not first, not first, first):
         wait_for_tick(workshop.root)
         (outcome,) = build.build(
@@ -234,7 +234,7 @@ def test_git_ignores_the_folder(workshop: Workshop, lay: Lay) -> None:
 
 def meddle(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[int]:
     """Calls `act` with the build's number after each packing; returns the numbers so far."""
-    real = packers.PACKERS[Method.PYTHON]
+    real = packers.LANGUAGES[Method.PYTHON].zip
     numbers: list[int] = []
 
     def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
@@ -243,7 +243,7 @@ def meddle(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[
         act(numbers[-1])
         return [packed]
 
-    monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.PYTHON: pack})
+    make_zips_by(monkeypatch, Method.PYTHON, pack)
     return numbers
 
 
@@ -298,7 +298,7 @@ def test_a_folder_that_was_away_while_it_was_built(
         wait_for_tick(workshop.root)
         source.rename(target)
 
-    real = packers.PACKERS[Method.PYTHON]
+    real = packers.LANGUAGES[Method.PYTHON].zip
     first = iter([True])
 
     def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
@@ -311,7 +311,7 @@ def test_a_folder_that_was_away_while_it_was_built(
         move(away, folder)
         return [packed]
 
-    monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.PYTHON: pack})
+    make_zips_by(monkeypatch, Method.PYTHON, pack)
     (outcome,) = run(workshop, function())
     assert f"{moved} changed during the build" in outcome.reasons
     assert built(workshop)["more/list.py"] == b"LIST = 'its own'\n"
@@ -340,7 +340,7 @@ def test_a_fault_of_the_machine_is_not_remembered(
     def refuse(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
         return [{item.function.name: BundlerError("offline", "no network")} for item in requests]
 
-    monkeypatch.setattr(packers, "PACKERS", {**packers.PACKERS, Method.NODE: refuse})
+    make_zips_by(monkeypatch, Method.NODE, refuse)
     node = function("Node", method=Method.NODE)
     broken, well = run(workshop, node, function("Well"))
     assert (broken.status, broken.machine_fault) == ("failed", True)
@@ -361,7 +361,7 @@ def test_a_failures_closure_never_shrinks(
         fault = ProjectError(error("x", "y"), inputs=seen)
         return [{item.function.name: fault} for item in requests]
 
-    monkeypatch.setattr(packers, "PACKERS", {Method.PYTHON: fail})
+    make_zips_by(monkeypatch, Method.PYTHON, fail)
     assert run(workshop, function())[0].status == "failed"
     monkeypatch.undo()
     assert run(workshop, function())[0].cached
@@ -378,7 +378,7 @@ def test_a_failure_without_inputs_is_not_remembered(
     def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
         return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
-    monkeypatch.setattr(packers, "PACKERS", {Method.PYTHON: fail})
+    make_zips_by(monkeypatch, Method.PYTHON, fail)
     assert run(workshop, function())[0].status == "failed"
     monkeypatch.undo()
     assert run(workshop, function())[0].status == "built"
@@ -397,11 +397,17 @@ def test_a_store_that_can_not_be_made(workshop: Workshop, lay: Lay, tmp_path: Pa
     assert "LAMBDAD_CACHE_DIR" in str(fault.hint)
 
 
-Some = Mapping[str, Packed]
+Some = Mapping[str, Made]
 
 
-def whole(packed: Iterable[Some]) -> dict[str, Packed]:
-    return {name: one for some in packed for name, one in some.items()}
+def whole(made: Iterable[Some]) -> dict[str, Made]:
+    return {name: one for some in made for name, one in some.items()}
+
+
+def make_zips_by(monkeypatch: pytest.MonkeyPatch, method: Method, maker: Maker) -> None:
+    """From now on `maker` makes the zips of that method's functions."""
+    changed = replace(packers.LANGUAGES[method], zip=maker)
+    monkeypatch.setattr(packers, "LANGUAGES", {**packers.LANGUAGES, method: changed})
 
 
 @pytest.fixture

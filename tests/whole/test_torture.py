@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler import live
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import BuildRequest, Contents, Handler, Method, ProjectError
 from lambdad.bundler.runtimes import RUNTIMES
+from lambdad.bundler.store import live_folders
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
@@ -77,9 +77,9 @@ def test_a_young_folder_is_left_alone(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     output.prepare()
     home = output.make("live/List")
-    live.collect(output, [])
+    live_folders.collect(output, [])
     assert home.is_dir()
-    live.collect(output, [], time.time() + 7200)
+    live_folders.collect(output, [], time.time() + 7200)
     assert not home.exists()
 
 

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
-import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambdad.bundler import build, live
+from lambdad.bundler import build
 from lambdad.bundler.model import (
-    Entry,
     Function,
     Handler,
-    InputSet,
     Live,
     Method,
     Outcome,
-    Runnable,
     Want,
 )
 from lambdad.bundler.report.render import outcome_json
 from lambdad.bundler.runtimes import RUNTIMES
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
@@ -337,122 +327,3 @@ def test_native_modules_are_this_machines(workshop: Workshop, lay: Lay) -> None:
     )
     assert run(workshop, bundled())[0].status == "built"
     assert run(workshop, bundled(), want=Want.ZIP)[0].status == "failed"
-
-
-# --- folders on disk ---------------------------------------------------------------------------
-
-
-def runnable(digest: str, text: str = "x") -> Runnable:
-    own = (
-        Entry(name="a/list.js", content=text.encode() * 1000),
-        Entry(name="run.sh", content=b"#!", executable=True),
-        live.SCOPE,
-    )
-    tree = Live(entry=f".lambdad/live/List/{digest}/a/list.js", path=(), digest=digest)
-    links = (("node_modules/lib", "/nowhere/lib"),)
-    return Runnable(live=tree, own=own, links=links, inputs=InputSet())
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    found = Output(str(tmp_path))
-    found.prepare()
-    return found
-
-
-def put(output: Output, digest: str) -> Path:
-    live.publish(output, "List", live.write(output, "List", runnable(digest)))
-    return output.folder / "live/List" / digest
-
-
-def test_collected_ten_minutes_after_a_newer_one(output: Output) -> None:
-    """The time counts from when a folder was replaced, not from when it was made; what is current,
-    or is again, always stays."""
-    now_s = time.time()
-    first = put(output, "1")
-    os.utime(first, (0, 0))
-    live.collect(output, ["List"], now_s + 7200)
-    assert first.exists()
-    second = put(output, "2")
-    live.collect(output, ["List"], now_s + live.KEPT_S - 1)
-    assert (first.exists(), second.exists()) == (True, True)
-    put(output, "1")
-    live.collect(output, ["List"], now_s + live.KEPT_S + 60)
-    assert (first.exists(), second.exists()) == (True, False)
-
-
-def test_a_function_that_is_gone_is_collected(output: Output) -> None:
-    """Nothing of it stays, once ten minutes are over."""
-    put(output, "1")
-    live.collect(output, ["Other"], time.time() + live.KEPT_S - 1)
-    assert os.listdir(output.folder / "live") == ["List"]
-    live.collect(output, ["Other"], time.time() + live.KEPT_S + 60)
-    assert os.listdir(output.folder / "live") == []
-
-
-def dies_at(count: int, act: Callable[[], object]) -> bool:
-    """Whether a child was killed before its `count`th step on disk; else it finished."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no lock of a thread's
-        child = os.fork()
-    if child == 0:
-        left = count
-
-        def hook(event: str, _arguments: object) -> None:
-            nonlocal left
-            if event in _STEPS:
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.addaudithook(hook)
-            act()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _pid, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
-_STEPS = {
-    "open",
-    "os.rename",
-    "os.mkdir",
-    "os.symlink",
-    "os.utime",
-    "os.chmod",
-    "os.remove",
-    "shutil.rmtree",
-}
-
-
-@pytest.mark.parametrize("there", ["nothing", "another", "harmed"])
-def test_killed_at_any_step(tmp_path: Path, there: str) -> None:
-    """What stands under a digest is whole or was not there, and the next build puts it right."""
-    wanted = runnable("1")
-    for count in itertools.count():
-        (tmp_path / str(count)).mkdir()
-        output = Output(str(tmp_path / str(count)))
-        output.prepare()
-        target = output.folder / "live/List/1"
-        if there == "another":
-            put(output, "0")
-        elif there == "harmed":
-            put(output, "1")
-            (target / "a/list.js").write_text("harmed")
-        killed = dies_at(count, partial(put, output, "1"))
-        if target.exists() and (target / "a/list.js").read_text() != "harmed":
-            assert {entry.name: (target / entry.name).read_bytes() for entry in wanted.own} == {
-                entry.name: entry.content for entry in wanted.own
-            }
-            assert os.access(target / "run.sh", os.X_OK)
-            assert (target / "node_modules/lib").is_symlink()
-        put(output, "1")
-        assert (target / "a/list.js").read_bytes() == wanted.own[0].content
-        live.collect(output, ["List"], time.time() + 7200)
-        assert [name for name in os.listdir(output.folder / "live") if name.startswith(".")] == []
-        if not killed:
-            break
-    assert count > 8

@@ -29,9 +29,9 @@ from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
-from tests.bundler.javascript.test_live import dies_at
 from tests.bundler.test_build import project as project_of
 from tests.conftest import workshop_at, write_tree
+from tests.support.killed import dies_at
 from tests.support.loading import python_of
 from tests.support.python_index import Project, source_tree
 from tests.support.samples import function
