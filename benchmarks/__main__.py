@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import bundles, closures, daemon, memory, rebuilds, save, vendoring
+from benchmarks import bundles, closures, daemon, memory, rebuilds, save, vendoring, watching
 from benchmarks.measure import report
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "rebuild": rebuilds.claims,
     "daemon": daemon.claims,
     "save": save.claims,
+    "watch": watching.claims,
     "memory": memory.claims,
 }
 
