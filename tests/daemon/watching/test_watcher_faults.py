@@ -50,6 +50,7 @@ def test_a_real_overflow_makes_everything_suspect_and_mends_itself(
     """After it every folder there is has a watch, also those whose creation was dropped."""
     for number in range(200):
         (top / "src" / f"old{number}").mkdir()
+    began_s = time.time()
     watcher = Watcher([str(top)], told)
     watcher.start()
     short_queue()
@@ -67,7 +68,7 @@ def test_a_real_overflow_makes_everything_suspect_and_mends_itself(
             told.forget()
             (top / "src" / f"new{number}/inner/a.ts").write_text("1")
             told.wait_for(top / "src" / f"new{number}/inner/a.ts")
-        assert watcher.health().last_overflow == pytest.approx(time.time(), abs=60)
+        assert began_s <= (watcher.health().last_overflow or 0) <= time.time()
         assert full(watcher.health())
     finally:
         watcher.stop()
