@@ -80,7 +80,7 @@ def site(root: Path) -> Iterator[Site]:
         **os.environ,
         "XDG_RUNTIME_DIR": runtime,
         "LAMBDAD_CACHE_DIR": str(root.parent / "cache"),
-        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),  # lambdad and tests
     }
     place = Site(os.path.realpath(root), environ)
     try:
