@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from lambdad.bundler import packers, tools
-from lambdad.bundler.inputs import freshness, snapshot
-from lambdad.bundler.inputs.freshness import Fresh
+from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Clock, Stat, View
 from lambdad.bundler.model import (
     Artifact,
@@ -39,8 +38,9 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.packers import Made
-from lambdad.bundler.store import live_folders, record
+from lambdad.bundler.store import freshness, live_folders, record
 from lambdad.bundler.store.disk import disk_faults
+from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import MadeKey, Record
 from lambdad.bundler.toolchain import current_toolchain

@@ -306,7 +306,7 @@ class Stems:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Of a folder every name counts but what the walk leaves out (inputs/tree.py: `Excludes`)."""
+    """Of a folder every name counts but what the walk leaves out (inputs/counted.py)."""
 
     top: RelPath
     """The folder that the patterns are relative to."""

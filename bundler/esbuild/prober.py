@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
-from lambdad.bundler.esbuild import pnp, tsconfig
+from lambdad.bundler.esbuild import pnp
 
 _MAX_LINKS: Final = 40
+
+T = TypeVar("T")
 
 
 class Disk:
@@ -19,8 +21,7 @@ class Disk:
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
         self._json: dict[str, Mapping[str, Any]] = {}
-        self._configs: dict[str, tsconfig.Raw] = {}
-        self._locations: dict[str, pnp.Locations] = {}
+        self._read: dict[tuple[object, str], Any] = {}
 
     def kind(self, path: str) -> str:
         """ "f", "d", "l" or "?"; "" where there is nothing or nothing can be seen."""
@@ -54,16 +55,15 @@ class Disk:
 
     def locations(self, path: str) -> pnp.Locations:
         """Where packages lie by the Plug'n'Play data at a path."""
-        known = self._locations.get(path)
-        if known is None:
-            known = self._locations[path] = pnp.read(path)
-        return known
+        return self.once(pnp.read, path)
 
-    def config(self, path: str) -> tsconfig.Raw:
-        known = self._configs.get(path)
-        if known is None:
-            known = self._configs[path] = tsconfig.read(path)
-        return known
+    def once(self, read: Callable[[str], T], path: str) -> T:
+        """What `read` makes of the file at a path."""
+        key = (read, path)
+        if key not in self._read:
+            self._read[key] = read(path)
+        made: T = self._read[key]
+        return made
 
 
 class Prober:

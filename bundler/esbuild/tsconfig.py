@@ -10,14 +10,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from lambdad.bundler.esbuild import pnp
 from lambdad.bundler.esbuild.manifest import split_package, targets
+from lambdad.bundler.esbuild.prober import Prober
 from lambdad.bundler.located import anyjson
-
-if TYPE_CHECKING:
-    from lambdad.bundler.esbuild.prober import Prober
 
 Raw = Mapping[str, Any]
 
@@ -59,7 +57,7 @@ def load(
     if real is None or real in seen:
         return Config()
     prober.files.add(real)
-    raw = prober.disk.config(real)
+    raw = prober.disk.once(read, real)
     here = os.path.dirname(real)
     top = os.path.dirname(path) if top is None else top
     config = Config()

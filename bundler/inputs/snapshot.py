@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs.counted import counted_names, kind_of
 from lambdad.bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems, Walk
 
 EVERYTHING: Final = ("!*",)
@@ -317,13 +317,13 @@ def _names(root: str, path: RelPath, counted: Names) -> tuple[str, ...]:
             with os.scandir(folder) as entries:
                 return tuple(
                     sorted(
-                        f"{entry.name}/{tree.kind_of(entry)}"
+                        f"{entry.name}/{kind_of(entry)}"
                         for entry in entries
                         if counted.covers(entry.name)
                     )
                 )
         below_top = "" if path == counted.top else os.path.relpath(path, counted.top)
-        return tree.counted_names(folder, below_top, counted)
+        return counted_names(folder, below_top, counted)
     return ()
 
 

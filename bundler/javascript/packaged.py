@@ -20,7 +20,7 @@ from typing import Final
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.ecmascript import imports, syntax
 from lambdad.bundler.ecmascript.imports import Use
-from lambdad.bundler.inputs import copied, snapshot, tree
+from lambdad.bundler.inputs import copied, counted, snapshot, tree
 from lambdad.bundler.inputs.tree import Tree, TreeFile
 from lambdad.bundler.javascript import handler, parse
 from lambdad.bundler.model import (
@@ -127,7 +127,7 @@ def own_tree(workshop: Workshop, function: Function, *, bare: bool = False) -> T
     kept = (
         file
         for file in walked.files
-        if not file.name.startswith(f"{MODULES}/") or tree.covers(include, file.name)
+        if not file.name.startswith(f"{MODULES}/") or counted.covers(include, file.name)
     )
     return replace(walked, files=tuple(kept))
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from lambdad.bundler.inputs.tree import LEFT_OUT
+from lambdad.bundler.inputs.counted import LEFT_OUT
 from lambdad.bundler.lint.tool import Batch
 from lambdad.bundler.model import RelPath
 from lambdad.bundler.workshop import Workshop

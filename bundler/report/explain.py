@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lambdad.bundler.build import request_of
-from lambdad.bundler.inputs import freshness
-from lambdad.bundler.inputs.freshness import Fresh
 from lambdad.bundler.model import Function, Names, Project, Stems, Want
+from lambdad.bundler.store import freshness
+from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.record import Record
 
 

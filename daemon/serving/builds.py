@@ -17,7 +17,6 @@ from lambdad.bundler import build, trust
 from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.freshness import SHOWN
 from lambdad.bundler.inputs.snapshot import Look, Stat
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
@@ -34,6 +33,7 @@ from lambdad.bundler.model import (
 from lambdad.bundler.report import explain
 from lambdad.bundler.report.render import diagnostic_json
 from lambdad.bundler.store.disk import disk_faults
+from lambdad.bundler.store.freshness import SHOWN
 from lambdad.bundler.store.output import Output, manifest_entry
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.store import Store, cache_folder

@@ -15,7 +15,8 @@ from typing import Final
 
 from lambdad.bundler.build import request_of
 from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
-from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.counted import is_counted
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import (
     Function,
@@ -321,7 +322,7 @@ def _counts(listing: Listing, folder: RelPath, name: str, is_folder: bool) -> bo
     if isinstance(counted, Stems):
         return counted.covers(name)
     below_top = "" if folder == counted.top else os.path.relpath(folder, counted.top)
-    return tree.is_counted(name, below_top, is_folder, counted)
+    return is_counted(name, below_top, is_folder, counted)
 
 
 def _is_part(function: Function, path: str) -> bool:
@@ -333,10 +334,10 @@ def _is_part(function: Function, path: str) -> bool:
     above = ""
     try:
         for folder in folders:
-            if not tree.is_counted(folder, above, True, walk):
+            if not is_counted(folder, above, True, walk):
                 return False
             above = f"{above}/{folder}" if above else folder
-        return not name or tree.is_counted(name, above, False, walk)
+        return not name or is_counted(name, above, False, walk)
     except ValueError:  # a pattern that is none: the build tells
         return True
 

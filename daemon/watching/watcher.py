@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs import counted
 from lambdad.daemon.watching.aliases import above
 from lambdad.daemon.watching.mounts import LOCAL, mount_kind
 
 log = logging.getLogger(__name__)
 
-UNWATCHED: Final = tree.LEFT_OUT
+UNWATCHED: Final = counted.LEFT_OUT
 """Folders of these names are not entered, unless one is a root itself. That they come and go is
 told, since they lie in a watched folder."""
 

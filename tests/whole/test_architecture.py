@@ -28,7 +28,6 @@ MOST_MODULES: Final = 14
 
 KNOWN_CIRCLES: Final[frozenset[tuple[str, str]]] = frozenset(
     {
-        ("bundler/esbuild/tsconfig.py", "bundler/esbuild/prober.py"),
         ("daemon/watching/fsevents.py", "daemon/watching/watcher.py"),
         ("daemon/watching/inotify.py", "daemon/watching/watcher.py"),
         ("daemon/watching/watches.py", "daemon/watching/watcher.py"),
@@ -40,7 +39,7 @@ KNOWN_UPWARD: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         ("bundler/inputs/copied.py", "bundler/workshop.py"),
         ("bundler/inputs/copied.py", "bundler/zips/names.py"),
-        ("bundler/inputs/freshness.py", "bundler/store/record.py"),
+        ("bundler/store/freshness.py", "bundler/store/record.py"),
         ("bundler/inputs/tree.py", "bundler/workshop.py"),
         ("bundler/javascript/packaged_live.py", "bundler/live.py"),
         ("bundler/memory.py", "bundler/esbuild/contexts.py"),
