@@ -8,9 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
+
+# A test's time says how busy the machine is, not whether the product works.
+settings.register_profile("lambdad", deadline=None)
+settings.load_profile("lambdad")
 
 
 def pytest_configure() -> None:

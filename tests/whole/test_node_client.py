@@ -62,7 +62,7 @@ def test_client_and_proxy_work_with_the_daemon(
     npm = ["npm", "ci", "--ignore-scripts", "--no-fund", "--no-audit", "--silent"]
     subprocess.run(npm, cwd=app, check=True)
     command = tmp_path / "lambdad"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m daemon "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lambdad "$@"\n')
     command.chmod(0o755)
     counts = run_tests(
         "test/real",
