@@ -34,7 +34,7 @@ def claims(folder: Path) -> list[Claim]:
     environ = {
         **os.environ,
         "XDG_RUNTIME_DIR": str(folder / "run"),
-        "XDG_CACHE_HOME": str(folder / "marks"),  # nothing here is trusted
+        "XDG_STATE_HOME": str(folder / "state"),  # nothing here is trusted
         "LAMBDAD_CACHE_DIR": str(cache_folder(dict(os.environ))),
     }
     (folder / "run").mkdir(mode=0o700)

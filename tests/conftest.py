@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,9 +20,13 @@ settings.register_profile("lambdad", deadline=None)
 settings.load_profile("lambdad")
 
 
-def pytest_configure() -> None:
-    """Ctrl-C reaches what the tests start, though a shell's background job would ignore it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Ctrl-C reaches what the tests start, though a shell's background job would ignore it. What
+    they seal and trust stays among themselves, and is the same for all workers of a run."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ["XDG_STATE_HOME"] = folder = tempfile.mkdtemp(prefix="lambdad-state-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 pytest_plugins = ["tests.support.watching", "tests.support.worlds"]

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from lambdad.bundler.model import Artifact, Function, Outcome, Want
+from lambdad.bundler.store import identity
 from lambdad.bundler.store.store import TEMPORARY, collect_abandoned, write_atomic
 
-FOLDER: Final = ".lambdad"
+FOLDER: Final = identity.FOLDER
 ARTIFACT_KEPT_S: Final = 600.0
 """An artifact that nothing names any more stays so long: a deploy may be reading it."""
 
@@ -43,9 +44,10 @@ class Output:
         return Path(self.root, FOLDER)
 
     def prepare(self) -> None:
-        """The folders exist, and git ignores them. Raises OSError."""
+        """The folders exist, git ignores them, and the project has an identity. Raises OSError."""
         for name in FOLDERS:
             self.make(name)
+        identity.ensure(self.root)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, b"# lambdad's own folder: made anew by any build\n*\n")

@@ -81,8 +81,9 @@ def options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def read(place: Place, *, vouches: bool = True) -> Project:
-    """The project that the options name. Whoever gives such a command in a terminal trusts the
-    project's own tools from then on, unless the command is an editor's.
+    """The project that the options name. With `vouches`, a person who gives the command in a
+    terminal trusts the project's own tools from then on: for commands that may run them, and that
+    are not an editor's.
 
     Raises BundlerError `no-project`, click.UsageError.
     """

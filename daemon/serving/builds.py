@@ -32,8 +32,10 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.report import explain
 from lambdad.bundler.report.render import diagnostic_json
+from lambdad.bundler.store import identity
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.freshness import SHOWN
+from lambdad.bundler.store.identity import Identity
 from lambdad.bundler.store.output import Output, manifest_entry
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.store import Store, cache_folder
@@ -77,7 +79,8 @@ class Builds:
         self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
         self._collect_s = 0.0
         self._memory = Memory()
-        self._vouched = False
+        self._vouched: Identity | None = None
+        """The project as it was when somebody who answers for it asked for a build."""
 
     def close(self) -> None:
         """Ends the tools that outlive a build."""
@@ -109,15 +112,26 @@ class Builds:
         return self._project[0] if self._project is not None else self.project()
 
     def vouch(self, *, for_good: bool = False) -> None:
-        """Somebody who answers for the project asked for a build: builds may run its code now, and
-        for good what runs on every save, too."""
-        self._vouched = True
+        """Somebody who answers for the project asks for a build: builds may run its code from now
+        on, and for good what runs on every save, too. Raises BundlerError."""
+        who = identity.read(self._root)
+        if who is None:
+            with disk_faults():
+                self._output.prepare()
+            who = identity.read(self._root)
+        self._vouched = who
         if for_good:
             trust.trust(self._root, self._environ)
 
+    def is_trusted(self) -> bool:
+        """Whether builds may run the project's code though nobody has asked for them."""
+        if self._vouched is not None and self._vouched == identity.read(self._root):
+            return True
+        return trust.is_trusted(self._root, self._environ)
+
     def workshop(self, project: Project) -> Workshop:
         return Workshop(
-            trusted=self._vouched or trust.is_trusted(self._root, self._environ),
+            trusted=self.is_trusted(),
             root=project.root,
             repository=project.repository,
             store=self._store,

@@ -180,6 +180,7 @@ def run(
         **offline_environ(world.index),
         "XDG_RUNTIME_DIR": runtime,
         "LAMBDAD_CACHE_DIR": str(store),
+        "XDG_STATE_HOME": f"{runtime}/state",
         "LAMBDAD_IDLE_S": "120",  # should we be killed
         host.FILE: f"{runtime}/host",
     }
