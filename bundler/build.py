@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from lambdad.bundler import packers, tools
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, View
 from lambdad.bundler.model import (
     Artifact,
@@ -223,6 +224,7 @@ class _Turn:
     clock: Clock
     before: Snapshot | None
     started_s: float
+    seen: Seen
 
 
 def _work(
@@ -241,10 +243,12 @@ def _work(
             clock=clock,
             before=_observe_known(job, workshop),
             started_s=started_s,
+            seen=Seen(workshop.root, workshop.repository),
         )
         for job in unit
     }
-    packed = iter(packers.make([job.request for job in unit], workshop))
+    seen = {name: turn.seen for name, turn in turns.items()}
+    packed = iter(packers.make([job.request for job in unit], workshop, seen))
     for some in _ahead(packed) if len(unit) > 1 else packed:
         for name, one in some.items():
             yield turns[name].job, _finish(turns[name], one, workshop)
@@ -277,7 +281,8 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> Outcome | Supersed
     made: Artifact | Live | None = None
     if isinstance(packed, BundlerError):
         return _machine_fault(job, packed)
-    inputs, diagnostics = packed.inputs, packed.diagnostics
+    turn.seen.add(packed.inputs)
+    diagnostics = packed.diagnostics
     if isinstance(packed, Contents):
         diagnostics = (*diagnostics, *limits.check(packed))
     if not isinstance(packed, ProjectError) and not _has_error(diagnostics):
@@ -288,7 +293,8 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> Outcome | Supersed
                 return Superseded(("the store",))
             return _machine_fault(job, fault)
     if made is None and job.record is not None:
-        inputs = snapshot.union(snapshot.inputs_of(job.record.inputs), inputs)
+        turn.seen.add(snapshot.inputs_of(job.record.inputs))
+    inputs = turn.seen.inputs()
     after = snapshot.observe(workshop.root, inputs, since=turn.clock, known=turn.before)
     if moved := snapshot.moved_between(turn.before, after, turn.clock):
         return Superseded(moved)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import InputSet, Segment, Snapshot
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record_cache import Records
@@ -160,26 +161,32 @@ class Memory:
 def recall(
     shelf: Shelf[tuple[T, Snapshot]],
     key: Hashable,
-    root: str,
-    make: Callable[[], tuple[T, InputSet]],
+    seen: Seen,
+    make: Callable[[Seen], T],
 ) -> T:
     """The value that was made of inputs which have not moved since, or is made now.
 
-    What changed while it was made, or in the same tick, is not kept. `make` may raise anything.
+    Its inputs are recorded either way; `make` looks at the project through the recorder that it is
+    given. What changed while the value was made, or in the same tick, is not kept. `make` may raise
+    anything.
     """
+    root = seen.root
     known = shelf.get(key)
     if known is not None:
-        value, seen = known
-        if next(snapshot.changes(root, seen), None) is None:
+        value, kept = known
+        if next(snapshot.changes(root, kept), None) is None:
+            seen.add(snapshot.inputs_of(kept))
             return value
         shelf.drop(key)
     # The clock first: what is read after it and changes meanwhile is suspect.
     clock = None
     with contextlib.suppress(OSError):
         clock = snapshot.read_clock(Output(root).clock)
-    value, inputs = make()
+    with seen.apart() as inner:
+        value = make(inner)
+    inputs = inner.inputs()
     if clock is not None and (inputs.files or inputs.listings):  # else nothing would ever end it
-        seen = snapshot.observe(root, inputs, since=clock)
-        if not seen.suspects:
-            shelf.put(key, (value, seen))
+        kept = snapshot.observe(root, inputs, since=clock)
+        if not kept.suspects:
+            shelf.put(key, (value, kept))
     return value

@@ -418,7 +418,7 @@ class Contents:
 
     own: tuple[Entry, ...]
     dependencies: Segment | None
-    inputs: InputSet
+    inputs: InputSet = field(default_factory=InputSet)
     external: tuple[str, ...] = ()
     """Packages that a bundle loads from elsewhere when it runs, sorted."""
     bundled: Mapping[str, Mapping[RelPath, int]] = field(
@@ -453,7 +453,7 @@ class Runnable:
     """What is to be written: a bundle. Empty where the user's own files are loaded."""
     links: tuple[tuple[str, str], ...] = ()
     """Names beside `own`, each with the absolute path it is to lead to."""
-    inputs: InputSet
+    inputs: InputSet = field(default_factory=InputSet)
     diagnostics: tuple[Diagnostic, ...] = ()
     """Warnings only: an error is a ProjectError."""
 

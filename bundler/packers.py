@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
@@ -22,7 +23,9 @@ from lambdad.bundler.workshop import Workshop
 Made = Contents | Runnable | Fault
 """What a language made of a function: a zip to be, a live tree to be, or why there is neither."""
 
-Maker = Callable[[Sequence[BuildRequest], Workshop], Iterable[Mapping[str, Made]]]
+Maker = Callable[
+    [Sequence[BuildRequest], Workshop, Mapping[str, Seen]], Iterable[Mapping[str, Made]]
+]
 """Some at a time, by the functions' names: the next ones are made when they are asked for."""
 
 
@@ -34,15 +37,18 @@ class Language:
     live: Maker
 
 
-def make(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Mapping[str, Made]]:
+def make(
+    requests: Sequence[BuildRequest], workshop: Workshop, seen: Mapping[str, Seen]
+) -> Iterable[Mapping[str, Made]]:
     """What becomes of each request, by its function's name, some at a time.
 
     All requests have one method and one want. Nothing is written into the project yet. A fault is
-    a value here: it stops no other function.
+    a value here: it stops no other function. What each function depends on is in its recorder
+    once it is given.
     """
     language = LANGUAGES[requests[0].function.method]
     maker = language.live if requests[0].want is Want.LIVE else language.zip
-    return maker(requests, workshop)
+    return maker(requests, workshop, seen)
 
 
 # --- JavaScript --------------------------------------------------------------------------------
@@ -102,7 +108,7 @@ def _bundled(
     """Bundles are made many at a time, since they share their parsing; each is then finished."""
 
     def make_together(
-        requests: Sequence[BuildRequest], workshop: Workshop
+        requests: Sequence[BuildRequest], workshop: Workshop, seen: Mapping[str, Seen]
     ) -> Iterator[Mapping[str, Made]]:
         from lambdad.bundler.javascript import bundled
 
@@ -111,7 +117,8 @@ def _bundled(
             with disk_faults(_ANOTHER_STORE):
                 for some in bundled.packed(requests, workshop):
                     made = {
-                        name: finish(left[name], bundle, workshop) for name, bundle in some.items()
+                        name: finish(left[name], bundle, replace(workshop, seen=seen[name]))
+                        for name, bundle in some.items()
                     }
                     for name in made:
                         del left[name]
@@ -124,16 +131,17 @@ def _bundled(
 
 def _each(make_one: Callable[[BuildRequest, Workshop], Contents | Runnable]) -> Maker:
     def make_each(
-        requests: Sequence[BuildRequest], workshop: Workshop
+        requests: Sequence[BuildRequest], workshop: Workshop, seen: Mapping[str, Seen]
     ) -> Iterator[Mapping[str, Made]]:
         for request in requests:
             made: Made
+            name = request.function.name
             try:
                 with disk_faults(_ANOTHER_STORE):  # faults of sources are reported by tree.py
-                    made = make_one(request, workshop)
+                    made = make_one(request, replace(workshop, seen=seen[name]))
             except (ProjectError, BundlerError) as fault:
                 made = fault
-            yield {request.function.name: made}
+            yield {name: made}
 
     return make_each
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
 from lambdad.bundler.store.store import Store
 
@@ -19,6 +20,10 @@ def silent(_what: str) -> None:
 
 def at_once(work: Callable[[], None]) -> None:
     work()
+
+
+_NOTHING: Final = Seen("", "")
+"""Of no project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,16 @@ class Workshop:
     """Given what nobody waits for, to be done once the answer is there."""
     look: Stat = stat_key
     """How what is kept is looked at before a build; a build that has begun passes its Look."""
+    seen: Seen = field(default=_NOTHING, compare=False, repr=False)
+    """Through which the project's files are looked at; each build has its own."""
+
+    def __post_init__(self) -> None:
+        if (self.seen.root, self.seen.repository) != (self.root, self.repository):
+            object.__setattr__(self, "seen", Seen(self.root, self.repository))
+
+    def recording(self) -> Workshop:
+        """The same with a recorder in which nothing is yet."""
+        return replace(self, seen=Seen(self.root, self.repository))
 
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""

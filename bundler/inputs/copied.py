@@ -7,7 +7,6 @@ come last. What lost its place to other bytes is told, so that nothing is replac
 
 from __future__ import annotations
 
-import os
 import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -15,21 +14,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.tree import Tree, TreeFile
 from lambdad.bundler.model import (
     Copy,
     Diagnostic,
     Entry,
     Function,
-    InputSet,
     ProjectError,
     RelPath,
     Segment,
     error,
     warning,
 )
-from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import names
 
 WILDCARDS: Final = "*?["
@@ -40,63 +38,56 @@ _SHOWN: Final = 3
 Step = Callable[[], Tree]
 
 
-def sharing(function: Function, workshop: Workshop) -> list[Step]:
+def sharing(function: Function, seen: Seen) -> list[Step]:
     """A step for each shared folder: its files, with the names they have in the zip. `exclude` and
     `include` hold in each of them as in the code folder.
 
     They raise ProjectError: `missing-files`, `outside-repository`, and what tree.py finds.
     """
-    return [partial(_shared, folder, function, workshop) for folder in function.shared]
+    return [partial(_shared, folder, function, seen) for folder in function.shared]
 
 
-def copying(function: Function, workshop: Workshop) -> list[Step]:
+def copying(function: Function, seen: Seen) -> list[Step]:
     """A step for each `copy`: its files, with the names they have in the zip; the built-in excludes
     hold.
 
     They raise ProjectError: `missing-files` where there is nothing to copy, `outside-repository`,
     `zip-name`, and what bundler/inputs/tree.py finds.
     """
-    return [partial(_copied, one, function, workshop) for one in function.copy]
+    return [partial(_copied, one, function, seen) for one in function.copy]
 
 
 def gather(steps: Iterable[Step]) -> tuple[Tree, ...]:
     """What the steps give, in order. Raises ProjectError: all that they raised, together."""
     found: list[Tree] = []
     faults: list[Diagnostic] = []
-    inputs = InputSet()
     for step in steps:
         try:
             found.append(step())
         except ProjectError as fault:
             faults += fault.diagnostics
-            inputs = snapshot.union(inputs, fault.inputs)
     if faults:
-        for one in found:
-            inputs = snapshot.union(inputs, one.inputs)
-        raise ProjectError(*dict.fromkeys(faults), inputs=inputs)
+        raise ProjectError(*dict.fromkeys(faults))
     return tuple(found)
 
 
-def merged(trees: Sequence[Tree], function: Function, workshop: Workshop) -> Tree:
+def merged(trees: Sequence[Tree], function: Function, seen: Seen) -> Tree:
     """One tree of all; of files with one name the first tree's. Warns of `hidden-files`."""
     if len(trees) == 1:
         return trees[0]
     files: dict[str, TreeFile] = {}
     lost: list[tuple[str, str]] = []
-    inputs = InputSet()
     diagnostics: list[Diagnostic] = []
     for one in trees:
-        inputs = snapshot.union(inputs, one.inputs)
         diagnostics += one.diagnostics
         for file in one.files:
             kept = files.setdefault(file.name, file)
-            if kept.path != file.path and not _are_equal(kept, file, workshop):
+            if kept.path != file.path and not _are_equal(kept, file, seen):
                 lost.append((file.path, kept.path))
     if lost:
         diagnostics.append(hidden(lost, function))
     return Tree(
         files=tuple(files[name] for name in sorted(files)),
-        inputs=inputs,
         diagnostics=tuple(dict.fromkeys(diagnostics)),
     )
 
@@ -126,14 +117,13 @@ def hidden(lost: Sequence[tuple[str, str]], function: Function) -> Diagnostic:
 
 
 def without(own: Tree, copies: Sequence[Tree], function: Function) -> Tree:
-    """Of a function that is loaded where the user wrote it: `own`, with the copies as inputs alone.
+    """Of a function that is loaded where the user wrote it: `own` alone, the copies being inputs.
 
     Warns of `not-copied-here` where they are not there already.
     """
-    inputs, diagnostics = own.inputs, list(own.diagnostics)
+    diagnostics = list(own.diagnostics)
     there = {file.name for file in own.files}
     for one in copies:
-        inputs = snapshot.union(inputs, one.inputs)
         diagnostics += one.diagnostics
     lacking = sorted({file.name for one in copies for file in one.files} - there)
     if lacking:
@@ -147,47 +137,45 @@ def without(own: Tree, copies: Sequence[Tree], function: Function) -> Tree:
                 "local runs must look for them where they come from",
             )
         )
-    return replace(own, inputs=inputs, diagnostics=tuple(diagnostics))
+    return replace(own, diagnostics=tuple(diagnostics))
 
 
 # --- one folder, one copy ----------------------------------------------------------------------
 
 
-def _shared(folder: RelPath, function: Function, workshop: Workshop) -> Tree:
-    looked_at = _look("shared", folder, function, workshop)
-    if not os.path.isdir(workshop.absolute(folder)):
-        raise _missing("shared", f"{folder}, and there is no such folder", function, looked_at)
-    walked = tree.walk(
-        workshop,
+def _shared(folder: RelPath, function: Function, seen: Seen) -> Tree:
+    _check_place("shared", folder, function, seen)
+    if not seen.is_folder(folder):
+        raise _missing("shared", f"{folder}, and there is no such folder", function)
+    return tree.walk(
+        seen,
         folder,
         exclude=function.exclude,
         include=function.include,
         allow=function.allow,
     )
-    return _looked(walked, looked_at)
 
 
-def _copied(one: Copy, function: Function, workshop: Workshop) -> Tree:
+def _copied(one: Copy, function: Function, seen: Seen) -> Tree:
     prefix = _prefix(one, function)
-    looked_at = _look("copy", one.source, function, workshop)
-    path = workshop.absolute(one.source)
-    if os.path.isfile(path):
-        return _file(one, prefix, looked_at, workshop)
-    if os.path.isdir(path):
-        walked = tree.walk(workshop, one.source, allow=function.allow)
+    _check_place("copy", one.source, function, seen)
+    kind = seen.kind(one.source)
+    if kind == "file":
+        return _file(one, prefix, seen)
+    if kind == "folder":
+        walked = tree.walk(seen, one.source, allow=function.allow)
         fault = f"{one.source}, which holds no files"
     else:
         top, rest = _parts(one.source)
         if not rest:
-            raise _missing("copy", f"{one.source}, which is not there", function, looked_at)
-        looked_at = snapshot.union(looked_at, _look("copy", top, function, workshop))
-        if not os.path.isdir(workshop.absolute(top)):
-            raise _missing("copy", f"{one.source}, and there is no {top}", function, looked_at)
-        walked = tree.walk(workshop, top, only=(f"/{rest}",), allow=function.allow)
+            raise _missing("copy", f"{one.source}, which is not there", function)
+        _check_place("copy", top, function, seen)
+        if not seen.is_folder(top):
+            raise _missing("copy", f"{one.source}, and there is no {top}", function)
+        walked = tree.walk(seen, top, only=(f"/{rest}",), allow=function.allow)
         fault = f"{one.source}, which matches no file"
-    walked = _looked(walked, looked_at)
     if not walked.files:
-        raise _missing("copy", fault, function, walked.inputs)
+        raise _missing("copy", fault, function)
     files = (replace(file, name=posixpath.join(prefix, file.name)) for file in walked.files)
     return replace(walked, files=tuple(files))
 
@@ -203,17 +191,10 @@ def _prefix(one: Copy, function: Function) -> str:
     return prefix
 
 
-def _file(one: Copy, prefix: str, looked_at: InputSet, workshop: Workshop) -> Tree:
+def _file(one: Copy, prefix: str, seen: Seen) -> Tree:
     into_folder = not prefix or one.to.endswith("/")
     name = posixpath.join(prefix, posixpath.basename(one.source)) if into_folder else prefix
-    status = os.stat(workshop.absolute(one.source))
-    file = TreeFile(
-        name=name,
-        path=one.source,
-        executable=bool(status.st_mode & 0o111),
-        size=status.st_size,
-    )
-    return Tree(files=(file,), inputs=looked_at, diagnostics=())
+    return Tree(files=(tree.single(seen, one.source, name),))
 
 
 def _parts(source: RelPath) -> tuple[RelPath, str]:
@@ -225,38 +206,26 @@ def _parts(source: RelPath) -> tuple[RelPath, str]:
     return source, ""
 
 
-# --- what was looked at ------------------------------------------------------------------------
+# --- checks ------------------------------------------------------------------------------------
 
 
-def _look(option: str, path: RelPath, function: Function, workshop: Workshop) -> InputSet:
-    """The path as an input: symlinks on its way may lead elsewhere, and its key is another then.
-
-    Raises ProjectError `outside-repository`.
-    """
-    looked_at = InputSet(files=frozenset((path,)))
-    try:
-        real = os.path.realpath(workshop.absolute(path))
-    except ValueError:  # it holds a NUL
-        raise _missing(option, f"{path!r}, which is no path", function, InputSet()) from None
-    if tree.is_inside(real, tree.homes(workshop, function.allow)):
-        return looked_at
+def _check_place(option: str, path: RelPath, function: Function, seen: Seen) -> None:
+    """Raises ProjectError: `outside-repository`, or `missing-files` where it is no path at all."""
+    if "\0" in path:
+        raise _missing(option, f"{path!r}, which is no path", function)
+    if seen.is_inside(seen.real(path), function.allow):
+        return
     message = f"{option} names {path}, which lies outside the repository"
     hint = f'if that is meant, say so in lambdad.toml: allow = ["{_parts(path)[0]}"]'
-    fault = error("outside-repository", message, function.where, hint)
-    raise ProjectError(fault, inputs=looked_at)
+    raise ProjectError(error("outside-repository", message, function.where, hint))
 
 
-def _looked(walked: Tree, looked_at: InputSet) -> Tree:
-    return replace(walked, inputs=snapshot.union(walked.inputs, looked_at))
-
-
-def _missing(option: str, what: str, function: Function, inputs: InputSet) -> ProjectError:
+def _missing(option: str, what: str, function: Function) -> ProjectError:
     hint = "the path starts at the project's folder"
-    fault = error("missing-files", f"{option} names {what}", function.where, hint)
-    return ProjectError(fault, inputs=inputs)
+    return ProjectError(error("missing-files", f"{option} names {what}", function.where, hint))
 
 
-def _are_equal(one: TreeFile, other: TreeFile, workshop: Workshop) -> bool:
+def _are_equal(one: TreeFile, other: TreeFile, seen: Seen) -> bool:
     if (one.size, one.executable) != (other.size, other.executable):
         return False
-    return tree.read(workshop, one) == tree.read(workshop, other)
+    return tree.read(seen, one) == tree.read(seen, other)

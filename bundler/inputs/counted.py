@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from lambdad.bundler.model import Walk
+from lambdad.bundler.model import Names, Stems, Walk
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -31,6 +31,9 @@ LEFT_OUT: Final = frozenset(
 
 LEFT_OUT_ENDINGS: Final = (".pyc", ".pyo", ".swp", ".swo", "~", ".egg-info")
 LEFT_OUT_BEGINNINGS: Final = (".#", ".tmp-", ".nfs", ".fuse_hidden")
+
+EVERYTHING: Final = ("!*",)
+"""A pattern that takes back every exclude: where two ways of counting meet, all names count."""
 
 
 def counted_names(folder: str, below_top: str, walk: Walk) -> tuple[str, ...]:
@@ -169,3 +172,13 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def more(one: Names, other: Names) -> Names:
+    """What counts in a folder of which one and the other count."""
+    if isinstance(one, Stems) and isinstance(other, Stems):
+        return Stems(one.names | other.names)
+    if one == other:
+        return one
+    top = one.top if isinstance(one, Walk) else other.top if isinstance(other, Walk) else ""
+    return Walk(top, EVERYTHING)

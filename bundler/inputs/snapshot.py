@@ -14,11 +14,8 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from lambdad.bundler.inputs.counted import counted_names, kind_of
-from lambdad.bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems, Walk
-
-EVERYTHING: Final = ("!*",)
-"""A pattern that takes back every exclude: where two ways of counting meet, all names count."""
+from lambdad.bundler.inputs.counted import counted_names, kind_of, more
+from lambdad.bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems
 
 FOREIGN_SLACK_NS: Final = 2_000_000_000
 """On a file system whose clock we did not read, this much nearness makes an input suspect."""
@@ -194,7 +191,7 @@ def union(one: InputSet, other: InputSet) -> InputSet:
     """Both, so that a closure never shrinks. Where a folder is listed twice, more names count."""
     listings = dict(one.listings)
     for path, names in other.listings.items():
-        listings[path] = _more(listings[path], names) if path in listings else names
+        listings[path] = more(listings[path], names) if path in listings else names
     return InputSet(files=one.files | other.files, links=one.links | other.links, listings=listings)
 
 
@@ -370,12 +367,3 @@ def _suspects(snapshot: Snapshot, since: Clock) -> frozenset[RelPath]:
     return frozenset(
         found.union(path for path, key in snapshot.above.items() if key and moved(path, key))
     )
-
-
-def _more(one: Names, other: Names) -> Names:
-    if isinstance(one, Stems) and isinstance(other, Stems):
-        return Stems(one.names | other.names)
-    if one == other:
-        return one
-    top = one.top if isinstance(one, Walk) else other.top if isinstance(other, Walk) else ""
-    return Walk(top, EVERYTHING)

@@ -6,23 +6,19 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lambdad.bundler.inputs import counted
+from lambdad.bundler.inputs.seen import Seen, is_inside, reason
 from lambdad.bundler.model import (
     Diagnostic,
-    InputSet,
     Location,
-    Names,
     ProjectError,
     RelPath,
     Walk,
     error,
     warning,
 )
-
-if TYPE_CHECKING:
-    from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +35,12 @@ class TreeFile:
 class Tree:
     files: tuple[TreeFile, ...]
     """Sorted by name."""
-    inputs: InputSet
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
     """Warnings: symlinks that lead nowhere were left out."""
 
 
 def walk(
-    workshop: Workshop,
+    seen: Seen,
     top: RelPath,
     *,
     exclude: Sequence[str] = (),
@@ -67,41 +62,45 @@ def walk(
     if faults := [*map(_pattern_fault, filter(counted.is_broken, (*exclude, *include, *only)))]:
         raise ProjectError(*faults)
     errand = _Errand(
-        workshop=workshop,
+        seen=seen,
         counted=Walk(top, tuple(exclude), tuple(include), tuple(only), tuple(globs)),
-        homes=homes(workshop, allow),
+        homes=seen.homes(allow),
         files=[],
-        absent=set(),
-        links=set(),
-        listings={},
         faults=[],
         warnings=[],
     )
-    absolute = os.path.realpath(workshop.absolute(top))
-    _walk_folder(errand, top, "", (absolute,))
-    inputs = InputSet(
-        files=frozenset((*(file.path for file in errand.files), *errand.absent)),
-        links=frozenset(errand.links),
-        listings=errand.listings,
-    )
+    _walk_folder(errand, top, "", (seen.real(top),))
     if errand.faults:
-        raise ProjectError(*errand.faults, *errand.warnings, inputs=inputs)
+        raise ProjectError(*errand.faults, *errand.warnings)
     errand.files.sort(key=lambda file: file.name)
-    return Tree(files=tuple(errand.files), inputs=inputs, diagnostics=tuple(errand.warnings))
+    return Tree(files=tuple(errand.files), diagnostics=tuple(errand.warnings))
 
 
-def read(workshop: Workshop, file: TreeFile) -> bytes:
+def single(seen: Seen, path: RelPath, name: str) -> TreeFile:
+    """The one file at a path, for its place in the zip. Raises ProjectError if it vanished."""
+    try:
+        status = seen.status(path)
+    except OSError as fault:
+        raise _unreadable(path, fault) from fault
+    executable = bool(status.st_mode & 0o111)
+    return TreeFile(name=name, path=path, executable=executable, size=status.st_size)
+
+
+LARGEST: Final = 1 << 30
+"""Bytes of a file that is read at all: what Lambda takes is a quarter of that."""
+
+
+def read(seen: Seen, file: TreeFile) -> bytes:
     """The file's bytes. Raises ProjectError if it vanished or can't be read."""
     try:
-        with open(workshop.absolute(file.path), "rb") as source:
-            return source.read()
+        return seen.content(file.path, LARGEST)
     except OSError as fault:
-        raise ProjectError(
-            error(
-                "unreadable-file", f"can't read {file.path}: {fault.strerror}", Location(file.path)
-            ),
-            inputs=InputSet(files=frozenset((file.path,))),
-        ) from fault
+        raise _unreadable(file.path, fault) from fault
+
+
+def _unreadable(path: RelPath, fault: OSError) -> ProjectError:
+    message = f"can't read {path}: {reason(fault)}"
+    return ProjectError(error("unreadable-file", message, Location(path)))
 
 
 def _pattern_fault(pattern: str) -> Diagnostic:
@@ -115,46 +114,51 @@ def _pattern_fault(pattern: str) -> Diagnostic:
 class _Errand:
     """What one walk carries along and gathers."""
 
-    workshop: Workshop
+    seen: Seen
     counted: Walk
     homes: tuple[str, ...]
     files: list[TreeFile]
-    absent: set[RelPath]
-    """Where dangling symlinks lie: what they lead to may appear."""
-    links: set[RelPath]
-    listings: dict[RelPath, Names]
     faults: list[Diagnostic]
     warnings: list[Diagnostic]
 
 
-def homes(workshop: Workshop, allow: Sequence[RelPath]) -> tuple[str, ...]:
-    """The real folders that paths of the project may lead into."""
-    allowed = (os.path.realpath(workshop.absolute(path)) for path in allow)
-    return (os.path.realpath(workshop.repository), *allowed)
-
-
-def is_inside(real: str, homes: Sequence[str]) -> bool:
-    return any(real == home or real.startswith(f"{home.rstrip('/')}/") for home in homes)
-
-
 def _walk_folder(errand: _Errand, folder: RelPath, below_top: str, chain: tuple[str, ...]) -> None:
     """`chain` holds the real folders from the top down to this one: meeting one again is a loop."""
-    errand.listings[folder] = errand.counted
+    errand.seen.listing(folder, errand.counted)
     try:
-        with os.scandir(errand.workshop.absolute(folder)) as scan:
+        with os.scandir(errand.seen.absolute(folder)) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as fault:
         errand.faults.append(
             error("unreadable-file", f"can't list {folder}: {fault.strerror}", Location(folder))
         )
         return
-    if below_top and any(entry.name == "pyvenv.cfg" for entry in entries):
-        return  # a virtual environment under any name
+    if below_top and _is_environment(errand, folder, below_top, entries):
+        return
     for entry in entries:
-        if counted.is_counted(
-            entry.name, below_top, counted.leads_to_folder(entry), errand.counted
-        ):
+        is_folder = counted.leads_to_folder(entry)
+        if counted.is_counted(entry.name, below_top, is_folder, errand.counted):
             _take(errand, folder, below_top, chain, entry)
+        elif entry.is_symlink() and counted.is_counted(
+            entry.name, below_top, not is_folder, errand.counted
+        ):
+            errand.seen.file(_joined(folder, entry.name))  # it may come to lead to the other kind
+
+
+_ENVIRONMENT: Final = "pyvenv.cfg"
+
+
+def _is_environment(
+    errand: _Errand, folder: RelPath, below_top: str, entries: Sequence[os.DirEntry[str]]
+) -> bool:
+    """Whether the folder is a virtual environment, under any name."""
+    if not counted.is_counted(_ENVIRONMENT, below_top, False, errand.counted):
+        errand.seen.file(_joined(folder, _ENVIRONMENT))  # which the listing does not cover
+    return any(entry.name == _ENVIRONMENT for entry in entries)
+
+
+def _joined(folder: RelPath, name: str) -> RelPath:
+    return name if folder == "." else f"{folder}/{name}"
 
 
 def _take(
@@ -164,28 +168,27 @@ def _take(
     chain: tuple[str, ...],
     entry: os.DirEntry[str],
 ) -> None:
-    path = entry.name if folder == "." else f"{folder}/{entry.name}"
+    path = _joined(folder, entry.name)
     name = f"{below_top}/{entry.name}" if below_top else entry.name
     if fault := _name_fault(path):
         errand.faults.append(fault)
         return
     real = f"{chain[-1]}/{entry.name}"
     if entry.is_symlink():
-        errand.links.add(path)
-        real = os.path.realpath(real)
+        errand.seen.link(path)
+        real = errand.seen.real(real)
         if fault := _link_fault(errand, path, real):
             if fault.code == "symlink-escape":
                 errand.faults.append(fault)
             else:
-                errand.absent.add(path)
+                errand.seen.file(path)  # what it leads to may appear
                 errand.warnings.append(fault)
             return
     try:
         status = entry.stat()
     except OSError as gone:
         # Between the listing and now it went: the listing's key moved, so the build is superseded.
-        message = f"can't read {path}: {gone.strerror}"
-        errand.faults.append(error("unreadable-file", message, Location(path)))
+        errand.faults.extend(_unreadable(path, gone).diagnostics)
         return
     if stat.S_ISDIR(status.st_mode):
         if real in chain:
@@ -194,11 +197,13 @@ def _take(
             return
         _walk_folder(errand, path, name, (*chain, real))
     elif stat.S_ISREG(status.st_mode):
+        errand.seen.file(path)
         executable = bool(status.st_mode & 0o111)
         errand.files.append(
             TreeFile(name=name, path=path, executable=executable, size=status.st_size)
         )
     else:
+        errand.seen.file(path)
         message = f"{path} is {_special(status.st_mode)}, which no zip can hold"
         errand.faults.append(error("special-file", message, Location(path), _EXCLUDE_IT))
 

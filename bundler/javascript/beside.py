@@ -17,7 +17,6 @@ from lambdad.bundler.model import (
     Entry,
     Fault,
     Function,
-    InputSet,
     ProjectError,
     RelPath,
     Severity,
@@ -50,7 +49,6 @@ def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> 
         more, files = _files(function, own, workshop)
         own += files
         faults += more.diagnostics
-        inputs = snapshot.union(inputs, more.inputs)
     except ProjectError as fault:
         faults += fault.diagnostics
         inputs = snapshot.union(inputs, fault.inputs)
@@ -83,10 +81,10 @@ def _files(
 ) -> tuple[tree.Tree, tuple[Entry, ...]]:
     """The included and copied files, with the bytes of those whose place no bundle has."""
     including = []
-    if function.include and os.path.isdir(workshop.absolute(function.code)):
+    if function.include and workshop.seen.is_folder(function.code):
         walk = partial(
             tree.walk,
-            workshop,
+            workshop.seen,
             function.code,
             exclude=function.exclude,
             include=function.include,
@@ -94,36 +92,36 @@ def _files(
             allow=function.allow,
         )
         including.append(walk)
-    if function.globs and os.path.isdir(workshop.absolute(function.code)):
+    if function.globs and workshop.seen.is_folder(function.code):
         walk = partial(
             tree.walk,
-            workshop,
+            workshop.seen,
             function.code,
             exclude=function.exclude,
             globs=function.globs,
             allow=function.allow,
         )
         including.append(walk)
-    trees = copied.gather((*including, *copied.copying(function, workshop)))
+    trees = copied.gather((*including, *copied.copying(function, workshop.seen)))
     if not trees:
-        return tree.Tree(files=(), inputs=InputSet(), diagnostics=()), ()
-    found = copied.merged(trees, function, workshop)
+        return tree.Tree(files=()), ()
+    found = copied.merged(trees, function, workshop.seen)
     known = {entry.name: entry.content for entry in bundled}
     files = [
-        Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
+        Entry(name=file.name, content=tree.read(workshop.seen, file), executable=file.executable)
         for file in found.files
         if file.name not in known
     ]
     lost = [
         (file.path, "the bundle")
         for file in found.files
-        if file.name in known and tree.read(workshop, file) != known[file.name]
+        if file.name in known and tree.read(workshop.seen, file) != known[file.name]
     ]
     if lost:
         warned = copied.hidden(lost, function)
         found = replace(found, diagnostics=(*found.diagnostics, warned))
     if faults := names.faults([*known, *(entry.name for entry in files)]):
-        raise ProjectError(*faults, *found.diagnostics, inputs=found.inputs)
+        raise ProjectError(*faults, *found.diagnostics)
     return found, tuple(files)
 
 

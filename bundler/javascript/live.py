@@ -73,12 +73,11 @@ def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> 
     )
     digest = live_folders.digest_of(own, [installed, *(name for name, _target in links)])
     home = Output(workshop.root).live(function.name)
-    inputs = snapshot.union(packed.inputs, ground.inputs())
     return Runnable(
         live=Live(entry=f"{home}/{digest}/{_entry_name(function)}", path=(), digest=digest),
         own=own,
         links=links,
-        inputs=snapshot.union(inputs, reached.inputs),
+        inputs=snapshot.union(packed.inputs, ground.inputs()),
         diagnostics=(*packed.diagnostics, *_lacking(function, reached.asked)),
     )
 

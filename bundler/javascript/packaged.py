@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +20,7 @@ from lambdad.bundler import aws_sdk
 from lambdad.bundler.ecmascript import imports, syntax
 from lambdad.bundler.ecmascript.imports import Use
 from lambdad.bundler.inputs import copied, counted, snapshot, tree
-from lambdad.bundler.inputs.tree import Tree, TreeFile
+from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.javascript import handler, parse
 from lambdad.bundler.model import (
     BuildRequest,
@@ -63,7 +62,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     Raises BundlerError `sources-moved` if an installation is still going on.
     """
     function = request.function
-    single = os.path.isfile(workshop.absolute(function.code))
+    single = workshop.seen.is_file(function.code)
     faults: list[Diagnostic] = []
     inputs = InputSet()
     declared: Manifest | None = None
@@ -81,13 +80,12 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     try:
         bare = declared is None and not faults
         code = partial(own_tree, workshop, function, bare=bare)
-        trees = copied.gather((code, *copied.copying(function, workshop)))
-        walked = copied.merged(trees, function, workshop)
+        trees = copied.gather((code, *copied.copying(function, workshop.seen)))
+        walked = copied.merged(trees, function, workshop.seen)
         own = tuple(read(workshop, walked))
     except ProjectError as fault:
         inputs = snapshot.union(inputs, fault.inputs)
         raise ProjectError(*faults, *fault.diagnostics, inputs=inputs) from fault
-    inputs = snapshot.union(inputs, walked.inputs)
     segment = None
     if vendored is not None:
         inputs = snapshot.union(inputs, vendored.inputs)
@@ -107,14 +105,15 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
 def own_tree(workshop: Workshop, function: Function, *, bare: bool = False) -> Tree:
     """The code folder's walk without node_modules, unless it is `bare` of any package.json; or the
     one file that is all of the code."""
-    if os.path.isfile(workshop.absolute(function.code)):
-        return _single(workshop, function)
+    if workshop.seen.is_file(function.code):
+        name = posixpath.basename(function.code)
+        return Tree(files=(tree.single(workshop.seen, function.code, name),))
     bare = bare and not _is_shut_out(function)
     ours = AS_IT_IS if bare else ()
     patterns = (*INSTALLERS_OWN, *ours, *function.exclude, *(() if bare else (f"/{MODULES}",)))
     include = function.include
     walked = tree.walk(
-        workshop,
+        workshop.seen,
         function.code,
         exclude=patterns,
         include=include,
@@ -141,20 +140,9 @@ def _is_shut_out(function: Function) -> bool:
     return globs.enters(function.globs, MODULES) is False
 
 
-def _single(workshop: Workshop, function: Function) -> Tree:
-    status = os.stat(workshop.absolute(function.code))
-    file = TreeFile(
-        name=posixpath.basename(function.code),
-        path=function.code,
-        executable=bool(status.st_mode & 0o111),
-        size=status.st_size,
-    )
-    return Tree(files=(file,), inputs=InputSet(files=frozenset((function.code,))), diagnostics=())
-
-
 def read(workshop: Workshop, walked: Tree) -> Iterator[Entry]:
     for file in walked.files:
-        content = tree.read(workshop, file)
+        content = tree.read(workshop.seen, file)
         yield Entry(name=file.name, content=content, executable=file.executable)
 
 

@@ -44,12 +44,10 @@ def make(request: BuildRequest, workshop: Workshop) -> Runnable:
     inputs = InputSet()
     try:
         code = partial(packaged.own_tree, workshop, function)
-        walked, *copies = copied.gather((code, *copied.copying(function, workshop)))
+        walked, *copies = copied.gather((code, *copied.copying(function, workshop.seen)))
         walked = copied.without(walked, copies, function)
-        inputs = walked.inputs
         own = tuple(packaged.read(workshop, walked))
         reached = _reach(function, own, ground)
-        inputs = snapshot.union(inputs, reached.inputs)
         installed = reach.digest(reached, workshop)
         entry, diagnostics = _entry(function, own, ground)
         diagnostics += packaged.unparsed(function, walked, own, workshop)
@@ -91,7 +89,7 @@ def _entry(
     workshop = ground.workshop
     texts = {entry.name: entry.content for entry in own}
     files = {entry.name: entry.executable for entry in own}
-    single = os.path.isfile(workshop.absolute(function.code))
+    single = workshop.seen.is_file(function.code)
     folder = posixpath.dirname(function.code) if single else function.code
     if not single:
         files |= _in_packages(function, folder, ground)

@@ -109,7 +109,7 @@ def _follow(
         known = found.get(name)
         if known is not None and known.run >= run:
             continue
-        source = known.source if known else imports.read(tree.read(workshop, own.files[name]))
+        source = known.source if known else imports.read(tree.read(workshop.seen, own.files[name]))
         found[name] = Loaded(name, run, source)
         for item in source.imports if source is not None else ():
             left += [(other, min(run, item.run)) for other in _led_to(item, name, own)]

@@ -158,7 +158,7 @@ def _none_declared(request: BuildRequest, workshop: Workshop) -> Installed | Non
         if said is None:
             return Installed(frozenset())
         if said.lock is None and said.open is None:
-            unread, _looked_for = projects.unread(function, workshop)
+            unread = projects.unread(function, workshop)
             return None if unread else Installed(frozenset())
     except ProjectError:
         pass  # the build tells

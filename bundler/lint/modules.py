@@ -176,6 +176,6 @@ def _takes(parts: list[str], name: str, scene: _Scene) -> bool:
     file = module_file(path, scene.own.files)
     if file is None:
         return path in scene.own.native  # else a folder, whose modules are all it has
-    content = tree.read(scene.workshop, scene.own.files[file])
+    content = tree.read(scene.workshop.seen, scene.own.files[file])
     module = parse(content, scene.function.runtime.version, scene.workshop.environ)
     return not isinstance(module, Module) or not module.is_certain or name in module.names

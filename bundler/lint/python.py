@@ -88,7 +88,7 @@ def _faults(
             yield item
     start = module_file(function.handler.module, own.files)
     if start is not None and function.handler.export is not None:
-        content = tree.read(workshop, own.files[start])
+        content = tree.read(workshop.seen, own.files[start])
         yield from _called(content, own.files[start].path, function, workshop)
         reached = graph.reached(function, own, start, workshop)
         yield from modules.check(function, own, reached, known, workshop)

@@ -195,11 +195,12 @@ def holders_of(
     found: dict[RelPath, list[Function]] = {}
     faults: dict[str, tuple[Diagnostic, ...]] = {}
     for function in functions:
+        recording = workshop.recording()
         try:
-            held = sources.held(function, workshop)
+            held = sources.held(function, recording)
         except ProjectError as fault:
             faults[function.name] = fault.diagnostics
-            held = sources.beside(function, fault, workshop)
+            held = sources.beside(function, recording)
         for path in held:
             found.setdefault(path, []).append(function)
     return {path: tuple(several) for path, several in found.items()}, Findings(functions=faults)

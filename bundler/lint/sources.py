@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.lint.installed import request_of
-from lambdad.bundler.model import Function, Language, Method, ProjectError, RelPath, Want
+from lambdad.bundler.model import Function, Language, Method, RelPath, Want
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
@@ -29,10 +29,10 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
 
         files = package.own_tree(request_of(function, workshop, Want.ZIP), workshop).files
         return frozenset(file.path for file in files if file.path.endswith(PYTHON))
-    if not os.path.isdir(workshop.absolute(function.code)):
+    if not workshop.seen.is_folder(function.code):
         return frozenset({function.code})
     files = tree.walk(
-        workshop,
+        workshop.seen,
         function.code,
         exclude=function.exclude,
         include=function.include,
@@ -42,10 +42,10 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
     return frozenset(file.path for file in files if file.path.endswith(SCRIPTS))
 
 
-def beside(function: Function, fault: ProjectError, workshop: Workshop) -> frozenset[RelPath]:
-    """What `held` found beside the faults that it tells."""
+def beside(function: Function, workshop: Workshop) -> frozenset[RelPath]:
+    """What `held` found beside the faults that it tells: `workshop` recorded nothing else."""
     endings = PYTHON if function.runtime.language is Language.PYTHON else SCRIPTS
-    found = (path for path in fault.inputs.files if path.endswith(endings))
+    found = (path for path in workshop.seen.inputs().files if path.endswith(endings))
     return frozenset(path for path in found if os.path.isfile(workshop.absolute(path)))
 
 

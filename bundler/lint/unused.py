@@ -58,7 +58,9 @@ def _used(own: Own, workshop: Workshop) -> set[str]:
     words: set[str] = set()
     for name, file in own.files.items():
         if name.endswith(".py"):
-            words.update(re.findall(r"\w+", tree.read(workshop, file).decode("utf-8", "replace")))
+            words.update(
+                re.findall(r"\w+", tree.read(workshop.seen, file).decode("utf-8", "replace"))
+            )
     return words
 
 

@@ -60,7 +60,7 @@ def examine(
     faults: list[str] = []
     fits = False
     for file in files:
-        content = tree.read(workshop, file)
+        content = tree.read(workshop.seen, file)
         packaged.append(PackagedFile(file, hashlib.sha256(content).hexdigest()))
         if file.name.endswith(NATIVE_MODULE) and not fits:
             described = native.describe(content)
@@ -99,7 +99,7 @@ def entries(workshop: Workshop, listed: list[tuple[str, PackagedFile]]) -> Itera
     under a key of digests must have them.
     """
     for name, packaged in listed:
-        content = tree.read(workshop, packaged.file)
+        content = tree.read(workshop.seen, packaged.file)
         if hashlib.sha256(content).hexdigest() != packaged.digest:
             raise BundlerError(
                 "sources-moved",

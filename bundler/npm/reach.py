@@ -48,14 +48,6 @@ class Reach:
     deciding: Mapping[str, tuple[str, ...]]
     """Of each other one's folder, the files that an installation writes anew."""
 
-    @property
-    def inputs(self) -> InputSet:
-        """The files of local packages; all else is in the ground's."""
-        found = InputSet()
-        for _package, walked in self.local:
-            found = snapshot.union(found, walked.inputs)
-        return found
-
 
 def reach(ground: Ground, names: Iterable[str], asker: str, local: Collection[str] = ()) -> Reach:
     """From code in the real folder `asker`; what is not installed is passed over.
@@ -109,7 +101,7 @@ def _deciding(ground: Ground, folder: str) -> tuple[str, ...]:
 def _walk(ground: Ground, found: Found) -> tree.Tree:
     path = ground.relative(found.folder)
     patterns = package_files.LINKED if found.linked else package_files.INSTALLED
-    return tree.walk(ground.workshop, path, exclude=patterns, allow=ground.allow)
+    return tree.walk(ground.workshop.seen, path, exclude=patterns, allow=ground.allow)
 
 
 def digest(reached: Reach, workshop: Workshop) -> str:
@@ -132,7 +124,7 @@ def digest(reached: Reach, workshop: Workshop) -> str:
 def _digest_of_local(walked: tree.Tree, workshop: Workshop) -> str:
     found = hashlib.sha256()
     for file in walked.files:
-        content = tree.read(workshop, file)
+        content = tree.read(workshop.seen, file)
         found.update(f"{file.name}\0{file.executable:d}\0{len(content)}\0".encode())
         found.update(content)
     return found.hexdigest()

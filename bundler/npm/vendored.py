@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock
 from lambdad.bundler.memory import recall
 from lambdad.bundler.model import (
@@ -84,17 +85,18 @@ def recalled(
     if memory is None:
         return vendor(request, workshop, path, named)
 
-    def make() -> tuple[Vendored, InputSet]:
-        found = vendor(request, workshop, path, named)
+    def make(seen: Seen) -> Vendored:
+        found = vendor(request, replace(workshop, seen=seen), path, named)
+        seen.add(found.inputs)
         if found.segment is not None:
             found = replace(found, segment=memory.shared(found.segment))
-        return found, found.inputs
+        return found
 
     key = (request, request.locked, request.function.where, path)
-    found = recall(memory.vendored, key, workshop.root, make)
+    found = recall(memory.vendored, key, workshop.seen, make)
     if found.segment is not None and not segments.is_there(found.segment):
         memory.vendored.drop(key)
-        found = recall(memory.vendored, key, workshop.root, make)
+        found = recall(memory.vendored, key, workshop.seen, make)
     return found
 
 
@@ -171,7 +173,9 @@ def _make(
     if segment is None:
         plural = "" if len(packages) == 1 else "s"
         workshop.say(f"packing {len(packages)} npm package{plural}")
-        segment = segments.make(workshop.store, key, package_files.entries(workshop, listed))
+        segment = segments.make(
+            workshop.store, key, package_files.entries(workshop.recording(), listed)
+        )
     return Vendored(segment=segment, inputs=inputs, diagnostics=notes, by=by.name), key
 
 
@@ -253,14 +257,15 @@ def _packages(
     inputs = InputSet()
     for folder, name in sorted(names.items()):
         patterns = package_files.LINKED if folder in linked else package_files.INSTALLED
+        looking = ground.workshop.recording()
         walked = tree.walk(
-            ground.workshop, ground.relative(folder), exclude=patterns, allow=function.allow
+            looking.seen, ground.relative(folder), exclude=patterns, allow=function.allow
         )
         packages[folder] = package_files.examine(
-            ground.workshop, name, walked.files, function.runtime, function.architecture
+            looking, name, walked.files, function.runtime, function.architecture
         )
         if folder in local:
-            inputs = snapshot.union(inputs, walked.inputs)
+            inputs = snapshot.union(inputs, looking.seen.inputs())
     return packages, inputs
 
 

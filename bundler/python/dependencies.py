@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lambdad.bundler.inputs.snapshot import union
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.memory import recall
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
     Function,
-    InputSet,
     Location,
     ProjectError,
     error,
@@ -45,8 +44,7 @@ class Dependencies:
     """Sorted by name."""
     local: tuple[LocalPackage, ...] = ()
     """Those of the wheels that were built of the user's own folders."""
-    inputs: InputSet
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 _ONE_AT_A_TIME: Final = threading.Lock()
@@ -59,50 +57,43 @@ def known(request: BuildRequest, workshop: Workshop) -> Dependencies:
     if memory is None:
         return dependencies(request, workshop)
 
-    def make() -> tuple[Dependencies, InputSet]:
-        found = dependencies(request, workshop)
+    def make(seen: Seen) -> Dependencies:
+        found = dependencies(request, replace(workshop, seen=seen))
         if found.wheels:  # one copy for all functions that have the same
             found = replace(found, wheels=splice.splice(found.wheels, memory).wheels)
-        return found, found.inputs
+        return found
 
     key = (request, request.locked, request.function.where)
-    found = recall(memory.dependencies, key, workshop.root, make)
+    found = recall(memory.dependencies, key, workshop.seen, make)
     if not all(wheels_.is_there(wheel) for wheel in found.wheels):
         memory.dependencies.drop(key)
-        found = recall(memory.dependencies, key, workshop.root, make)
+        found = recall(memory.dependencies, key, workshop.seen, make)
     return found
 
 
 def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:
     """The wheels that the function's requirement files lead to; none where there are no such files.
 
-    Raises ProjectError, whose inputs are all that was looked at until then.
+    Raises ProjectError as declared.read, local.build, resolve.resolve and fetch.wheels, and
+    `unlocked`.
     """
     function = request.function
     target = targets.wanted(request)
     what = declared.read(function, target, workshop)
     if what is None:
-        return Dependencies(wheels=(), inputs=InputSet(), diagnostics=())
-    inputs = what.inputs
+        return Dependencies(wheels=())
     if what.lock is None and what.open is None and not function.layers:
-        unread, looked_for = projects.unread(function, workshop)
-        inputs = union(inputs, looked_for)
-        return Dependencies(wheels=(), inputs=inputs, diagnostics=(unread,) if unread else ())
-    try:
-        with _ONE_AT_A_TIME:
-            locals_ = build_locals(what, target, workshop, function)
-            for one in locals_:
-                inputs = union(inputs, one.inputs)
-            lock, notes = _lock(request, what, locals_, target, workshop)
-            fetched, more = fetch.wheels(lock.pins, target, what.indexes, workshop)
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=union(inputs, fault.inputs)) from fault
+        unread = projects.unread(function, workshop)
+        return Dependencies(wheels=(), diagnostics=(unread,) if unread else ())
+    with _ONE_AT_A_TIME:
+        locals_ = build_locals(what, target, workshop, function)
+        lock, notes = _lock(request, what, locals_, target, workshop)
+        fetched, more = fetch.wheels(lock.pins, target, what.indexes, workshop)
     wheels = {**fetched, **{one.wheel.name: one.wheel for one in locals_}}
     kept, missing = _keep(function, target, wheels, what, lock, locals_=locals_)
     return Dependencies(
         wheels=kept,
         local=tuple(one for one in locals_ if one.wheel in kept),
-        inputs=inputs,
         diagnostics=(*notes, *more, *missing),
     )
 
@@ -113,19 +104,15 @@ def build_locals(
     """The wheels of all local packages. Raises ProjectError, all their faults together."""
     found: list[LocalPackage] = []
     faults: list[Diagnostic] = []
-    inputs = InputSet()
     for wanted in dict.fromkeys(what.folders):
         if not targets.holds(target, wanted.marker):
             continue
         try:
-            one = local.build(wanted, target, workshop, function.allow)
-            inputs = union(inputs, one.inputs)
-            found.append(one)
+            found.append(local.build(wanted, target, workshop, function.allow))
         except ProjectError as fault:
             faults += fault.diagnostics
-            inputs = union(inputs, fault.inputs)
     if faults:
-        raise ProjectError(*faults, inputs=inputs)
+        raise ProjectError(*faults)
     return found
 
 

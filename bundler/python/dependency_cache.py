@@ -30,7 +30,6 @@ class Installed:
 
     segment: Segment | None
     """None: there are none."""
-    inputs: InputSet
     diagnostics: tuple[Diagnostic, ...]
 
     @property
@@ -40,28 +39,38 @@ class Installed:
 
 
 def find(request: BuildRequest, workshop: Workshop) -> Installed | None:
-    """What the last build kept, if all that decided it is as it was; damage is a miss."""
+    """What the last build kept, if all that decided it is as it was, which is then recorded;
+    damage is a miss."""
     path = Output(workshop.root).dependencies(request.function.name)
     try:
         saved = unseal(path.read_bytes())
         if not isinstance(saved, dict) or saved["key"] != _key(request):
             return None
-        seen = record.decode_snapshot(saved["inputs"])
+        kept = record.decode_snapshot(saved["inputs"])
         diagnostics = tuple(map(record.decode_diagnostic, saved["diagnostics"]))
         key = saved["segment"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if next(snapshot.changes(workshop.root, seen), None) is not None:
+    if next(snapshot.changes(workshop.root, kept), None) is not None:
         return None
     segment = segments.find(workshop.store, key) if key is not None else None
     if key is not None and segment is None:
         return None
-    return Installed(segment=segment, inputs=snapshot.inputs_of(seen), diagnostics=diagnostics)
+    workshop.seen.add(snapshot.inputs_of(kept))
+    return Installed(segment=segment, diagnostics=diagnostics)
 
 
-def keep(request: BuildRequest, installed: Installed, since: Clock, workshop: Workshop) -> None:
-    """For `find`, where nothing moved `since` the build read it; failure costs time alone."""
-    inputs = installed.inputs
+def keep(
+    request: BuildRequest,
+    installed: Installed,
+    inputs: InputSet,
+    since: Clock,
+    workshop: Workshop,
+) -> None:
+    """For `find`, where nothing moved `since` the build read it; failure costs time alone.
+
+    `inputs` are what decided it.
+    """
     if not inputs.files and not inputs.listings:
         return  # nothing would ever end it
     seen = snapshot.observe(workshop.root, inputs, since=since)

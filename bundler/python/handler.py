@@ -33,7 +33,9 @@ def check(
             return []
         return [_missing_file(function, files, workshop)]
     diagnostics = _check_syntax(found, function, files, workshop)
-    module = parse(tree.read(workshop, files[found]), function.runtime.version, workshop.environ)
+    module = parse(
+        tree.read(workshop.seen, files[found]), function.runtime.version, workshop.environ
+    )
     if isinstance(module, Module) and module.is_certain and handler.export not in module.names:
         diagnostics.append(_missing_export(function, files[found], module))
     return diagnostics
@@ -97,7 +99,7 @@ def _left_out(function: Function, workshop: Workshop) -> RelPath | None:
     handler = function.handler
     names = (handler.module,) if handler.export is None else candidates(handler.module)
     paths = (os.path.normpath(f"{function.code}/{name}") for name in names)
-    return next((path for path in paths if os.path.isfile(workshop.absolute(path))), None)
+    return workshop.seen.first_file(paths)
 
 
 def _missing_export(function: Function, file: TreeFile, module: Module) -> Diagnostic:
@@ -128,7 +130,9 @@ def _check_syntax(
     left = [start]
     while left:
         name = left.pop()
-        module = parse(tree.read(workshop, files[name]), function.runtime.version, workshop.environ)
+        module = parse(
+            tree.read(workshop.seen, files[name]), function.runtime.version, workshop.environ
+        )
         if isinstance(module, Broken):
             diagnostics.append(_syntax_error(files[name], module, function))
             continue

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from lambdad.bundler.inputs import tree
-from lambdad.bundler.inputs.snapshot import union
 from lambdad.bundler.inputs.tree import Tree, TreeFile
 from lambdad.bundler.model import (
     BuildRequest,
@@ -39,12 +38,7 @@ def make(request: BuildRequest, workshop: Workshop) -> Runnable:
 
     Raises ProjectError as package.pack, and `handler-not-here`.
     """
-    found = package.gather(request, workshop)
-    try:
-        return _load(request.function, found, workshop)
-    except ProjectError as fault:
-        inputs = union(found.inputs, fault.inputs)
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    return _load(request.function, package.gather(request, workshop), workshop)
 
 
 def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
@@ -61,11 +55,11 @@ def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
     if site is None or any(one.severity is Severity.ERROR for one in diagnostics):
         raise ProjectError(*diagnostics)
     entry = _entry(function, files, installed)
-    single = os.path.isfile(workshop.absolute(function.code))
+    single = workshop.seen.is_file(function.code)
     code = os.path.dirname(function.code) or "." if single else function.code
     diagnostics += _split(function, (code, *function.shared), found.own)
     own = (
-        Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
+        Entry(name=file.name, content=tree.read(workshop.seen, file), executable=file.executable)
         for file in found.own.files
     )
     return Runnable(
@@ -74,7 +68,6 @@ def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
             path=(code, *function.shared, *site.folders),
             digest=digest_of(own, [site.digest]),
         ),
-        inputs=found.inputs,
         diagnostics=tuple(diagnostics),
     )
 

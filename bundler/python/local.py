@@ -11,7 +11,7 @@ from typing import Final
 
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.tree import Tree
-from lambdad.bundler.model import InputSet, ProjectError, RelPath, error
+from lambdad.bundler.model import ProjectError, RelPath, error
 from lambdad.bundler.python import built
 from lambdad.bundler.python.built import NotBuiltError
 from lambdad.bundler.python.locks.requirements import Wanted
@@ -28,8 +28,6 @@ EXCLUDE: Final = ("/build/", "/dist/", "!.gitignore")
 class LocalPackage:
     wanted: Wanted
     wheel: Wheel
-    inputs: InputSet
-    """Every file of its source."""
     digest: str
     """Of its source's contents."""
     source: RelPath | None = None
@@ -48,30 +46,17 @@ def build(
     assert wanted.path is not None  # noqa: S101 - local packages have one
     top = os.path.relpath(wanted.path, workshop.root)
     _check_place(wanted, top, workshop, allow)
-    if not os.path.isdir(wanted.path):
+    if not workshop.seen.is_folder(top):
         message = f"there is no folder {top}"
-        raise ProjectError(
-            error(
-                "missing-requirements",
-                message,
-                wanted.where,
-                "restore it, or take the reference to it out",
-            ),
-            inputs=InputSet(files=frozenset((top,))),
-        )
-    walked = tree.walk(workshop, top, exclude=EXCLUDE, allow=allow)
+        hint = "restore it, or take the reference to it out"
+        raise ProjectError(error("missing-requirements", message, wanted.where, hint))
+    walked = tree.walk(workshop.seen, top, exclude=EXCLUDE, allow=allow)
     names = {file.name for file in walked.files}
     if not names & {"pyproject.toml", "setup.py"}:
-        raise ProjectError(
-            error(
-                "not-a-package",
-                f"{wanted.text} has neither pyproject.toml nor setup.py",
-                wanted.where,
-                "name the folder that has one of them",
-            ),
-            inputs=walked.inputs,
-        )
-    contents = [tree.read(workshop, file) for file in walked.files]
+        message = f"{wanted.text} has neither pyproject.toml nor setup.py"
+        hint = "name the folder that has one of them"
+        raise ProjectError(error("not-a-package", message, wanted.where, hint))
+    contents = [tree.read(workshop.seen, file) for file in walked.files]
     digest = _digest(walked, contents)
     in_place = f"local-{built.key_of('in place', top, _describing(walked, contents), target.key)}"
     known = built.recall(workshop, in_place) if target.host is not None else None
@@ -83,9 +68,7 @@ def build(
         source = _source(found, top, walked, contents) if target.host is not None else None
         if source is not None:
             built.remember(workshop, in_place, {"wheel": found.sha256, "source": source})
-    return LocalPackage(
-        wanted=wanted, wheel=found, inputs=walked.inputs, digest=digest, source=source
-    )
+    return LocalPackage(wanted=wanted, wheel=found, digest=digest, source=source)
 
 
 def _wheel(
@@ -142,20 +125,12 @@ def _source(found: Wheel, top: RelPath, walked: Tree, contents: Sequence[bytes])
 def _check_place(
     wanted: Wanted, top: RelPath, workshop: Workshop, allow: Sequence[RelPath]
 ) -> None:
-    real = os.path.realpath(workshop.absolute(top))
-    homes = (workshop.repository, *(workshop.absolute(path) for path in allow))
-    for home in map(os.path.realpath, homes):
-        if real == home or real.startswith(f"{home}/"):
-            return
-    raise ProjectError(
-        error(
-            "outside-repository",
-            f"{wanted.text} lies outside of the repository",
-            wanted.where,
-            f'if that is meant, say so in lambdad.toml: allow = ["{top}"]',
-        ),
-        inputs=InputSet(files=frozenset((top,))),
-    )
+    workshop.seen.file(top)
+    if workshop.seen.is_inside(workshop.seen.real(top), allow):
+        return
+    message = f"{wanted.text} lies outside of the repository"
+    hint = f'if that is meant, say so in lambdad.toml: allow = ["{top}"]'
+    raise ProjectError(error("outside-repository", message, wanted.where, hint))
 
 
 def _digest(walked: Tree, contents: Sequence[bytes]) -> str:
@@ -197,8 +172,7 @@ def _build(
                     f"{built.essence(fault.output)}",
                     wanted.where,
                     f"`pip wheel {wanted.text}` shows the same; correct the package's build",
-                ),
-                inputs=walked.inputs,
+                )
             ) from fault
 
 

@@ -110,7 +110,7 @@ def _project(function: Function, files: Files, workshop: Workshop) -> Project | 
     named = os.path.basename(files.named) if files.named is not None else None
     if named is not None and named not in projects.NAMES:
         return None
-    return projects.find(files.folder, named, function, workshop)[0]
+    return projects.find(files.folder, named, function, workshop)
 
 
 def _by_its_tool(functions: Sequence[Function], files: Files, workshop: Workshop) -> Written | None:
@@ -140,7 +140,7 @@ def _goes_before(project: Project, files: Files, workshop: Workshop) -> bool:
 
 
 def _exists(path: RelPath, workshop: Workshop) -> bool:
-    return os.path.exists(workshop.absolute(path))
+    return workshop.seen.exists(path)
 
 
 def _plan(files: Files, function: Function, workshop: Workshop) -> tuple[RelPath, RelPath, bool]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lambdad.bundler.inputs import copied, snapshot, tree
-from lambdad.bundler.inputs.snapshot import Clock, union
-from lambdad.bundler.inputs.tree import Tree, TreeFile
+from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.model import (
     BuildRequest,
     Contents,
@@ -45,28 +45,21 @@ class Gathered:
     own: Tree
     known: Dependencies | None
     faults: tuple[Diagnostic, ...]
-    inputs: InputSet
+    decided: InputSet
+    """What decided the dependencies."""
 
 
-def pack(request: BuildRequest, workshop: Workshop, known: Dependencies | None = None) -> Contents:
-    """What goes into the function's zip.
-
-    `known` are its dependencies where the caller has seen that their inputs have not moved. Raises
-    ProjectError with every fault that could be found; its inputs, too, are all that was looked at.
-    """
-    on_disk = known is None and workshop.memory is None
+def pack(request: BuildRequest, workshop: Workshop) -> Contents:
+    """What goes into the function's zip. Raises ProjectError with every fault that is found."""
+    on_disk = workshop.memory is None
     if on_disk and workshop.recall and (contents := _pack_remembered(request, workshop)):
         return contents
     clock = _clock(workshop) if on_disk else None
-    found = gather(request, workshop, known)
-    try:
-        installed = _installed(found, workshop)
-        contents = _assemble(request.function, found.own, installed, found.faults, workshop)
-    except ProjectError as fault:
-        inputs = union(found.inputs, fault.inputs)
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    found = gather(request, workshop)
+    installed = _installed(found, workshop)
+    contents = _assemble(request.function, found.own, installed, found.faults, workshop)
     if clock is not None and installed is not None and _lasts(installed):
-        dependency_cache.keep(request, installed, clock, workshop)
+        dependency_cache.keep(request, installed, found.decided, clock, workshop)
     return contents
 
 
@@ -94,31 +87,25 @@ def _clock(workshop: Workshop) -> Clock | None:
     return None
 
 
-def gather(
-    request: BuildRequest, workshop: Workshop, known: Dependencies | None = None
-) -> Gathered:
+def gather(request: BuildRequest, workshop: Workshop) -> Gathered:
     """Both halves of a function, with the faults of both. Raises ProjectError without own code."""
+    from lambdad.bundler.python import dependencies
+
     faults: list[Diagnostic] = []
-    inputs = InputSet()
     walked: Tree | None = None
+    known: Dependencies | None = None
     try:
         walked = own_tree(request, workshop)
-        inputs = walked.inputs
     except ProjectError as fault:
         faults += fault.diagnostics
-        inputs = fault.inputs
-    try:
-        if known is None:
-            from lambdad.bundler.python import dependencies
-
-            known = dependencies.known(request, workshop)
-        inputs = union(inputs, known.inputs)
-    except ProjectError as fault:
-        faults += fault.diagnostics
-        inputs = union(inputs, fault.inputs)
+    with workshop.seen.apart() as deciding:
+        try:
+            known = dependencies.known(request, replace(workshop, seen=deciding))
+        except ProjectError as fault:
+            faults += fault.diagnostics
     if walked is None:
-        raise ProjectError(*faults, inputs=inputs)
-    return Gathered(own=walked, known=known, faults=tuple(faults), inputs=inputs)
+        raise ProjectError(*faults)
+    return Gathered(own=walked, known=known, faults=tuple(faults), decided=deciding.inputs())
 
 
 def _installed(found: Gathered, workshop: Workshop) -> Installed | None:
@@ -133,7 +120,7 @@ def _installed(found: Gathered, workshop: Workshop) -> Installed | None:
         own = [file.name for file in found.own.files]
         segment, more = splice.segment(workshop.store, known.wheels, own, workshop.memory)
         notes += more
-    return Installed(segment=segment, inputs=known.inputs, diagnostics=notes)
+    return Installed(segment=segment, diagnostics=notes)
 
 
 def _assemble(
@@ -155,11 +142,12 @@ def _assemble(
         raise ProjectError(*found)
     return Contents(
         own=tuple(
-            Entry(name=file.name, content=tree.read(workshop, file), executable=file.executable)
+            Entry(
+                name=file.name, content=tree.read(workshop.seen, file), executable=file.executable
+            )
             for file in own.files
         ),
         dependencies=installed.segment if installed is not None else None,
-        inputs=union(own.inputs, installed.inputs if installed is not None else InputSet()),
         diagnostics=tuple(found),
     )
 
@@ -173,43 +161,29 @@ def own_tree(request: BuildRequest, workshop: Workshop) -> Tree:
     if not function.shared and not function.copy:
         return _code_tree(function, workshop)
     code = partial(_code_tree, function, workshop)
-    shared, copying = copied.sharing(function, workshop), copied.copying(function, workshop)
+    shared, copying = (
+        copied.sharing(function, workshop.seen),
+        copied.copying(function, workshop.seen),
+    )
     trees = copied.gather((code, *shared, *copying))
     if request.want is Want.ZIP:
-        return copied.merged(trees, function, workshop)
-    own = copied.merged(trees[: 1 + len(shared)], function, workshop)
+        return copied.merged(trees, function, workshop.seen)
+    own = copied.merged(trees[: 1 + len(shared)], function, workshop.seen)
     return copied.without(own, trees[1 + len(shared) :], function)
 
 
 def _code_tree(function: Function, workshop: Workshop) -> Tree:
     """The code folder's walk, or the one file that is all of the code."""
-    path = workshop.absolute(function.code)
-    looked_at = InputSet(files=frozenset((function.code,)))
-    if os.path.isdir(path):
+    if workshop.seen.is_folder(function.code):
         return tree.walk(
-            workshop,
+            workshop.seen,
             function.code,
             exclude=function.exclude,
             include=function.include,
             globs=function.globs,
             allow=function.allow,
         )
-    try:
-        status = os.stat(path)
-    except OSError as fault:
-        raise ProjectError(
-            error(
-                "missing-code",
-                f"there is no {function.code}",
-                function.where,
-                "correct the path of the code",
-            ),
-            inputs=looked_at,
-        ) from fault
-    file = TreeFile(
-        name=os.path.basename(function.code),
-        path=function.code,
-        executable=bool(status.st_mode & 0o111),
-        size=status.st_size,
-    )
-    return Tree(files=(file,), inputs=looked_at, diagnostics=())
+    if not workshop.seen.exists(function.code):
+        message, hint = f"there is no {function.code}", "correct the path of the code"
+        raise ProjectError(error("missing-code", message, function.where, hint))
+    return Tree(files=(tree.single(workshop.seen, function.code, os.path.basename(function.code)),))

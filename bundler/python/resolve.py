@@ -10,7 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lambdad.bundler.model import RelPath, Toolchain
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.inputs.tree import LARGEST
+from lambdad.bundler.model import RelPath, Toolchain, Walk
 from lambdad.bundler.python import built, indexes, resolvers
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.local import LocalPackage
@@ -103,7 +105,7 @@ def answer(
     Raises ProjectError: `dependency-conflict`, `package-not-found`, `no-interpreter`,
     `resolve-failed`. Raises BundlerError: `offline`, `untrusted-build`, `no-network`.
     """
-    identity = _identity(question, locals_, tools_)
+    identity = _identity(question, locals_, tools_, workshop.seen)
     if near is not None:
         identity += (near,)
     key = f"resolved-{built.key_of('resolved', *identity)}"
@@ -121,7 +123,7 @@ def answer(
 
 
 def _identity(
-    question: Question, locals_: Sequence[LocalPackage], tools_: Toolchain
+    question: Question, locals_: Sequence[LocalPackage], tools_: Toolchain, seen: Seen
 ) -> tuple[object, ...]:
     """All that the answer depends on. Of local packages only what their metadata asks for."""
     asked = {
@@ -132,8 +134,8 @@ def _identity(
         ]
         for local in locals_
     }
-    lines = [_without_place(line, asked) for line in question.lines]
-    folders = [_listing(place) for place in question.sources.find_links]
+    lines = [_without_place(line, asked, seen) for line in question.lines]
+    folders = [_listing(place, seen) for place in question.sources.find_links]
     tool = tools_.pip_tools if question.pip_tools else tools_.uv
     return (
         lines,
@@ -146,30 +148,36 @@ def _identity(
     )
 
 
-def _without_place(line: str, asked: Mapping[str, object]) -> object:
+def _without_place(line: str, asked: Mapping[str, object], seen: Seen) -> object:
     for place, metadata in asked.items():
         if place in line:
             return [line.replace(place, ""), metadata]
     if " @ file:" in line:
         place = line.partition(" @ ")[2].partition(" ;")[0]
-        return [line, _digest_of(place)]
+        return [line, _digest_of(place, seen)]
     return line
 
 
-def _digest_of(uri: str) -> str:
+def _digest_of(uri: str, seen: Seen) -> str:
     import hashlib
     from urllib.parse import unquote, urlsplit
 
     try:
-        return hashlib.sha256(Path(unquote(urlsplit(uri).path)).read_bytes()).hexdigest()
+        return hashlib.sha256(seen.content(unquote(urlsplit(uri).path), LARGEST)).hexdigest()
     except OSError:
         return ""
 
 
-def _listing(place: str) -> object:
+def _listing(place: str, seen: Seen) -> object:
     """A local folder of archives counts by what it offers."""
+    is_own = os.path.isabs(place) and seen.is_inside(seen.real(place))
+    if is_own:  # the user's own elsewhere is as an index is: what is new there makes nothing stale
+        seen.listing(place, Walk(seen.relative(place)))
     try:
         with os.scandir(place) as entries:
-            return sorted((entry.name, entry.stat().st_size) for entry in entries)
+            found = sorted((entry.name, entry.stat().st_size) for entry in entries)
     except OSError:
         return place
+    if is_own:
+        seen.file(*(f"{place}/{name}" for name, _size in found))
+    return found

@@ -82,7 +82,8 @@ def parse(text: str, question: Question, workshop: Workshop) -> Lock:
         with workshop.store.workspace() as folder:
             path = folder / "requirements.txt"
             path.write_text(text, "utf-8")
-            answer = requirements.read(os.path.relpath(path, workshop.root), workshop)
+            # The file is ours, and no input.
+            answer = requirements.read(os.path.relpath(path, workshop.root), workshop.recording())
         lock = locks.from_requirements(answer, question.target)
     else:
         lock = pylock.parse(text, question.file, workshop.root, question.target)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler import build, packers
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
@@ -183,13 +184,15 @@ def test_locked_is_insisted_on(
     lay(APP)
     real = packers.LANGUAGES[Method.PYTHON].zip
 
-    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
-        packed = whole(real(requests, workshop))
+    def pack(
+        requests: Sequence[BuildRequest], workshop: Workshop, seen: Mapping[str, Seen]
+    ) -> Iterable[Some]:
+        packed = whole(real(requests, workshop, seen))
         for request in requests:
             contents = packed[request.function.name]
             assert isinstance(contents, Contents)
             packed[request.function.name] = (
-                ProjectError(error("unlocked", "x"), inputs=contents.inputs)
+                ProjectError(error("unlocked", "x"))
                 if request.locked
                 else replace(contents, diagnostics=(warning("unlocked", "x"),))
             )
@@ -237,8 +240,10 @@ def meddle(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[
     real = packers.LANGUAGES[Method.PYTHON].zip
     numbers: list[int] = []
 
-    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
-        packed = whole(real(requests, workshop))
+    def pack(
+        requests: Sequence[BuildRequest], workshop: Workshop, seen: Mapping[str, Seen]
+    ) -> Iterable[Some]:
+        packed = whole(real(requests, workshop, seen))
         numbers.append(len(numbers))
         act(numbers[-1])
         return [packed]
@@ -301,12 +306,14 @@ def test_a_folder_that_was_away_while_it_was_built(
     real = packers.LANGUAGES[Method.PYTHON].zip
     first = iter([True])
 
-    def pack(requests: Sequence[BuildRequest], workshop: Workshop) -> Iterable[Some]:
+    def pack(
+        requests: Sequence[BuildRequest], workshop: Workshop, seen: Mapping[str, Seen]
+    ) -> Iterable[Some]:
         if not next(first, False):
-            return real(requests, workshop)
+            return real(requests, workshop, seen)
         move(folder, away)
         lay({**APP, "src/more/list.py": "LIST = 'a guest'\n"})
-        packed = whole(real(requests, workshop))
+        packed = whole(real(requests, workshop, seen))
         shutil.rmtree(folder)
         move(away, folder)
         return [packed]
@@ -337,7 +344,9 @@ def test_a_fault_of_the_machine_is_not_remembered(
     """What the network refused once is tried again, and the other functions are built."""
     lay(APP)
 
-    def refuse(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
+    def refuse(
+        requests: Sequence[BuildRequest], _workshop: Workshop, seen: Mapping[str, Seen]
+    ) -> Iterable[Some]:
         return [{item.function.name: BundlerError("offline", "no network")} for item in requests]
 
     make_zips_by(monkeypatch, Method.NODE, refuse)
@@ -356,10 +365,12 @@ def test_a_failures_closure_never_shrinks(
     run(workshop, function())
     lay({"src/app.py": "def handler(event, context): return 2\n"})
 
-    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
-        seen = InputSet(files=frozenset({"src/app.py"}))
-        fault = ProjectError(error("x", "y"), inputs=seen)
-        return [{item.function.name: fault} for item in requests]
+    def fail(
+        requests: Sequence[BuildRequest], _workshop: Workshop, seen: Mapping[str, Seen]
+    ) -> Iterable[Some]:
+        for one in seen.values():
+            one.file("src/app.py")
+        return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
     make_zips_by(monkeypatch, Method.PYTHON, fail)
     assert run(workshop, function())[0].status == "failed"
@@ -375,7 +386,9 @@ def test_a_failure_without_inputs_is_not_remembered(
     """Nothing would ever make it stale, so it is tried again each time."""
     lay(APP)
 
-    def fail(requests: Sequence[BuildRequest], _workshop: Workshop) -> Iterable[Some]:
+    def fail(
+        requests: Sequence[BuildRequest], _workshop: Workshop, seen: Mapping[str, Seen]
+    ) -> Iterable[Some]:
         return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
     make_zips_by(monkeypatch, Method.PYTHON, fail)

@@ -18,12 +18,12 @@ import pytest
 from lambdad.bundler import build, memory
 from lambdad.bundler.build import Job
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory, Shelf, recall
 from lambdad.bundler.model import (
     BundlerError,
     Contents,
-    InputSet,
     Location,
     ProjectError,
     Segment,
@@ -83,13 +83,14 @@ def test_recall(workshop: Workshop) -> None:
     path = Path(workshop.root, "input")
     made: list[int] = []
 
-    def make() -> tuple[int, InputSet]:
+    def make(seen: Seen) -> int:
+        seen.file("input")
         made.append(len(made))
-        return made[-1], InputSet(files=frozenset({"input"}))
+        return made[-1]
 
     def ask() -> int:
         settle(workshop)
-        return recall(shelf, "key", workshop.root, make)
+        return recall(shelf, "key", workshop.seen, make)
 
     assert (ask(), ask(), ask()) == (0, 0, 0)
     path.write_text("one")
@@ -111,22 +112,21 @@ def test_looked_for_while_a_folder_above_was_away(workshop: Workshop, moved: str
     write_tree(Path(workshop.root), {name: "x"})
     folder, away = Path(workshop.root, moved), Path(workshop.root, "away")
 
-    def look() -> tuple[bool, InputSet]:
-        found = Path(workshop.root, name).exists()
-        return found, InputSet(files=frozenset({name}))
+    def look(seen: Seen) -> bool:
+        return seen.exists(name)
 
-    def look_late() -> tuple[bool, InputSet]:
+    def look_late(seen: Seen) -> bool:
         settle(workshop)
         folder.rename(away)
         try:
-            return look()
+            return look(seen)
         finally:
             away.rename(folder)
 
     settle(workshop)
-    assert not recall(shelf, "key", workshop.root, look_late)
+    assert not recall(shelf, "key", workshop.seen, look_late)
     settle(workshop)
-    assert recall(shelf, "key", workshop.root, look)
+    assert recall(shelf, "key", workshop.seen, look)
     assert len(shelf) == 1
 
 
@@ -137,15 +137,15 @@ def test_deleted_while_it_was_looked_at(workshop: Workshop) -> None:
     write_tree(Path(workshop.root), {"code/asked": "x"})
     path = Path(workshop.root, "code/asked")
 
-    def look() -> tuple[bool, InputSet]:
-        found = path.exists()
+    def look(seen: Seen) -> bool:
+        found = seen.exists("code/asked")
         path.unlink(missing_ok=True)
-        return found, InputSet(files=frozenset({"code/asked"}))
+        return found
 
     settle(workshop)
-    assert recall(shelf, "key", workshop.root, look)
+    assert recall(shelf, "key", workshop.seen, look)
     settle(workshop)
-    assert not recall(shelf, "key", workshop.root, look)
+    assert not recall(shelf, "key", workshop.seen, look)
 
 
 def test_what_moved_while_it_was_made_is_not_kept(workshop: Workshop) -> None:
@@ -156,27 +156,27 @@ def test_what_moved_while_it_was_made_is_not_kept(workshop: Workshop) -> None:
     path.write_text("old")
     settle(workshop)
 
-    def make() -> tuple[str, InputSet]:
-        read = path.read_text()
+    def make(seen: Seen) -> str:
+        read = seen.content("input").decode()
         path.write_text("new")
-        return read, InputSet(files=frozenset({"input"}))
+        return read
 
-    assert recall(shelf, "key", workshop.root, make) == "old"
+    assert recall(shelf, "key", workshop.seen, make) == "old"
     settle(workshop)
-    assert recall(shelf, "key", workshop.root, make) == "new"
-    assert recall(shelf, "none", workshop.root, lambda: ("x", InputSet())) == "x"
-    assert recall(shelf, "none", workshop.root, lambda: ("y", InputSet())) == "y"
+    assert recall(shelf, "key", workshop.seen, make) == "new"
+    assert recall(shelf, "none", workshop.seen, lambda _seen: "x") == "x"
+    assert recall(shelf, "none", workshop.seen, lambda _seen: "y") == "y"
 
 
 def test_a_fault_is_not_kept(workshop: Workshop) -> None:
     """What raises leaves nothing behind."""
     shelf: Shelf[tuple[str, Snapshot]] = Shelf(8)
 
-    def fail() -> tuple[str, InputSet]:
+    def fail(_seen: Seen) -> str:
         raise ProjectError()
 
     with pytest.raises(ProjectError):
-        recall(shelf, "key", workshop.root, fail)
+        recall(shelf, "key", workshop.seen, fail)
     assert len(shelf) == 0
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.model import BuildRequest, Contents, ProjectError
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.model import BuildRequest, Contents, InputSet, ProjectError
 from lambdad.bundler.python import package
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
@@ -168,6 +169,7 @@ class Project:
         (tmp_path / "index").mkdir()
         self.index = Index(tmp_path / "index")
         self.said: list[str] = []
+        self.seen: Seen
         self.workshop = workshop_of(tmp_path, self.index, self.said)
         self.root = Path(self.workshop.root)
         self.lay({"src/app.py": APP})
@@ -182,7 +184,14 @@ class Project:
             function=function(**changes), toolchain=current_toolchain(), locked=locked
         )
         self.said.clear()
-        return package.pack(request, workshop or self.workshop)
+        recording = (workshop or self.workshop).recording()
+        self.seen = recording.seen
+        return package.pack(request, recording)
+
+    @property
+    def inputs(self) -> InputSet:
+        """What the last `pack` depends on, whether it went well or not."""
+        return self.seen.inputs()
 
     def faults(self, **changes: Any) -> list[str]:
         with pytest.raises(ProjectError) as caught:

@@ -109,7 +109,7 @@ def run(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
 def outcome(folder: str, one: Function, workshop: Workshop) -> set[str]:
     """What reading that folder's lock comes to: the codes of its faults, if it has any."""
     try:
-        found, _ = projects.find(folder, None, one, workshop)
+        found = projects.find(folder, None, one, workshop)
         if found is not None and found.format is not None:
             projects.lock(found, one, targets.of(one), workshop)
         elif found is not None:

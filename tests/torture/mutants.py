@@ -15,10 +15,11 @@ from lambdad.bundler import build, memory
 from lambdad.bundler.esbuild import contexts
 from lambdad.bundler.esbuild.known import Known
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import InputSet, Project, ProjectError, Snapshot
 from lambdad.bundler.npm.installed import Ground
-from lambdad.bundler.python import dependencies, package
+from lambdad.bundler.python import dependencies
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.serving import schedule
 from lambdad.daemon.serving.builds import Builds
@@ -116,11 +117,12 @@ def _failures_forget() -> None:
 
     def after_failure(turn: Any, packed: Any, *rest: Any) -> Any:
         if isinstance(packed, ProjectError):
-            entries = frozenset(
-                path for path in packed.inputs.files if os.path.basename(path).startswith("handler")
-            )
-            packed.inputs = InputSet(files=entries)
-            turn = replace(turn, job=replace(turn.job, record=None), before=None)
+            turn.seen.add(packed.inputs)
+            left = Seen(turn.seen.root, turn.seen.repository)
+            files = turn.seen.inputs().files
+            left.file(*(path for path in files if os.path.basename(path).startswith("handler")))
+            packed.inputs = InputSet()
+            turn = replace(turn, job=replace(turn.job, record=None), before=None, seen=left)
         return finish(turn, packed, *rest)
 
     put(build, "_finish", after_failure)
@@ -176,16 +178,22 @@ def _read(kept: Any, _files: Iterable[str]) -> bool:
     return True
 
 
-def _no_requirements() -> None:
-    """Rule 8."""
-    real = package.gather
+def _forgets_files(*fragments: str) -> Callable[[], None]:
+    """The recorder lets go of files whose path holds one of these."""
 
-    def gather(*given: Any, **more: Any) -> Any:
-        found = real(*given, **more)
-        files = frozenset(path for path in found.inputs.files if "requirements" not in path)
-        return replace(found, inputs=replace(found.inputs, files=files))
+    def apply() -> None:
+        real = Seen.inputs
 
-    put(package, "gather", gather)
+        def inputs(self: Seen) -> InputSet:
+            found = real(self)
+            files = frozenset(
+                path for path in found.files if not any(each in path for each in fragments)
+            )
+            return replace(found, files=files)
+
+        put(Seen, "inputs", inputs)
+
+    return apply
 
 
 def _no_npm_lock() -> None:
@@ -203,12 +211,15 @@ def _no_npm_lock() -> None:
 def _remembers_dependencies() -> None:
     """Rule 8: dependencies once known are believed without a look."""
 
-    def recall(shelf: Any, key: Any, root: str, make: Callable[[], Any]) -> Any:
+    def recall(shelf: Any, key: Any, seen: Seen, make: Callable[[Seen], Any]) -> Any:
         known = shelf.get(key)
         if known is None:
-            value, inputs = make()
-            known = (value, snapshot.observe(root, inputs))
+            with seen.apart() as inner:
+                value = make(inner)
+            known = (value, snapshot.observe(seen.root, inner.inputs()))
             shelf.put(key, known)
+        else:
+            seen.add(snapshot.inputs_of(known[1]))
         return known[0]
 
     put(memory, "recall", recall)
@@ -240,7 +251,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
         "no-links": _observing(lambda inputs: replace(inputs, links=frozenset())),
         "believes-the-closure": _believes_the_closure,
         "believes-contexts": _believes_contexts,
-        "no-requirements": _no_requirements,
+        "no-requirements": _forgets_files("requirements"),
         "no-npm-lock": _no_npm_lock,
         "remembers-dependencies": _remembers_dependencies,
         "reads-configuration-once": _reads_configuration_once,

@@ -37,10 +37,8 @@ KNOWN_CIRCLES: Final[frozenset[tuple[str, str]]] = frozenset(
 
 KNOWN_UPWARD: Final[frozenset[tuple[str, str]]] = frozenset(
     {
-        ("bundler/inputs/copied.py", "bundler/workshop.py"),
         ("bundler/inputs/copied.py", "bundler/zips/names.py"),
         ("bundler/store/freshness.py", "bundler/store/record.py"),
-        ("bundler/inputs/tree.py", "bundler/workshop.py"),
         ("bundler/memory.py", "bundler/esbuild/contexts.py"),
         ("bundler/memory.py", "bundler/esbuild/engine.py"),
         ("bundler/memory.py", "bundler/esbuild/known.py"),

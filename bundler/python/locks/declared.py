@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
-from lambdad.bundler.inputs.snapshot import union
-from lambdad.bundler.model import Function, InputSet, ProjectError, RelPath, error
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.model import Function, ProjectError, RelPath, error
 from lambdad.bundler.python.indexes import Indexes, merged
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import projects, pylock, requirements
@@ -55,7 +55,6 @@ class Declared:
     """The project works with pip-tools."""
     mend: str = LAMBDAD_LOCK
     """The command that locks anew."""
-    inputs: InputSet
 
     @property
     def folders(self) -> tuple[Wanted, ...]:
@@ -80,7 +79,7 @@ def locate(function: Function, workshop: Workshop) -> Files | None:
     """
     named = function.requirements
     if named is None:
-        if os.path.isfile(workshop.absolute(function.code)):
+        if workshop.seen.is_file(function.code):
             return None
         folder, stem = function.code, "requirements"
     else:
@@ -106,109 +105,85 @@ def _stem(name: str) -> str:
 def read(function: Function, target: Target, workshop: Workshop) -> Declared | None:
     """What declares the function's dependencies; None where nothing can.
 
-    Raises ProjectError, its inputs being all that was read or looked for.
+    Raises ProjectError as the readers of the files do, and `missing-requirements`.
     """
     files = locate(function, workshop)
     if files is None:
         return None
-    looked_for = InputSet(files=frozenset((files.pylock, files.txt, files.source)))
-    if files.named is not None and not _exists(files.named, workshop):
+    workshop.seen.file(files.pylock, files.txt, files.source)
+    if files.named is not None and not workshop.seen.exists(files.named):
         message = f"there is no {files.named}, which is to declare the dependencies"
-        raise ProjectError(
-            error("missing-requirements", message, function.where, _NAME_ANOTHER),
-            inputs=looked_for,
-        )
-    try:
-        return _decide(files, function, target, workshop, looked_for)
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=union(fault.inputs, looked_for)) from fault
+        raise ProjectError(error("missing-requirements", message, function.where, _NAME_ANOTHER))
+    return _decide(files, function, target, workshop)
 
 
 _NAME_ANOTHER: Final = "create it, or name another file as `requirements` in lambdad.toml"
 
 
-def _decide(
-    files: Files, function: Function, target: Target, workshop: Workshop, inputs: InputSet
-) -> Declared:
+def _decide(files: Files, function: Function, target: Target, workshop: Workshop) -> Declared:
+    seen = workshop.seen
     if files.named is not None and os.path.basename(files.named) in projects.NAMES:
-        return _of_project(files, function, target, workshop, inputs=inputs)
-    has_source = _exists(files.source, workshop)
+        return _of_project(files, function, target, workshop)
+    has_source = seen.exists(files.source)
     pip_tools = function.resolver == "pip-tools" or (function.resolver is None and has_source)
-    txt = requirements.read(files.txt, workshop) if _exists(files.txt, workshop) else None
+    txt = requirements.read(files.txt, workshop) if seen.exists(files.txt) else None
     source = requirements.read(files.source, workshop) if has_source else None
-    for read_one in (txt, source):
-        if read_one is not None:
-            inputs = union(inputs, read_one.inputs)
     hashed = txt is not None and locks.is_hashed(txt)
     indexes = merged(
         source.indexes if source is not None else Indexes(),
         txt.indexes if txt is not None else Indexes(),
     )
-    try:
-        if _exists(files.pylock, workshop) and not (hashed and files.named == files.txt):
-            lock = pylock.read(files.pylock, workshop.root, target, function)
-            inputs = union(inputs, _archives(lock, workshop))
-            return Declared(
-                files=files,
-                lock=lock,
-                lock_path=files.pylock,
-                source=_check_fit(lock, files.pylock, source or txt, target),
-                indexes=indexes,
-                pip_tools=pip_tools,
-                inputs=inputs,
-            )
-        if txt is not None and hashed:
-            _check_selection(function, files.txt)
-            lock = locks.from_requirements(txt, target)
-            return Declared(
-                files=files,
-                lock=lock,
-                lock_path=files.txt,
-                source=_check_fit(lock, files.txt, source, target),
-                indexes=indexes,
-                pip_tools=pip_tools,
-                inputs=inputs,
-            )
-        if files.named is None:
-            found = _of_project(files, function, target, workshop, inputs=inputs)
-            if found.lock is not None or (txt is None and source is None):
-                return found
-            inputs = union(inputs, found.inputs)
+    if seen.exists(files.pylock) and not (hashed and files.named == files.txt):
+        lock = pylock.read(files.pylock, seen, target, function)
+        _look_at_archives(lock, seen)
+        return Declared(
+            files=files,
+            lock=lock,
+            lock_path=files.pylock,
+            source=_check_fit(lock, files.pylock, source or txt, target),
+            indexes=indexes,
+            pip_tools=pip_tools,
+        )
+    if txt is not None and hashed:
         _check_selection(function, files.txt)
-        if txt is not None and source is not None and (pins := _loose_pins(txt)) is not None:
-            _check_fit(pins, files.txt, source, target)
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=union(fault.inputs, inputs)) from fault
+        lock = locks.from_requirements(txt, target)
+        return Declared(
+            files=files,
+            lock=lock,
+            lock_path=files.txt,
+            source=_check_fit(lock, files.txt, source, target),
+            indexes=indexes,
+            pip_tools=pip_tools,
+        )
+    if files.named is None:
+        found = _of_project(files, function, target, workshop)
+        if found.lock is not None or (txt is None and source is None):
+            return found
+    _check_selection(function, files.txt)
+    if txt is not None and source is not None and (pins := _loose_pins(txt)) is not None:
+        _check_fit(pins, files.txt, source, target)
     return Declared(
         files=files,
         open=txt or source,
         open_path=files.txt if txt is not None else files.source,
         indexes=indexes,
         pip_tools=pip_tools,
-        inputs=inputs,
     )
 
 
-def _of_project(
-    files: Files, function: Function, target: Target, workshop: Workshop, *, inputs: InputSet
-) -> Declared:
+def _of_project(files: Files, function: Function, target: Target, workshop: Workshop) -> Declared:
     """What the project of a tool such as uv or Poetry declares; nothing, if there is none."""
     named = os.path.basename(files.named) if files.named is not None else None
-    has_txt = _exists(files.txt, workshop) or _exists(files.source, workshop)
-    project, looked_for = projects.find(files.folder, named, function, workshop)
-    inputs = union(inputs, looked_for)
+    has_txt = workshop.seen.exists(files.txt) or workshop.seen.exists(files.source)
+    project = projects.find(files.folder, named, function, workshop)
     if project is None or (project.lock_path is None and named is None and has_txt):
-        return Declared(files=files, inputs=inputs)
-    try:
-        lock, asked = None, None
-        if project.lock_path is not None:
-            lock = projects.lock(project, function, target, workshop)
-            inputs = union(inputs, union(lock.inputs, _archives(lock, workshop)))
-        elif not project.manifest.dynamic:
-            asked = projects.open_requirements(project, target, workshop)
-            inputs = union(inputs, asked.inputs)
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=union(fault.inputs, inputs)) from fault
+        return Declared(files=files)
+    lock, asked = None, None
+    if project.lock_path is not None:
+        lock = projects.lock(project, function, target, workshop)
+        _look_at_archives(lock, workshop.seen)
+    elif not project.manifest.dynamic:
+        asked = projects.open_requirements(project, target, workshop)
     return Declared(
         files=files,
         lock=lock,
@@ -219,18 +194,12 @@ def _of_project(
         indexes=projects.sources(project, lock, workshop),
         pip_tools=function.resolver == "pip-tools",
         mend=project.manifest.mend,
-        inputs=inputs,
     )
 
 
-def _archives(lock: Lock, workshop: Workshop) -> InputSet:
-    """The files that it pins by their path."""
-    paths = [os.path.relpath(pin.path, workshop.root) for pin in lock.pins if pin.path is not None]
-    return InputSet(files=frozenset(paths))
-
-
-def _exists(path: RelPath, workshop: Workshop) -> bool:
-    return os.path.exists(workshop.absolute(path))
+def _look_at_archives(lock: Lock, seen: Seen) -> None:
+    """The files that it pins by their path are inputs."""
+    seen.file(*(pin.path for pin in lock.pins if pin.path is not None))
 
 
 def _check_selection(function: Function, path: RelPath) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from lambdad.bundler.model import Diagnostic, InputSet, Location, ProjectError, RelPath, error
+from lambdad.bundler.inputs.seen import LOCK, Seen, reason
+from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks.requirements import ARCHIVES, STRONG, Requirements, Wanted
@@ -62,8 +62,6 @@ class Lock:
     """Where it says its files lie."""
     named: tuple[tuple[str, str], ...] = ()
     """Indexes by the names that credentials go by: (name, URL)."""
-    inputs: InputSet = field(default_factory=InputSet)
-    """The files beside it that decided what it pins."""
 
 
 LAMBDAD_LOCK: Final = "lambdad lock"
@@ -74,16 +72,15 @@ def anew(command: str) -> str:
     return f"run `{command}` to write it anew"
 
 
-def text(path: RelPath, root: str, mend: str) -> str:
+def text(path: RelPath, seen: Seen, mend: str) -> str:
     """Of a lock file. Raises ProjectError (`bad-lock`)."""
     try:
-        return Path(root, path).read_text("utf-8")
+        # As a file that is opened as text gives it.
+        return seen.content(path, LOCK).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as fault:
-        reason = getattr(fault, "strerror", None) or "it is not UTF-8"
-        where = Location(path)
-        raise ProjectError(
-            error("bad-lock", f"can't read {path}: {reason}", where, anew(mend))
-        ) from fault
+        why = reason(fault) if isinstance(fault, OSError) else "it is not UTF-8"
+        message = f"can't read {path}: {why}"
+        raise ProjectError(error("bad-lock", message, Location(path), anew(mend))) from fault
 
 
 def of_version_control(name: str, where: Location) -> Diagnostic:

@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from lambdad.bundler.model import Diagnostic, InputSet, Location, RelPath, error
+from lambdad.bundler.model import Diagnostic, Location, RelPath, error
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import poetry
 from lambdad.bundler.python.locks.poetry import Dependency
@@ -51,7 +51,6 @@ class Manifest:
     """What only the project's own tool can resolve."""
     document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """All that the file says."""
-    inputs: InputSet
 
     @property
     def asks(self) -> bool:

@@ -15,16 +15,7 @@ from packaging.utils import canonicalize_name
 
 from lambdad.bundler.located import anyjson, located_toml
 from lambdad.bundler.located.located import Node, decode, plain
-from lambdad.bundler.located.look import Look
-from lambdad.bundler.model import (
-    Diagnostic,
-    Function,
-    InputSet,
-    Location,
-    ProjectError,
-    RelPath,
-    error,
-)
+from lambdad.bundler.model import Diagnostic, Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import credentials, indexes
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes
@@ -61,15 +52,10 @@ def read(path: RelPath, function: Function, workshop: Workshop) -> Manifest | No
 
     Raises ProjectError, all faults together: `broken-config`, `bad-requirement`, `unknown-extra`.
     """
-    look = Look(workshop.root, workshop.repository)
-    content = look.read(path)
+    content = workshop.seen.read(path)
     if content is None:
         return None
-    inputs = InputSet(files=frozenset((path,)))
-    try:
-        top = located_toml.parse(decode(content, path), path).top
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    top = located_toml.parse(decode(content, path), path).top
     tables: dict[str, Node] = {canonicalize_name(name): node for name, node in top.fields.items()}
     categories = [name for name in tables if name not in (*_NOT_PACKAGES, "packages")]
     faults = [
@@ -81,7 +67,7 @@ def read(path: RelPath, function: Function, workshop: Workshop) -> Manifest | No
         if name in tables:
             asked += list(_asked(tables[name], faults))
     if faults:
-        raise ProjectError(*faults, inputs=inputs)
+        raise ProjectError(*faults)
     document = plain(top)
     assert isinstance(document, dict)  # noqa: S101 - what TOML is
     known, named = _sources(document.get("source"), workshop)
@@ -98,7 +84,6 @@ def read(path: RelPath, function: Function, workshop: Workshop) -> Manifest | No
         named=named,
         needs_lock=tuple(one for one in problems if one is not None),
         document=document,
-        inputs=inputs,
     )
 
 
@@ -176,7 +161,7 @@ def lock(
     Raises ProjectError, all faults together: `bad-lock`, `lock-outdated`, `partly-hashed`,
     `not-pinned`, `unsupported-requirement`.
     """
-    text = locks.text(path, workshop.root, MEND)
+    text = locks.text(path, workshop.seen, MEND)
     try:
         raw = anyjson.loads(text)
         document = msgspec.convert(raw, _Document)

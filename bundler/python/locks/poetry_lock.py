@@ -93,7 +93,7 @@ def read(
     Raises ProjectError, all faults together: `bad-lock`, `lock-target`, `lock-outdated`,
     `partly-hashed`, `unsupported-requirement`.
     """
-    text = locks.text(path, workshop.root, MEND)
+    text = locks.text(path, workshop.seen, MEND)
     document = _document(text, path)
     lines = pylock.name_lines(text)
     walk = _Walk(path=path, target=target, document=document, lines=lines)

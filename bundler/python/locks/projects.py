@@ -10,11 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from lambdad.bundler.inputs.snapshot import union
 from lambdad.bundler.model import (
     Diagnostic,
     Function,
-    InputSet,
     Location,
     ProjectError,
     RelPath,
@@ -40,7 +38,7 @@ class Format:
     manifest: str
     tool: str
     read: Callable[[Manifest, RelPath, Function, Target, Workshop], Lock]
-    find: Callable[[RelPath, Workshop], tuple[RelPath | None, InputSet]] | None = None
+    find: Callable[[RelPath, Workshop], RelPath | None] | None = None
     """The lock of the project in a folder, where it may lie elsewhere than beside the manifest."""
 
 
@@ -53,7 +51,7 @@ def _uv(*asked: Any) -> Lock:
     return uv.read(*asked)
 
 
-def _uv_place(folder: RelPath, workshop: Workshop) -> tuple[RelPath | None, InputSet]:
+def _uv_place(folder: RelPath, workshop: Workshop) -> RelPath | None:
     from lambdad.bundler.python.locks import uv
 
     return uv.find(folder, workshop)
@@ -102,7 +100,6 @@ class Project:
     format: Format | None
     """None: nothing locks it."""
     lock_path: RelPath | None
-    inputs: InputSet
 
     @property
     def path(self) -> RelPath:
@@ -111,58 +108,50 @@ class Project:
 
 def find(
     folder: RelPath, named: str | None, function: Function, workshop: Workshop
-) -> tuple[Project | None, InputSet]:
-    """The project whose files lie in that folder, and all that was looked for.
+) -> Project | None:
+    """The project whose files lie in that folder.
 
     `named` is the file that the configuration names there; None: any. A file that asks for nothing
     declares none. Raises ProjectError as the readers of MANIFESTS.
     """
-    inputs = InputSet()
+    seen = workshop.seen
     read: dict[str, Manifest | None] = {}
     for one in FORMATS:
         if named not in (None, one.lock, one.manifest):
             continue
         path = os.path.normpath(f"{folder}/{one.manifest}")
         lock_path = os.path.normpath(f"{folder}/{one.lock}")
-        inputs = union(inputs, InputSet(files=frozenset((path, lock_path))))
+        seen.file(path, lock_path)
         if one.manifest not in read:
-            read[one.manifest] = None
-            try:
-                if os.path.lexists(workshop.absolute(path)):
-                    read[one.manifest] = MANIFESTS[one.manifest](path, function, workshop)
-            except ProjectError as fault:
-                raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+            there = seen.exists(path)
+            read[one.manifest] = (
+                MANIFESTS[one.manifest](path, function, workshop) if there else None
+            )
         manifest = read[one.manifest] or _alone(one, path, named, workshop)
         if manifest is None or not (manifest.asks or named == one.lock):
             continue
         if one.find is not None:
-            found, looked_for = one.find(folder, workshop)
-            lock_path, inputs = found or lock_path, union(inputs, looked_for)
-        if os.path.isfile(workshop.absolute(lock_path)):
-            return _project(one, replace(manifest, tool=one.tool), lock_path, inputs), inputs
+            lock_path = one.find(folder, workshop) or lock_path
+        if seen.is_file(lock_path):
+            manifest = replace(manifest, tool=one.tool)
+            return Project(manifest=manifest, format=one, lock_path=lock_path)
     for manifest in read.values():
         if manifest is not None and manifest.asks:
-            return _project(None, manifest, None, inputs), inputs
-    return None, inputs
-
-
-def _project(
-    one: Format | None, manifest: Manifest, lock_path: RelPath | None, inputs: InputSet
-) -> Project:
-    return Project(manifest=manifest, format=one, lock_path=lock_path, inputs=inputs)
+            return Project(manifest=manifest, format=None, lock_path=None)
+    return None
 
 
 def _alone(one: Format, path: RelPath, named: str | None, workshop: Workshop) -> Manifest | None:
     """Of a lock without its manifest: Pipfile.lock says all by itself; the others do not tell
     what the project itself asks for."""
-    lock_path = f"{os.path.dirname(path) or '.'}/{one.lock}"
-    if not os.path.isfile(workshop.absolute(lock_path)):
+    lock_path = os.path.normpath(f"{os.path.dirname(path) or '.'}/{one.lock}")
+    if not workshop.seen.is_file(lock_path):
         return None
     if one.tool == "pipenv":
-        return Manifest(path=path, tool=one.tool, unknown=True, inputs=InputSet())
+        return Manifest(path=path, tool=one.tool, unknown=True)
     if named != one.lock:
         return None
-    message = f"{os.path.normpath(lock_path)} lies there without its {one.manifest}"
+    message = f"{lock_path} lies there without its {one.manifest}"
     hint = f"put the {one.manifest} beside it, or name another file as `requirements`"
     raise ProjectError(error("missing-requirements", message, Location(path), hint))
 
@@ -181,23 +170,21 @@ def open_requirements(project: Project, target: Target, workshop: Workshop) -> R
     """
     manifest = project.manifest
     wanted = requirements(project, workshop)
-    faults, looked_for = list(manifest.needs_lock), set()
+    faults = list(manifest.needs_lock)
     for one in wanted:
-        if one.path is not None and not one.is_folder and targets.holds(target, one.marker):
-            looked_for.add(os.path.relpath(one.path, workshop.root))
-            if not os.path.exists(one.path):
-                hint = "its path is taken from this file's folder"
-                message = f"there is no {os.path.relpath(one.path, workshop.root)}"
-                faults.append(error("missing-requirements", message, one.where, hint))
-    inputs = union(project.inputs, InputSet(files=frozenset(looked_for)))
+        if one.path is None or one.is_folder or not targets.holds(target, one.marker):
+            continue
+        if not workshop.seen.exists(one.path):
+            hint = "its path is taken from this file's folder"
+            message = f"there is no {os.path.relpath(one.path, workshop.root)}"
+            faults.append(error("missing-requirements", message, one.where, hint))
     if faults:
-        raise ProjectError(*faults, inputs=inputs)
+        raise ProjectError(*faults)
     return Requirements(
         wanted=wanted,
         constraints=manifest.constraints,
         indexes=sources(project, None, workshop),
         require_hashes=False,
-        inputs=inputs,
     )
 
 
@@ -207,25 +194,24 @@ def requirements(project: Project, workshop: Workshop) -> tuple[Wanted, ...]:
     return tuple(manifests.wanted(one, folder) for one in project.manifest.asked)
 
 
-def unread(function: Function, workshop: Workshop) -> tuple[Diagnostic | None, InputSet]:
+def unread(function: Function, workshop: Workshop) -> Diagnostic | None:
     """That dependencies are declared where a function that installs none does not get them: by
     a build backend, or above its code. Whether those are meant for it, only people know."""
     if function.requirements is not None:
-        return None, InputSet()
+        return None
     asked = replace(function, extras=(), groups=())
-    inputs, folder = InputSet(), function.code
+    folder = function.code
     while True:
         try:
-            project, looked_for = find(folder, None, asked, workshop)
-        except ProjectError as fault:  # its own tool's to complain of
-            return None, union(inputs, fault.inputs)
-        inputs = union(inputs, looked_for)
+            project = find(folder, None, asked, workshop)
+        except ProjectError:  # its own tool's to complain of
+            return None
         if project is not None:
-            return _unread(project, function, above=folder != function.code), inputs
+            return _unread(project, function, above=folder != function.code)
         if _needs_nothing(folder, asked, workshop):
-            return None, inputs
+            return None
         if folder in (".", "") or folder.startswith(".."):
-            return None, inputs
+            return None
         folder = os.path.dirname(folder) or "."
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
 
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import Diagnostic, Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes
@@ -20,13 +21,13 @@ from lambdad.bundler.python.locks.requirements import Wanted
 from lambdad.bundler.python.target import Target
 
 
-def read(path: RelPath, root: str, target: Target, function: Function) -> Lock:
+def read(path: RelPath, seen: Seen, target: Target, function: Function) -> Lock:
     """What the file pins for the target, with the function's extras and groups.
 
     Raises ProjectError (`bad-lock`, `lock-target`, `unknown-extra`).
     """
-    text = locks.text(path, root, LAMBDAD_LOCK)
-    return parse(text, path, root, target, extras=function.extras, groups=function.groups)
+    text = locks.text(path, seen, LAMBDAD_LOCK)
+    return parse(text, path, seen.root, target, extras=function.extras, groups=function.groups)
 
 
 def parse(

@@ -10,16 +10,7 @@ from packaging.utils import canonicalize_name
 
 from lambdad.bundler.located import located_toml
 from lambdad.bundler.located.located import Node, decode, plain
-from lambdad.bundler.located.look import Look
-from lambdad.bundler.model import (
-    Diagnostic,
-    Function,
-    InputSet,
-    Location,
-    ProjectError,
-    RelPath,
-    error,
-)
+from lambdad.bundler.model import Diagnostic, Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import manifest as manifests
@@ -37,21 +28,16 @@ def read(path: RelPath, function: Function, workshop: Workshop) -> Manifest | No
 
     Raises ProjectError, all faults together: `broken-config`, `bad-requirement`, `unknown-extra`.
     """
-    look = Look(workshop.root, workshop.repository)
-    content = look.read(path)
+    content = workshop.seen.read(path)
     if content is None:
         return None
-    inputs = InputSet(files=frozenset((path,)))
-    try:
-        top = located_toml.parse(decode(content, path), path).top
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    top = located_toml.parse(decode(content, path), path).top
     tool = _at(top, "tool")
     is_poetry = bool(_at(tool, "poetry").fields) and "uv" not in tool.fields
     reading = _Reading(path=path, top=top, tool="poetry" if is_poetry else "uv")
-    made = _manifest(reading, function, inputs)
+    made = _manifest(reading, function)
     if reading.faults:
-        raise ProjectError(*dict.fromkeys(reading.faults), inputs=inputs)
+        raise ProjectError(*dict.fromkeys(reading.faults))
     return made
 
 
@@ -77,7 +63,7 @@ class _Reading:
         return f"{self.tool} lock"
 
 
-def _manifest(reading: _Reading, function: Function, inputs: InputSet) -> Manifest:
+def _manifest(reading: _Reading, function: Function) -> Manifest:
     top = reading.top
     name = _at(top, "project", "name").value or _at(top, "tool", "poetry", "name").value
     own = canonicalize_name(name) if isinstance(name, str) else None
@@ -108,7 +94,6 @@ def _manifest(reading: _Reading, function: Function, inputs: InputSet) -> Manife
         dynamic="dependencies" in dynamic and not _at(top, "tool", "poetry", "dependencies").fields,
         needs_lock=tuple(dict.fromkeys(reading.only_locked)),
         document=_plain(top),
-        inputs=inputs,
     )
 
 

@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
-from lambdad.bundler.model import Diagnostic, InputSet, Location, ProjectError, RelPath, error
+from lambdad.bundler.inputs.seen import LOCK, reason
+from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python.indexes import Indexes, merged
 from lambdad.bundler.python.locks.lines import Line, decoded, logical_lines
 from lambdad.bundler.workshop import Workshop
@@ -55,7 +56,6 @@ class Requirements:
     constraints: tuple[Wanted, ...]
     indexes: Indexes
     require_hashes: bool
-    inputs: InputSet
 
 
 ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz")
@@ -68,19 +68,17 @@ _NAME_URL: Final = re.compile(r"^[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*@")
 def read(path: RelPath, workshop: Workshop) -> Requirements:
     """All that the file and those it includes say.
 
-    Raises ProjectError with every fault in them, and the files read or looked for until then.
+    Raises ProjectError with every fault in them.
     """
     reading = _Reading(workshop=workshop)
     _read_file(reading, path, None, constraint=False)
-    inputs = InputSet(files=frozenset(reading.files))
     if reading.faults:
-        raise ProjectError(*reading.faults, inputs=inputs)
+        raise ProjectError(*reading.faults)
     return Requirements(
         wanted=tuple(reading.wanted),
         constraints=tuple(reading.constraints),
         indexes=reading.indexes,
         require_hashes=reading.require_hashes,
-        inputs=inputs,
     )
 
 
@@ -93,24 +91,22 @@ class _Reading:
     constraints: list[Wanted] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
     require_hashes: bool = False
-    files: set[RelPath] = field(default_factory=set)
-    seen: set[tuple[str, bool]] = field(default_factory=set)
+    met: set[tuple[str, bool]] = field(default_factory=set)
     faults: list[Diagnostic] = field(default_factory=list)
 
 
 def _read_file(
     reading: _Reading, path: RelPath, asked_at: Location | None, *, constraint: bool
 ) -> None:
-    reading.files.add(path)
-    identity = (os.path.realpath(reading.workshop.absolute(path)), constraint)
-    if identity in reading.seen:
+    seen = reading.workshop.seen
+    identity = (seen.real(path), constraint)
+    if identity in reading.met:
         return  # files may include each other: pip, too, reads each once
-    reading.seen.add(identity)
+    reading.met.add(identity)
     try:
-        with open(reading.workshop.absolute(path), "rb") as source:
-            text = decoded(source.read())
+        text = decoded(seen.content(path, LOCK))
     except OSError as fault:
-        message = f"can't read {path}: {fault.strerror}"
+        message = f"can't read {path}: {reason(fault)}"
         reading.faults.append(
             error("missing-requirements", message, asked_at or Location(path), _CREATE_IT)
         )
@@ -338,10 +334,10 @@ def _local(reading: _Reading, line: Line, place: str) -> str:
     """The absolute path of a local package's folder or archive; a fault if it is not there."""
     path = _locate(reading, line, place.partition("#")[0])
     absolute = os.path.normpath(reading.workshop.absolute(path))
-    if not os.path.exists(absolute):
+    if not reading.workshop.seen.exists(path):
         hint = "paths are taken from this file's folder, then from the project's"
         _fault(reading, line, "missing-requirements", f"there is no {place}", hint)
-    elif os.path.isfile(absolute) and not absolute.endswith(ARCHIVES):
+    elif reading.workshop.seen.is_file(path) and not absolute.endswith(ARCHIVES):
         _fault(reading, line, "bad-requirement", f"{place} is neither a package nor an archive")
     return absolute
 
@@ -358,8 +354,7 @@ def _locate(reading: _Reading, line: Line, place: str) -> RelPath:
         for base in dict.fromkeys((folder, ""))
     ]
     for candidate in candidates:
-        reading.files.add(candidate)
-        if os.path.exists(os.path.join(root, candidate)):
+        if reading.workshop.seen.exists(candidate):
             return candidate
     return candidates[0]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambdad.bundler import tools
-from lambdad.bundler.model import Function, InputSet, Location, ProjectError, RelPath, error
+from lambdad.bundler.model import Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import built, indexes
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.locks import lock as locks
@@ -94,37 +93,27 @@ class _Document(msgspec.Struct):
 # --- which lock it is ------------------------------------------------------------------------
 
 
-def find(folder: RelPath, workshop: Workshop) -> tuple[RelPath | None, InputSet]:
+def find(folder: RelPath, workshop: Workshop) -> RelPath | None:
     """The lock of the project in that folder: its workspace's, if it is a member, else its own."""
-    looked_for: set[RelPath] = set()
+    seen = workshop.seen
     own = os.path.normpath(f"{folder}/{NAME}")
-    looked_for.add(own)
-    top = _workspace(folder, workshop, looked_for)
+    top = _workspace(folder, workshop)
     if top is not None:
         shared = os.path.normpath(f"{top}/{NAME}")
-        looked_for.add(shared)
-        if _exists(shared, workshop) and (
-            _knows(shared, folder, workshop) or not _exists(own, workshop)
-        ):
-            return shared, InputSet(files=frozenset(looked_for))
-    found = own if _exists(own, workshop) else None
-    return found, InputSet(files=frozenset(looked_for))
+        if seen.is_file(shared) and (_knows(shared, folder, workshop) or not seen.is_file(own)):
+            return shared
+    return own if seen.is_file(own) else None
 
 
-def _exists(path: RelPath, workshop: Workshop) -> bool:
-    return os.path.isfile(workshop.absolute(path))
-
-
-def _workspace(folder: RelPath, workshop: Workshop, looked_for: set[RelPath]) -> RelPath | None:
+def _workspace(folder: RelPath, workshop: Workshop) -> RelPath | None:
     """The nearest folder above with a pyproject.toml, if that is of a workspace. uv looks no
     further: what lies between belongs to no other."""
     here = os.path.normpath(workshop.absolute(folder))
     while here != workshop.repository and here != os.path.dirname(here):
         here = os.path.dirname(here)
         path = os.path.relpath(f"{here}/pyproject.toml", workshop.root)
-        looked_for.add(path)
         try:
-            said = tomllib.loads(Path(workshop.absolute(path)).read_text("utf-8"))
+            said = tomllib.loads(workshop.seen.content(path).decode())
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError, RecursionError):
@@ -137,7 +126,7 @@ def _workspace(folder: RelPath, workshop: Workshop, looked_for: set[RelPath]) ->
 
 def _knows(path: RelPath, folder: RelPath, workshop: Workshop) -> bool:
     try:
-        document = _document(locks.text(path, workshop.root, MEND), path)
+        document = _document(locks.text(path, workshop.seen, MEND), path)
     except ProjectError:
         return True  # for whoever reads it to complain of
     return _member(document, path, folder, workshop) is not None
@@ -172,39 +161,35 @@ def read(
 
     Raises ProjectError: `bad-lock`, `lock-outdated`, and what pylock.parse finds.
     """
-    text = locks.text(path, workshop.root, MEND)
+    text = locks.text(path, workshop.seen, MEND)
     document = _document(text, path)
     top = os.path.dirname(path) or "."
-    inputs = InputSet(files=frozenset(_read_by_uv(document, top)))
-    try:
-        member = _member(document, path, manifest.folder, workshop)
-        if member is None:
-            message = f"{path} does not know the project in {manifest.folder}"
-            hint = (
-                f"run `{MEND}` in {top}; if it is to be a member, [tool.uv.workspace] must say so"
-            )
-            where = Location(manifest.path)
-            raise ProjectError(error("lock-outdated", message, where, hint))
-        _check_fit(manifest, member, path, target)
-        answer = _export(manifest, member, path, text, workshop=workshop, inputs=inputs)
-        lock = pylock.parse(
-            answer,
-            path,
-            workshop.root,
-            target,
-            lines=pylock.name_lines(text),
-            mend=MEND,
-        )
-    except ProjectError as fault:
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
+    manifests = tuple(_read_by_uv(document, top))
+    workshop.seen.file(*manifests)
+    member = _member(document, path, manifest.folder, workshop)
+    if member is None:
+        message = f"{path} does not know the project in {manifest.folder}"
+        hint = f"run `{MEND}` in {top}; if it is to be a member, [tool.uv.workspace] must say so"
+        raise ProjectError(error("lock-outdated", message, Location(manifest.path), hint))
+    _check_fit(manifest, member, path, target)
+    answer = _export(manifest, member, path, text, workshop=workshop, manifests=manifests)
+    lock = pylock.parse(
+        answer,
+        path,
+        workshop.root,
+        target,
+        lines=pylock.name_lines(text),
+        mend=MEND,
+    )
     sources = indexes.of_lock(lock.indexes.extra_index_urls, workshop.environ)
-    return replace(lock, indexes=sources, named=_named(top, workshop), inputs=inputs)
+    return replace(lock, indexes=sources, named=_named(top, workshop))
 
 
 def _named(top: RelPath, workshop: Workshop) -> tuple[tuple[str, str], ...]:
     """The workspace's indexes: a member's credentials go by their names."""
     try:
-        said = tomllib.loads(Path(workshop.absolute(top), "pyproject.toml").read_text("utf-8"))
+        path = os.path.normpath(f"{top}/pyproject.toml")
+        said = tomllib.loads(workshop.seen.content(path).decode())
         tables = msgspec.convert(said.get("tool", {}), _Tool).uv.index
     except (OSError, ValueError, RecursionError):
         return ()
@@ -225,14 +210,14 @@ def _export(
     text: str,
     *,
     workshop: Workshop,
-    inputs: InputSet,
+    manifests: Sequence[RelPath],
 ) -> str:
     """The lock as a pylock.toml whose paths start at the lock's folder."""
     chosen = [
         *(f"--extra={name}" for name in sorted(manifest.extras)),
         *(f"--group={name}" for name in sorted(manifest.groups)),
     ]
-    read_ = sorted((name, _digest(name, workshop)) for name in inputs.files)
+    read_ = sorted((name, _digest(name, workshop)) for name in set(manifests))
     key = f"uv-{built.key_of('uv export', UV, text, read_, member.name, chosen)}"
     if known := built.recall(workshop, key):
         return str(known["text"])
@@ -261,7 +246,7 @@ def _export(
 
 def _digest(path: RelPath, workshop: Workshop) -> str:
     try:
-        return hashlib.sha256(Path(workshop.absolute(path)).read_bytes()).hexdigest()
+        return hashlib.sha256(workshop.seen.content(path)).hexdigest()
     except OSError:
         return ""
 

@@ -202,8 +202,8 @@ def test_stems_cover_what_could_shadow(stems: frozenset[str], other: str) -> Non
 def test_walked_listing_agrees_with_the_walk(workshop: Workshop, lay: Lay) -> None:
     """What a listing counts is what the walk takes in, in subfolders too."""
     lay({"py/docs/a.md": "", "py/docs/b.py": "", "py/b.md": "", "py/.git/x": ""})
-    walked = tree.walk(workshop, "py", exclude=("/docs/*.md",))
-    seen = snapshot.observe(workshop.root, walked.inputs)
+    tree.walk(workshop.seen, "py", exclude=("/docs/*.md",))
+    seen = snapshot.observe(workshop.root, workshop.seen.inputs())
     assert seen.listings["py"].names == ("b.md/f", "docs/d")
     assert seen.listings["py/docs"].names == ("b.py/f",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs import snapshot, tree
 from lambdad.bundler.model import ProjectError
 from lambdad.bundler.workshop import Workshop
 from tests.conftest import Tree
@@ -19,7 +20,7 @@ Lay = Callable[[Tree], None]
 
 
 def names(workshop: Workshop, top: str = ".", **options: tuple[str, ...]) -> list[str]:
-    return [file.name for file in tree.walk(workshop, top, **options).files]
+    return [file.name for file in tree.walk(workshop.seen, top, **options).files]
 
 
 def codes(fault: pytest.ExceptionInfo[ProjectError]) -> list[str]:
@@ -66,10 +67,10 @@ def test_symlinks_inside_the_repository_are_followed(workshop: Workshop, lay: La
     """A link to a file or folder of the repository is packaged as what it leads to."""
     lay({"shared/util.py": "x = 1", "app/main.py": "", "app/shared": "-> ../shared"})
     lay({"app/one.py": "-> ../shared/util.py"})
-    walked = tree.walk(workshop, "app")
+    walked = tree.walk(workshop.seen, "app")
     assert [file.name for file in walked.files] == ["main.py", "one.py", "shared/util.py"]
-    assert walked.inputs.links == {"app/shared", "app/one.py"}
-    assert "app/shared" in walked.inputs.listings
+    assert workshop.seen.inputs().links == {"app/shared", "app/one.py"}
+    assert "app/shared" in workshop.seen.inputs().listings
 
 
 def test_a_link_out_of_the_repository_is_an_error(
@@ -81,9 +82,9 @@ def test_a_link_out_of_the_repository_is_an_error(
     (outside / "x.py").write_text("")
     lay({"app/main.py": "", "app/out": f"-> {outside}"})
     with pytest.raises(ProjectError) as fault:
-        tree.walk(workshop, "app")
+        tree.walk(workshop.seen, "app")
     assert codes(fault) == ["symlink-escape"]
-    assert "app/out" in fault.value.inputs.links
+    assert "app/out" in workshop.seen.inputs().links
     assert names(workshop, "app", allow=("../outside",)) == ["main.py", "out/x.py"]
 
 
@@ -110,7 +111,7 @@ def test_loops_and_special_files_are_named(workshop: Workshop, lay: Lay) -> None
     finally:
         os.chdir(before)
     with pytest.raises(ProjectError) as fault:
-        tree.walk(workshop, ".")
+        tree.walk(workshop.seen, ".")
     told = {(item.code, item.where.file) for item in fault.value.diagnostics if item.where}
     assert told == {
         ("symlink-loop", "a/b/up"),
@@ -123,10 +124,10 @@ def test_loops_and_special_files_are_named(workshop: Workshop, lay: Lay) -> None
 def test_a_dangling_link_is_a_warning_and_an_input(workshop: Workshop, lay: Lay) -> None:
     """What it leads to may appear, and counts then."""
     lay({"a.py": "", "later": "-> elsewhere.txt"})
-    walked = tree.walk(workshop, ".")
+    walked = tree.walk(workshop.seen, ".")
     assert [file.name for file in walked.files] == ["a.py"]
     assert [item.code for item in walked.diagnostics] == ["dangling-symlink"]
-    assert "later" in walked.inputs.files
+    assert "later" in workshop.seen.inputs().files
 
 
 def test_names_that_no_zip_can_hold(workshop: Workshop) -> None:
@@ -135,7 +136,7 @@ def test_names_that_no_zip_can_hold(workshop: Workshop) -> None:
     with open(os.fsencode(workshop.root) + b"/\xff.py", "w"):
         pass
     with pytest.raises(ProjectError) as fault:
-        tree.walk(workshop, ".")
+        tree.walk(workshop.seen, ".")
     assert codes(fault) == ["zip-name", "zip-name"]
 
 
@@ -143,7 +144,7 @@ def test_order_and_modes(workshop: Workshop, lay: Lay) -> None:
     """Files come sorted by name in the zip, with the executable bit."""
     lay({"b/x": "", "b.py": "", "a/run.sh": "#!/bin/sh"})
     os.chmod(Path(workshop.root, "a/run.sh"), 0o700)
-    walked = tree.walk(workshop, ".")
+    walked = tree.walk(workshop.seen, ".")
     assert [file.name for file in walked.files] == ["a/run.sh", "b.py", "b/x"]
     assert [file.executable for file in walked.files] == [True, False, False]
 
@@ -151,8 +152,74 @@ def test_order_and_modes(workshop: Workshop, lay: Lay) -> None:
 def test_a_vanished_file_is_told(workshop: Workshop, lay: Lay) -> None:
     """Between the walk and the reading a file may go."""
     lay({"a.py": "x"})
-    (file,) = tree.walk(workshop, ".").files
+    (file,) = tree.walk(workshop.seen, ".").files
     Path(workshop.root, "a.py").unlink()
     with pytest.raises(ProjectError) as fault:
-        tree.read(workshop, file)
+        tree.read(workshop.seen, file)
     assert codes(fault) == ["unreadable-file"]
+
+
+def _stale(
+    workshop: Workshop, change: Callable[[Path], object], **options: tuple[str, ...]
+) -> bool:
+    """Whether a change is noticed after a walk of app/, whatever the walk came to."""
+    shop = workshop.recording()
+    with contextlib.suppress(ProjectError):
+        tree.walk(shop.seen, "app", **options)
+    before = snapshot.observe(shop.root, shop.seen.inputs())
+    change(Path(shop.root))
+    return any(snapshot.changes(shop.root, before))
+
+
+def test_a_link_that_comes_to_lead_to_a_folder(workshop: Workshop, lay: Lay) -> None:
+    """What only a folder's pattern leaves out counts while it leads to one, and after that."""
+    lay({"app/main.py": "", "far/data": "", "app/data": "-> ../far/data"})
+
+    def to_folder(root: Path) -> None:
+        (root / "far/data").unlink()
+        (root / "far/data").mkdir()
+
+    def to_file(root: Path) -> None:
+        (root / "far/data").rmdir()
+        (root / "far/data").write_text("")
+
+    assert _stale(workshop, to_folder, exclude=("data/",))
+    assert _stale(workshop, to_file, exclude=("data/",))
+
+
+def test_a_link_on_the_way_of_a_link(workshop: Workshop, lay: Lay) -> None:
+    """A symlink to a symlink: the second one's target counts as well."""
+    lay({"one/a.py": "", "two/a.py": "", "app/main.py": "", "app/lib": "-> ../current"})
+    lay({"current": "-> one"})
+
+    def repoint(root: Path) -> None:
+        (root / "current").unlink()
+        (root / "current").symlink_to("two")
+
+    assert _stale(workshop, repoint)
+
+
+def test_an_environment_that_no_listing_covers(workshop: Workshop, lay: Lay) -> None:
+    """pyvenv.cfg decides about its folder although a pattern leaves the file itself out."""
+    lay({"app/main.py": "", "app/env/lib.py": "", "app/env/pyvenv.cfg": ""})
+
+    def remove(root: Path) -> None:
+        (root / "app/env/pyvenv.cfg").unlink()
+
+    def put(root: Path) -> None:
+        (root / "app/env/pyvenv.cfg").write_text("")
+
+    assert _stale(workshop, remove, exclude=("*.cfg",))
+    assert _stale(workshop, put, exclude=("*.cfg",))
+
+
+def test_a_special_file_behind_a_link(workshop: Workshop, lay: Lay) -> None:
+    """A failure that it caused is not told again once it is a file."""
+    lay({"app/main.py": "", "app/pipe": "-> ../far"})
+    os.mkfifo(Path(workshop.root, "far"))
+
+    def mend(root: Path) -> None:
+        (root / "far").unlink()
+        (root / "far").write_text("")
+
+    assert _stale(workshop, mend)

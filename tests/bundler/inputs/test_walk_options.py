@@ -49,7 +49,7 @@ PLAIN = [
 
 
 def found(workshop: Workshop, **patterns: tuple[str, ...]) -> list[str]:
-    return [file.name for file in tree.walk(workshop, "app", **patterns).files]
+    return [file.name for file in tree.walk(workshop.seen, "app", **patterns).files]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_only_enters_no_folder_in_vain(workshop: Workshop, lay: Lay) -> None:
     """What a pattern can't reach is neither read nor an input, whatever lies there."""
     lay(FILES)
     os.mkfifo(Path(workshop.root, "app/data/pipe"))
-    walked = tree.walk(workshop, "app", only=("/views/*.html",))
-    assert set(walked.inputs.listings) == {"app", "app/views"}
+    tree.walk(workshop.seen, "app", only=("/views/*.html",))
+    assert set(workshop.seen.inputs().listings) == {"app", "app/views"}
 
 
 @pytest.mark.parametrize("pattern", ["!", "\\", "a\\", "[z-a]"])
@@ -121,8 +121,8 @@ def test_no_pattern(workshop: Workshop, lay: Lay, pattern: str) -> None:
 def test_recorded(workshop: Workshop, lay: Lay) -> None:
     """A new file that is included counts, one that is not does not, also once it was on disk."""
     lay(FILES)
-    walked = tree.walk(workshop, "app", include=("node_modules/.prisma",), only=("*.html",))
-    seen = snapshot.observe(workshop.root, walked.inputs)
+    tree.walk(workshop.seen, "app", include=("node_modules/.prisma",), only=("*.html",))
+    seen = snapshot.observe(workshop.root, workshop.seen.inputs())
     assert decode_snapshot(encode_snapshot(seen)) == seen
     lay({"app/views/note.txt": "", "app/node_modules/more/index.js": ""})
     assert list(snapshot.changes(workshop.root, seen)) == []
@@ -156,7 +156,7 @@ def test_any_patterns(
     flat = {f"{name}/f" for name in files}
     write_tree(Path(shop.root), dict.fromkeys(flat, ""))
     try:
-        walked = tree.walk(shop, ".", exclude=exclude, include=include, only=only)
+        walked = tree.walk(shop.seen, ".", exclude=exclude, include=include, only=only)
     except ProjectError:
         return  # test_no_pattern's
     walk = Walk(".", exclude, include, only)
@@ -171,5 +171,5 @@ def test_any_patterns(
         if only and name in got:
             assert counted.covers(only, name) or counted.covers(include, name)
         if not include and not only:
-            plain = {file.name for file in tree.walk(shop, ".", exclude=exclude).files}
+            plain = {file.name for file in tree.walk(shop.seen, ".", exclude=exclude).files}
             assert got == plain

@@ -109,7 +109,7 @@ def test_single_file(workshop: Workshop) -> None:
     lay(workshop, {"src/other.js": "1", "src/package.json": "broken"})
     contents = pack(workshop, code="src/app.js")
     assert names(contents) == ["app.js"]
-    assert contents.inputs.files == {"src/app.js"}
+    assert workshop.seen.inputs().files == {"src/app.js"}
 
 
 NOT_INSTALLED: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -43,7 +43,7 @@ def test_cases(case: dict[str, Any], workshop: Workshop, lay: Callable[[Tree], N
     )
     walked = {
         file.name: file
-        for file in tree.walk(workshop, "src", exclude=case.get("exclude", ())).files
+        for file in tree.walk(workshop.seen, "src", exclude=case.get("exclude", ())).files
     }
     found = handler.check(asked, walked, case.get("dependencies", []), workshop)
     assert [one.code for one in found] == case["codes"]

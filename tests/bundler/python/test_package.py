@@ -39,7 +39,7 @@ def test_nothing_to_install(project: Project, monkeypatch: pytest.MonkeyPatch) -
     assert contents.dependencies is None
     assert [entry.name for entry in contents.own] == ["app.py"]
     assert {"src/requirements.txt", "src/requirements.in", "src/pylock.toml"} <= set(
-        contents.inputs.files
+        project.inputs.files
     )
 
 
@@ -95,7 +95,7 @@ def test_constraints_and_includes_decide(project: Project) -> None:
     )
     first = project.pack()
     assert installed(first) == ["beta-1.0"]
-    assert {"deps/base.txt", "deps/limits.txt"} <= set(first.inputs.files)
+    assert {"deps/base.txt", "deps/limits.txt"} <= set(project.inputs.files)
     project.lay({"deps/limits.txt": "beta<3\n"})
     assert installed(project.pack()) == ["beta-2.0"]
 
@@ -142,7 +142,7 @@ def test_every_wrong_hash_is_reported(project: Project) -> None:
     assert alpha in messages
     assert beta in messages
     assert wrong in messages
-    assert "src/requirements.txt" in project.last.inputs.files
+    assert "src/requirements.txt" in project.inputs.files
 
 
 def test_unlocked_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,8 +382,8 @@ def test_local_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     first = project.pack()
     assert installed(first) == ["beta-1.0", "shared-1.0"]
     assert contents_of(project.root) == before
-    assert {"libs/shared/shared/__init__.py", "libs/shared/backend.py"} <= set(first.inputs.files)
-    assert "libs/shared/shared" in first.inputs.listings
+    assert {"libs/shared/shared/__init__.py", "libs/shared/backend.py"} <= set(project.inputs.files)
+    assert "libs/shared/shared" in project.inputs.listings
     os.utime(project.root / "libs/shared/shared/__init__.py")
     with monkeypatch.context() as patch:
         no_tools(patch)
@@ -412,7 +412,7 @@ def test_local_package_outgrows_the_lock(project: Project) -> None:
     lock = f"-e ../libs/shared\nbeta==1.0 --hash=sha256:{digest}\n"
     project.lay({"src/requirements.txt": lock})
     assert project.faults() == ["lock-outdated"]
-    assert "libs/shared/shared/__init__.py" in project.last.inputs.files
+    assert "libs/shared/shared/__init__.py" in project.inputs.files
 
 
 @pytest.mark.parametrize(
@@ -485,7 +485,7 @@ def test_a_single_file(project: Project) -> None:
     contents = project.pack(code="src/app.py")
     assert [entry.name for entry in contents.own] == ["app.py"]
     assert contents.dependencies is None
-    assert contents.inputs == InputSet(files=frozenset(("src/app.py",)))
+    assert project.inputs == InputSet(files=frozenset(("src/app.py",)))
 
 
 def test_faults_of_code_and_dependencies_come_together(project: Project) -> None:
@@ -493,18 +493,16 @@ def test_faults_of_code_and_dependencies_come_together(project: Project) -> None
     project.lay({"src/app.py": "def handler(:\n", "src/requirements.txt": "a b\n"})
     runtime = RUNTIMES[f"python3.{min(sys.version_info[1], 14)}"]
     assert project.faults(runtime=runtime) == ["bad-requirement", "syntax-error"]
-    assert {"src/app.py", "src/requirements.txt", "src/pylock.toml"} <= set(
-        project.last.inputs.files
-    )
+    assert {"src/app.py", "src/requirements.txt", "src/pylock.toml"} <= set(project.inputs.files)
 
 
 def test_named_requirements_absent(project: Project) -> None:
     """A requirements file that the configuration names must be there; creating it is noticed."""
     assert project.faults(requirements="deps/prod.txt") == ["missing-requirements"]
-    before = observe(str(project.root), project.last.inputs)
+    before = observe(str(project.root), project.inputs)
     project.index.wheel("beta")
     project.lay({"deps/prod.txt": "beta\n"})
-    assert observe(str(project.root), project.last.inputs) != before
+    assert observe(str(project.root), project.inputs) != before
     assert installed(project.pack(requirements="deps/prod.txt")) == ["beta-1.0"]
 
 

@@ -48,7 +48,7 @@ def test_numpy_boto3_pydantic(
                 assert faults(file.name, native, target.runtime, target.architecture) == []
                 natives += 1
     assert natives > 10
-    contents = package.pack(request, workshop, found)
+    contents = package.pack(request, workshop)
     assert _names(contents) >= {"numpy/__init__.py", "boto3/__init__.py", "pydantic/__init__.py"}
     without = replace(request, function=replace(target, without=("boto3",)))
     assert package.pack(request, replace(workshop, offline=True)) == contents

@@ -70,7 +70,7 @@ def test_locked(
     first = pack(project)
     assert installed(first) == ["alpha-1.0", "beta-1.0", "gamma-1.0"]
     assert warnings_of(first) == []
-    assert {"src/Pipfile", "src/Pipfile.lock"} <= set(first.inputs.files)
+    assert {"src/Pipfile", "src/Pipfile.lock"} <= set(project.inputs.files)
     found = pack(project, groups=("docs",))
     assert installed(found) == ["alpha-1.0", "beta-1.0", "docs_only-1.0", "gamma-1.0"]
     assert faults(project, extras=("x",), groups=("y",)) == ["unknown-extra", "unknown-extra"]

@@ -78,7 +78,7 @@ def test_locked(
     first = pack(project)
     assert installed(first) == ["alpha-1.0", "beta-1.0"]
     assert warnings_of(first) == []
-    assert {"src/pyproject.toml", "src/poetry.lock", "src/uv.lock"} <= set(first.inputs.files)
+    assert {"src/pyproject.toml", "src/poetry.lock", "src/uv.lock"} <= set(project.inputs.files)
     assert installed(pack(project, groups=("other",))) == [
         "alpha-1.0",
         "beta-1.0",
@@ -183,7 +183,7 @@ def test_path_dependencies(project: Project, index: str, poetry_bin: str) -> Non
     python_served.poetry_lock(project, poetry_bin, "src")
     contents = pack(project)
     assert installed(contents) == ["beta-1.0", "given-1.0", "one-1.0", "two-1.0"]
-    assert {f"wheels/{name}", "libs/one/one/__init__.py"} <= set(contents.inputs.files)
+    assert {f"wheels/{name}", "libs/one/one/__init__.py"} <= set(project.inputs.files)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_outdated(project: Project, index: str, poetry_bin: str, now: str) -> No
     assert fault.where is not None
     assert fault.where.file == "src/pyproject.toml"
     assert "`poetry lock`" in (fault.hint or "")
-    assert {"src/pyproject.toml", "src/poetry.lock"} <= set(project.last.inputs.files)
+    assert {"src/pyproject.toml", "src/poetry.lock"} <= set(project.inputs.files)
 
 
 def test_hash_mismatch(project: Project, index: str, poetry_bin: str) -> None:

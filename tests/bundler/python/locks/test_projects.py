@@ -126,7 +126,7 @@ def test_a_project_that_asks_for_nothing(project: Project) -> None:
         contents = project.pack()
         assert installed(contents) == []
         assert warnings_of(contents) == []
-        assert {"src/pyproject.toml", "src/uv.lock", "src/Pipfile"} <= set(contents.inputs.files)
+        assert {"src/pyproject.toml", "src/uv.lock", "src/Pipfile"} <= set(project.inputs.files)
     project.lay({"src/requirements.txt": "beta\n"})
     assert installed(project.pack()) == ["beta-1.0"]
 
@@ -160,7 +160,7 @@ def test_unlocked(project: Project, file: str, text: str, mend: str) -> None:
     assert installed(contents) == ["alpha-1.0", "beta-1.0"]
     assert warnings_of(contents) == ["unlocked"]
     assert f"`{mend}`" in (contents.diagnostics[0].hint or "")
-    assert f"src/{file}" in contents.inputs.files
+    assert f"src/{file}" in project.inputs.files
     with pytest.raises(ProjectError) as caught:
         project.pack(locked=True)
     assert [found.code for found in caught.value.diagnostics] == ["unlocked"]
@@ -196,14 +196,14 @@ def test_unlocked_path(project: Project) -> None:
     contents = project.pack(locked=True)
     assert installed(contents) == ["shared-1.0"]
     assert warnings_of(contents) == []
-    assert "libs/shared/shared/__init__.py" in contents.inputs.files
+    assert "libs/shared/shared/__init__.py" in project.inputs.files
     project.lay({"src/pyproject.toml": asks("shared", more=uv.replace("libs", "gone"))})
     assert project.faults() == ["missing-requirements"]
-    assert "gone/shared" in project.last.inputs.files
+    assert "gone/shared" in project.inputs.files
     uv = "[tool.uv.sources]\nshared = { path = '../shared-1.0-py3-none-any.whl' }\n"
     project.lay({"src/pyproject.toml": asks("shared", more=uv)})
     assert project.faults() == ["missing-requirements"]
-    assert "shared-1.0-py3-none-any.whl" in project.last.inputs.files
+    assert "shared-1.0-py3-none-any.whl" in project.inputs.files
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_faults_are_placed(project: Project, text: str, code: str) -> None:
     assert fault.where is not None
     assert fault.where.file == "src/pyproject.toml"
     assert fault.where.line is not None
-    assert "src/pyproject.toml" in project.last.inputs.files
+    assert "src/pyproject.toml" in project.inputs.files
 
 
 def test_dependencies_that_nobody_installs(project: Project) -> None:
@@ -245,7 +245,7 @@ def test_dependencies_that_nobody_installs(project: Project) -> None:
     contents = project.pack()
     assert warnings_of(contents) == ["unread-dependencies"]
     assert 'requirements = "pyproject.toml"' in (contents.diagnostics[0].hint or "")
-    assert {"pyproject.toml", "uv.lock"} <= set(contents.inputs.files)
+    assert {"pyproject.toml", "uv.lock"} <= set(project.inputs.files)
     assert warnings_of(project.pack(layers=True)) == []
     assert installed(project.pack(requirements="pyproject.toml")) == ["alpha-1.0"]
     for file, text in (("Pipfile", "[packages]\n"), ("pyproject.toml", PROJECT)):

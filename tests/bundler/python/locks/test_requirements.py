@@ -48,7 +48,7 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
         ]
         assert faults == case["faults"]
         if "inputs" in case:
-            assert sorted(caught.value.inputs.files) == case["inputs"]
+            assert sorted(workshop.seen.inputs().files) == case["inputs"]
         return
     found = requirements.read(path, workshop)
     assert [wanted.text for wanted in found.wanted] == case["wanted"]
@@ -57,10 +57,13 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
     assert json.loads(json.dumps(dataclasses.asdict(found.indexes))) == json.loads(
         json.dumps(expected)
     )
-    _check_columns(case, found, tmp_path)
+    _check_columns(case, found, workshop)
 
 
-def _check_columns(case: dict[str, Any], found: requirements.Requirements, root: Path) -> None:
+def _check_columns(
+    case: dict[str, Any], found: requirements.Requirements, workshop: Workshop
+) -> None:
+    root = Path(workshop.root)
     columns = {
         "lines": [wanted.where.line for wanted in found.wanted],
         "hashes": [list(wanted.hashes) for wanted in found.wanted],
@@ -70,7 +73,7 @@ def _check_columns(case: dict[str, Any], found: requirements.Requirements, root:
             str(Path(wanted.path).relative_to(root)) if wanted.path else None
             for wanted in found.wanted
         ],
-        "inputs": sorted(found.inputs.files),
+        "inputs": sorted(workshop.seen.inputs().files),
     }
     for name, actual in columns.items():
         if name in case:

@@ -66,7 +66,9 @@ def test_locked(project: Project, index: str, monkeypatch: pytest.MonkeyPatch) -
     first = pack(project)
     assert installed(first) == ["alpha-1.0", "beta-1.0"]
     assert warnings_of(first) == []
-    assert {"src/pyproject.toml", "src/uv.lock", "src/requirements.txt"} <= set(first.inputs.files)
+    assert {"src/pyproject.toml", "src/uv.lock", "src/requirements.txt"} <= set(
+        project.inputs.files
+    )
     no_tools(monkeypatch)
     assert pack(project) == first
 
@@ -177,7 +179,7 @@ def test_workspace_member(project: Project, index: str) -> None:
     first = pack(project, code="functions/api")
     assert installed(first) == ["beta-1.0", "shared-1.0"]
     decided = {"uv.lock", "pyproject.toml", "functions/api/pyproject.toml"}
-    assert {*decided, "libs/shared/pyproject.toml"} <= set(first.inputs.files)
+    assert {*decided, "libs/shared/pyproject.toml"} <= set(project.inputs.files)
     project.lay({"libs/shared/shared/__init__.py": "value = 2\n"})
     assert pack(project, code="functions/api").dependencies != first.dependencies
 
@@ -192,7 +194,7 @@ def test_workspace_root_above_the_project(project: Project, index: str) -> None:
     )
     contents = project.pack(inner, locked=True, code="api")
     assert installed(contents) == ["beta-1.0", "shared-1.0"]
-    assert {"../uv.lock", "../pyproject.toml"} <= set(contents.inputs.files)
+    assert {"../uv.lock", "../pyproject.toml"} <= set(project.inputs.files)
 
 
 def test_a_member_that_the_lock_lacks(project: Project, index: str) -> None:
@@ -225,7 +227,7 @@ def test_path_dependencies(project: Project, index: str) -> None:
     python_served.uv_lock(project, "src")
     contents = pack(project)
     assert installed(contents) == ["given-1.0", "one-1.0", "two-1.0"]
-    assert f"wheels/{name}" in contents.inputs.files
+    assert f"wheels/{name}" in project.inputs.files
     lock = (project.root / "src/uv.lock").read_text()
     project.lay({"src/uv.lock": lock.replace(digest, "0" * 64)})
     assert faults(project) == ["hash-mismatch"]
@@ -285,7 +287,7 @@ def test_outdated(project: Project, index: str, now: tuple[str, ...], line: int 
     assert fault.where is not None
     assert (fault.where.file, fault.where.line) == ("src/pyproject.toml", line)
     assert "`uv lock`" in (fault.hint or "")
-    assert "src/uv.lock" in project.last.inputs.files
+    assert "src/uv.lock" in project.inputs.files
 
 
 def test_hash_mismatch(project: Project, index: str) -> None:
