@@ -14,9 +14,9 @@ from benchmarks.peers import LAMBDAD
 from lambdad.bundler.model import Want
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import address, read_note
+from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
+from lambdad.daemon.wire.address import address, read_note
 
 MODULES = 600
 MANY = 1000
@@ -43,7 +43,7 @@ def claims(folder: Path) -> list[Claim]:
 
 def _fresh(root: Path, environ: Mapping[str, str]) -> list[Claim]:
     def ask() -> None:
-        status, answer = client.request(
+        status, answer = asking.request(
             str(root), "POST", "/v1/fresh", {"functions": ["One"]}, environ=environ
         )
         assert status == 200
@@ -92,7 +92,7 @@ def _fresh(root: Path, environ: Mapping[str, str]) -> list[Claim]:
 def _warm_start(root: Path, environ: Mapping[str, str]) -> Claim:
     def ask() -> float:
         started_s = time.perf_counter()
-        status, answer = client.request(
+        status, answer = asking.request(
             str(root), "POST", "/v1/fresh", {"functions": "all"}, environ=environ
         )
         took_s = time.perf_counter() - started_s

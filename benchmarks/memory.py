@@ -16,9 +16,9 @@ from benchmarks.rebuilds import editor, timed, write_modules
 from lambdad.bundler.esbuild import binary
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import address, read_note
+from lambdad.daemon.client import asking
 from lambdad.daemon.life import control, process
+from lambdad.daemon.wire.address import address, read_note
 
 MB: Final = 1_000_000
 SDK_FUNCTIONS: Final = 50
@@ -56,14 +56,14 @@ class App:
         self.environ = environ
 
     def ask(self, functions: list[str] | str) -> None:
-        status, answer = client.request(
+        status, answer = asking.request(
             str(self.root), "POST", "/v1/fresh", {"functions": functions}, environ=self.environ
         )
         if status != 200 or not answer["ok"]:
             raise SystemExit(str(answer))
 
     def status(self) -> Mapping[str, Any]:
-        return client.request(str(self.root), "GET", "/v1/status", environ=self.environ)[1]
+        return asking.request(str(self.root), "GET", "/v1/status", environ=self.environ)[1]
 
     def resident(self) -> float:
         """Megabytes of the daemon and its children now."""

@@ -20,7 +20,7 @@ from lambdad.bundler.esbuild.engine import Job
 from lambdad.bundler.esbuild.service import Service
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.workshop import Workshop
-from lambdad.daemon.client import client
+from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
 
 FUNCTIONS: Final = 50
@@ -42,7 +42,7 @@ def claims(folder: Path) -> list[Claim]:
     write_project(root)
     try:
         body = {"functions": "all"}
-        status, answer = client.request(str(root), "POST", "/v1/fresh", body, environ=environ)
+        status, answer = asking.request(str(root), "POST", "/v1/fresh", body, environ=environ)
         assert status == 200
         assert answer["ok"], answer
         return [

@@ -15,10 +15,10 @@ from lambdad.bundler import build
 from lambdad.bundler.model import Function, NotBuilt, Outcome, Project, Want
 from lambdad.bundler.report.render import diagnostic_json, document, outcome_json
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.answer import Results
 from lambdad.daemon.cli.gated import gate
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import NoDaemon, address, identity, read_note
+from lambdad.daemon.client import asking
+from lambdad.daemon.terminal.answer import Results
+from lambdad.daemon.wire.address import NoDaemon, address, identity, read_note
 
 
 @click.command(
@@ -137,10 +137,10 @@ def ask_daemon(
     limit_s = None
     if timeout_s is not None:
         body["timeout_s"] = timeout_s
-        limit_s = timeout_s + client.LATE_S
+        limit_s = timeout_s + asking.LATE_S
     hear = None if quiet else results.hear
     try:
-        status, told = client.request(
+        status, told = asking.request(
             root, "POST", "/v1/fresh", body, limit_s, start=start, hear=hear
         )
     except NoDaemon as fault:

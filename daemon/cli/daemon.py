@@ -15,9 +15,10 @@ import click
 from lambdad.bundler.config.find import project_folder
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.report.shown import duration_text
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import NoDaemon, address, read_note
+from lambdad.daemon.client import asking, finding
 from lambdad.daemon.life import control
+from lambdad.daemon.wire import exchange
+from lambdad.daemon.wire.address import NoDaemon, address, read_note
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -95,7 +96,7 @@ def show_address(project: str | None) -> int:
     Exit code: 0 a daemon answers there; 1 none runs.
     """
     where = address(_root(project), os.environ)
-    if not (control.is_running(where) and client.is_alive(where.socket)):
+    if not (control.is_running(where) and exchange.is_alive(where.socket)):
         return 1
     click.echo(where.socket)
     return 0
@@ -123,7 +124,7 @@ def status(project: str | None, as_json: bool) -> int:
         "log": where.log,
     }
     try:
-        code, answer = client.request(root, "GET", "/v1/status", timeout_s=30, start=False)
+        code, answer = asking.request(root, "GET", "/v1/status", timeout_s=30, start=False)
         answers = code == 200
         told |= answer if answers else {"fault": answer.get("detail")}
     except NoDaemon as fault:
@@ -167,7 +168,7 @@ def _root(project: str | None) -> str:
 
     Its daemon may still run when its configuration is gone, or it is itself.
     """
-    found = client.find_project(project or os.getcwd())
+    found = finding.find_project(project or os.getcwd())
     if found is not None:
         return found
     return os.path.realpath(project) if project else project_folder(os.getcwd())

@@ -1,6 +1,6 @@
 """`lambdad fresh` where its options are not the plain ones, and where no daemon can be had.
 
-The usual way is daemon/client/client.py's: the same options, without an argument parser to load.
+The usual way is daemon/client/fresh.py's: the same options, without an argument parser to load.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import click
 from lambdad.bundler.model import Want
 from lambdad.bundler.report.render import diagnostic_json
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.answer import Results
 from lambdad.daemon.cli.build import ask_daemon, build_here
 from lambdad.daemon.cli.gated import Gated, gate
-from lambdad.daemon.client import client
+from lambdad.daemon.client import fresh
+from lambdad.daemon.terminal.answer import Results
 
 
 @click.command(
@@ -62,22 +62,22 @@ def command(
 
     The daemon is started if none runs.
     """
-    wanted = client.Wanted()
+    wanted = fresh.Wanted()
     wanted.named = list(functions)
     wanted.project, wanted.want, wanted.timeout_s = place.project, want, timeout_s
     wanted.locked, wanted.as_json, wanted.verbose = (
         flags[name] for name in ("locked", "as_json", "verbose")
     )
     by_daemon = not (flags["no_daemon"] or place.says_more)
-    if by_daemon and not client.is_linted(wanted):
-        code = client.fresh(wanted)
+    if by_daemon and not fresh.is_linted(wanted):
+        code = fresh.fresh(wanted)
         if code is not None:
             return code
         by_daemon = False
     return _fresh(wanted, place, by_daemon=by_daemon)
 
 
-def _fresh(wanted: client.Wanted, place: projects.Place, *, by_daemon: bool) -> int:
+def _fresh(wanted: fresh.Wanted, place: projects.Place, *, by_daemon: bool) -> int:
     """As `lambdad build` builds, whatever is wanted: zips pass its lint."""
     app = projects.read(place)
     functions, not_built = projects.select(app, wanted.named)

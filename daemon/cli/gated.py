@@ -10,7 +10,7 @@ from typing import Any
 from lambdad.bundler.model import Diagnostic, Function, Outcome, Project
 from lambdad.bundler.report.render import diagnostic_json, outcome_json
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.answer import Results
+from lambdad.daemon.terminal.answer import Results
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from lambdad.bundler.lint.run import Report
 from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, RelPath
 from lambdad.bundler.report.shown import paint_for
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.screen import Progress
+from lambdad.daemon.terminal.screen import Progress
 
 TEXT: Final = "text"
 

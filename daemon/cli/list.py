@@ -19,7 +19,7 @@ from lambdad.bundler.store import freshness, record
 from lambdad.bundler.store.freshness import Stale
 from lambdad.bundler.store.output import Output, artifact_json
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.screen import show_diagnostic
+from lambdad.daemon.terminal.screen import show_diagnostic
 
 if TYPE_CHECKING:
     from lambdad.bundler.report.shown import Paint

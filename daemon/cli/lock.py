@@ -7,7 +7,7 @@ import click
 from lambdad.bundler.model import BundlerError, ProjectError
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.screen import Progress, show_diagnostic
+from lambdad.daemon.terminal.screen import Progress, show_diagnostic
 
 
 @click.command(

@@ -103,7 +103,7 @@ def run(arguments: list[str]) -> int:
         fault.show()
         return 2
     except BundlerError as fault:
-        from lambdad.daemon.cli.screen import show_fault
+        from lambdad.daemon.terminal.screen import show_fault
 
         show_fault(fault)
         return 2

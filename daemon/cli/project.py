@@ -17,7 +17,7 @@ from lambdad.bundler.config.find import read_project
 from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, Severity
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.workshop import Workshop, silent
-from lambdad.daemon.cli.screen import show_diagnostic
+from lambdad.daemon.terminal.screen import show_diagnostic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

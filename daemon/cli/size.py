@@ -20,8 +20,8 @@ from lambdad.bundler.store.output import Output
 from lambdad.bundler.zips import zip_sources
 from lambdad.bundler.zips.limits import UNZIPPED, ZIPPED
 from lambdad.daemon.cli import project as projects
-from lambdad.daemon.cli.answer import MACHINE, Results
 from lambdad.daemon.cli.build import ask_daemon, build_here, is_plain
+from lambdad.daemon.terminal.answer import MACHINE, Results
 
 if TYPE_CHECKING:
     from lambdad.bundler.report.shown import Paint

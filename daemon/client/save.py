@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 
-from lambdad.daemon.client import client, plain, quick
-from lambdad.daemon.client.address import NoDaemon
+from lambdad.daemon.client import asking, finding, plain
 from lambdad.daemon.client.plain import Options
+from lambdad.daemon.wire import quick
+from lambdad.daemon.wire.address import NoDaemon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def save(saved: Saved) -> int | None:
         limit_s = None
         if saved.timeout_s is not None:
             body["timeout_s"] = saved.timeout_s
-            limit_s = saved.timeout_s + client.LATE_S
+            limit_s = saved.timeout_s + asking.LATE_S
         try:
-            status, answer = client.request(root, "POST", "/v1/save", body, limit_s)
+            status, answer = asking.request(root, "POST", "/v1/save", body, limit_s)
         except NoDaemon as fault:
             sys.stderr.write(f"no daemon ({fault}): building without one\n")
             return None
@@ -90,9 +91,9 @@ def by_project(files: Iterable[str], project: str | None) -> dict[str, list[str]
         path = os.path.abspath(file)
         start = project or standing(os.path.dirname(path))
         if start not in roots:
-            roots[start] = client.find_project(start)
+            roots[start] = finding.find_project(start)
         if (root := roots[start]) is None and not project:
-            here = here or client.find_project(os.getcwd())
+            here = here or finding.find_project(os.getcwd())
             root = here
         if root is not None:
             found.setdefault(root, []).append(path)

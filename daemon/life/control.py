@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, Final
 
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import (
+from lambdad.daemon.life import lock
+from lambdad.daemon.wire import exchange
+from lambdad.daemon.wire.address import (
     Address,
     NoDaemon,
     address,
@@ -21,9 +22,8 @@ from lambdad.daemon.client.address import (
     prepare,
     read_note,
 )
-from lambdad.daemon.life import lock
 
-MODULE = "lambdad.daemon.life.lifecycle"
+MODULE = "lambdad.daemon.serve"
 """What is run; tests put another there."""
 SPAWNED: Final = "--spawned"
 """Its argument that says: stdout waits for READY, or for what went wrong; stderr is the log."""
@@ -53,7 +53,7 @@ def start(root: str, environ: Mapping[str, str]) -> bool:
     where = address(root, environ)
     prepare(where)
     with _faults(), lock.turn(where, TURN_S):
-        if _is_ours(where, environ) and client.is_alive(where.socket):
+        if _is_ours(where, environ) and exchange.is_alive(where.socket):
             return False
         _end(where)
         _spawn(root, environ, where)
@@ -96,7 +96,7 @@ def _end(where: Address) -> bool:
         return False
     known = lock.holder(where)
     with contextlib.suppress(NoDaemon):
-        client.exchange(where.socket, "POST", "/v1/stop", timeout_s=STOP_S)
+        exchange.ask(where.socket, "POST", "/v1/stop", timeout_s=STOP_S)
     for number in (signal.SIGTERM, signal.SIGKILL):
         if lock.wait_until_free(where.lock, STOP_S):
             break
@@ -127,7 +127,7 @@ def _spawn(root: str, environ: Mapping[str, str], where: Address) -> None:
         said = _first_line(process.stdout)
     if said != READY:
         raise NoDaemon(f"it did not start: {said.decode(errors='replace').strip() or _last(where)}")
-    if not client.is_alive(where.socket):
+    if not exchange.is_alive(where.socket):
         raise NoDaemon(f"it started, and does not answer: {_last(where)}")
 
 

@@ -1,7 +1,6 @@
 """The daemon process: its lock, socket and log, its heartbeat, and how it leaves.
 
-`python -m lambdad.daemon.life.lifecycle ROOT` runs it; control.py starts it so. Alive means: holds
-the lock.
+daemon/serve.py runs it; control.py starts that. Alive means: holds the lock.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from lambdad.bundler import tools
 from lambdad.bundler.version import LAMBDAD
-from lambdad.daemon.client.address import Address, NoDaemon, address, identity, prepare
 from lambdad.daemon.life import lock, process
 from lambdad.daemon.life.control import READY, SPAWNED, THRIFT
 from lambdad.daemon.life.leave import Leave
+from lambdad.daemon.wire.address import Address, NoDaemon, address, identity, prepare
 
 Serve = Callable[[socket.socket, str, Mapping[str, str], Leave], Awaitable[None]]
 
@@ -260,8 +259,11 @@ def _key(path: str) -> Key | None:
 # --- the process -------------------------------------------------------------------------------
 
 
-def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> None:
-    """`python -m lambdad.daemon.life.lifecycle ROOT`: in the foreground, with its log on stderr."""
+def main(load: Callable[[], Serve], arguments: Sequence[str] | None = None) -> None:
+    """`python -m lambdad.daemon.serve ROOT`: in the foreground, with its log on stderr.
+
+    `load` imports the server once the process has parted from its starter.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     spawned = given[:1] == [SPAWNED]
     if spawned:
@@ -270,12 +272,12 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
     root = os.path.realpath(given[0]) if len(given) == 1 else ""
     if not os.path.isdir(root):
         _tell(f"there is no folder {root}\n".encode(), spawned=spawned)
-        sys.exit("usage: python -m lambdad.daemon.life.lifecycle PROJECT")
+        sys.exit("usage: python -m lambdad.daemon.serve PROJECT")
     where = address(root, os.environ)
     _keep_log(where, bounded=spawned)
     _inherit_nothing()
     try:
-        serving = serve or _server()  # its libraries load before anybody is told of readiness
+        serving = load()  # its libraries load before the starter hears that the daemon is ready
         run(root, dict(os.environ), serving, _tell_ready if spawned else lambda: None)
         code = 0
     except NoDaemon as fault:
@@ -289,12 +291,6 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
     # Not sys.exit: it waits for worker threads, whatever they do. All that counts is on disk.
     logging.shutdown()
     os._exit(code)
-
-
-def _server() -> Serve:
-    from lambdad.daemon.serving.server import serve
-
-    return serve
 
 
 def _part_from_starter() -> None:
@@ -371,7 +367,3 @@ def _keep_log(where: Address, *, bounded: bool) -> None:
     )
     with contextlib.suppress(RuntimeError):  # no stderr
         faulthandler.enable()
-
-
-if __name__ == "__main__":
-    main()

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from lambdad.daemon.client.address import Address, NoDaemon, read_note
 from lambdad.daemon.life import process
+from lambdad.daemon.wire.address import Address, NoDaemon, read_note
 
 POLL_S: Final = 0.01
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +15,6 @@ from lambdad.bundler.report.render import diagnostic_json
 from lambdad.bundler.trust import is_trusted
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.linting.background_lint import Lints, Publish, strict
-from lambdad.daemon.serving.builds import Builds
 
 log = logging.getLogger("lambdad")
 
@@ -33,11 +32,15 @@ class Linting:
     """One project's linters, for as long as the daemon lives. Of the loop's thread."""
 
     def __init__(
-        self, root: str, environ: Mapping[str, str], builds: Builds, publish: Publish
+        self,
+        root: str,
+        environ: Mapping[str, str],
+        workshop: Callable[[Project], Workshop],
+        publish: Publish,
     ) -> None:
         self._root = root
         self._environ = environ
-        self._builds = builds
+        self._workshop = workshop
         self._publish = publish
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="lint-save")
         self._lints: Lints | None = None
@@ -56,7 +59,7 @@ class Linting:
             return None
         if self._lints is None:
             self._lints = Lints(_slow, self._publish)
-        return SaveLint(self._lints, self._pool, batch, self._builds.workshop(project))
+        return SaveLint(self._lints, self._pool, batch, self._workshop(project))
 
 
 def batch_of(holders: Mapping[RelPath, tuple[Function, ...]], *, trusted: bool) -> Batch | None:

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, Protocol
 
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import NoDaemon, address
+from lambdad.daemon.client import asking
+from lambdad.daemon.wire import exchange
+from lambdad.daemon.wire.address import NoDaemon, address
 
 SOON_S: Final = 5.0
 """What is known by then is shown; what is still being built is asked for when it is done."""
@@ -143,8 +144,8 @@ class Asking:
     def _ask(self, asked: tuple[str, ...]) -> tuple[int, dict[str, Any]]:
         """In a worker. Raises NoDaemon."""
         body = {"files": list(asked), "trusted": self._trusted(), "timeout_s": SOON_S}
-        limit_s = SOON_S + client.LATE_S
-        return client.request(self._root, "POST", "/v1/save", body, limit_s, environ=self._environ)
+        limit_s = SOON_S + asking.LATE_S
+        return asking.request(self._root, "POST", "/v1/save", body, limit_s, environ=self._environ)
 
     # --- events ----------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Asking:
             await self._loop.run_in_executor(self._pool, self._start)
         path = address(self._root, self._environ).socket
         try:
-            async with asyncio.timeout(client.ALIVE_S):
+            async with asyncio.timeout(exchange.ALIVE_S):
                 reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST)
                 writer.write(_LISTEN)
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -190,8 +191,8 @@ class Asking:
 
     def _start(self) -> None:
         """In a worker."""
-        client.request(
-            self._root, "GET", "/openapi.json", timeout_s=client.SILENCE_S, environ=self._environ
+        asking.request(
+            self._root, "GET", "/openapi.json", timeout_s=exchange.SILENCE_S, environ=self._environ
         )
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

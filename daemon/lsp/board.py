@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lambdad.bundler.model import Diagnostic, Location, Project, RelPath, Severity
-from lambdad.daemon.cli.answer import diagnostic_of
+from lambdad.daemon.terminal.answer import diagnostic_of
 
 _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from lambdad.bundler.model import Diagnostic, Severity
-from lambdad.daemon.client import client, save
+from lambdad.daemon.client import finding, save
 from lambdad.daemon.lsp.desk import Desk, Shown
 from lambdad.daemon.lsp.site import Site
 from lambdad.daemon.lsp.text import Text, read
@@ -126,7 +126,7 @@ class Session:
         return [*([own] if own else []), *reaching]
 
     async def _desk_above(self, folder: str) -> Desk | None:
-        root = await self.in_pool(client.find_project, folder)
+        root = await self.in_pool(finding.find_project, folder)
         if root is None:
             return None
         if root not in self._desks:

@@ -105,7 +105,7 @@ class Server:
         leave.idle_s = self.idle_s
         self._builds = Builds(root, environ)
         self._events = Broadcast(leave)
-        self._linting = Linting(root, environ, self._builds, self._events.publish)
+        self._linting = Linting(root, environ, self._builds.workshop, self._events.publish)
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look")
         # Apart, so that however many builds wait for a network, what is fresh is answered.
         self._builders = ThreadPoolExecutor(max_workers=8, thread_name_prefix="build")

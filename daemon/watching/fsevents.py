@@ -18,7 +18,7 @@ from watchdog.observers.fsevents import FSEventsEmitter
 
 from lambdad.bundler.store.output import FOLDER
 from lambdad.daemon.watching.aliases import resolved
-from lambdad.daemon.watching.watcher import SHOWN, STOP_S, UNWATCHED, Hearing
+from lambdad.daemon.watching.source import SHOWN, STOP_S, UNWATCHED, Hearing
 
 LATENCY_S: Final = 0.001
 DROPPED: Final = 0x01 | 0x02 | 0x04  # must scan subfolders, user dropped, kernel dropped

@@ -22,7 +22,7 @@ from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask
 
 from lambdad.bundler.store.output import FOLDER
 from lambdad.daemon.watching.aliases import Aliases, above, resolved
-from lambdad.daemon.watching.watcher import SHOWN, UNWATCHED, Hearing, is_covered
+from lambdad.daemon.watching.source import SHOWN, UNWATCHED, Hearing, is_covered
 from lambdad.daemon.watching.watches import (
     ABOVE,
     AROUND,

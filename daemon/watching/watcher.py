@@ -17,17 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from lambdad.bundler.inputs import counted
-from lambdad.daemon.watching.aliases import above
 from lambdad.daemon.watching.mounts import LOCAL, mount_kind
+from lambdad.daemon.watching.source import SHOWN, STOP_S, Hearing, Source
 
 log = logging.getLogger(__name__)
-
-UNWATCHED: Final = counted.LEFT_OUT
-"""Folders of these names are not entered, unless one is a root itself. That they come and go is
-told, since they lie in a watched folder."""
 
 GAP_S: Final = 0.003
 """Between two tellings in a burst. The first is told at once."""
@@ -36,9 +31,6 @@ HOLD_S: Final = 0.003
 its save starts does not read half of it."""
 MOST_PATHS: Final = 20_000
 """More changes than this, untold, are told as `everything`."""
-SHOWN: Final = 20
-"""So many unwatched folders are named in `Health.missing`."""
-STOP_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +65,6 @@ class Health:
     """Heard so far."""
     alive: bool
     """Something is listening."""
-
-
-class Hearing(Protocol):
-    """Where a source tells what it heard; any thread may call, and nothing here waits."""
-
-    def changed(self, path: str, *, half_written: bool = False) -> None: ...
-    def lost(self, reason: str, *, overflow: bool = False) -> None: ...
-
-
-class Source(Protocol):
-    """One system's way to hear of changes. Raises OSError from `start` alone."""
-
-    def start(self, roots: Sequence[str]) -> None:
-        """The roots are watched as far as can be when this returns."""
-
-    def stop(self) -> None:
-        """All descriptors and threads are gone when this returns."""
-
-    def set_roots(self, roots: Sequence[str]) -> None: ...
-
-    def mend(self) -> None:
-        """Tries again what could not be watched, and looks for roots that were replaced."""
-
-    def counts(self) -> tuple[int, int, tuple[str, ...]]:
-        """Watching, expected, missing: as in Health."""
-
-    def is_alive(self) -> bool: ...
 
 
 def _inotify(hearing: Hearing) -> Source:
@@ -313,16 +278,6 @@ class Teller(threading.Thread):
         self._half_written.clear()
         if len(self._reasons) < SHOWN:
             self._reasons[reason] = None
-
-
-def is_covered(path: str, roots: frozenset[str]) -> bool:
-    """Whether watching the roots includes what happens in that folder."""
-    for folder in above(path):
-        if folder in roots:
-            return True
-        if os.path.basename(folder) in UNWATCHED:
-            return False
-    return False
 
 
 def _normal(roots: Sequence[str]) -> tuple[str, ...]:

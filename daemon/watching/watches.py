@@ -25,7 +25,7 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
-from lambdad.daemon.watching.watcher import STOP_S
+from lambdad.daemon.watching.source import STOP_S
 
 log = logging.getLogger(__name__)
 

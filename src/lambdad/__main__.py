@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lambdad.daemon.client.entry import main
+from lambdad.daemon.entry import main
 
 if __name__ == "__main__":
     main()

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lambdad.daemon.client.address import Address, address, read_note
 from lambdad.daemon.life import control
+from lambdad.daemon.wire.address import Address, address, read_note
 from tests.support.paths import ROOT
 
 APP = {
@@ -52,14 +52,12 @@ class Site:
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Of `lambdad`, in the project's folder."""
-        return self.python(
-            "from lambdad.daemon.client.entry import main; main()", *arguments, **options
-        )
+        return self.python("from lambdad.daemon.entry import main; main()", *arguments, **options)
 
     def fake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """The same; a daemon that it starts is tests/support/fake_daemon.py."""
         return self.python(
-            f"{FAKE}from lambdad.daemon.client.entry import main; main()", *arguments, **options
+            f"{FAKE}from lambdad.daemon.entry import main; main()", *arguments, **options
         )
 
     def python(

@@ -81,4 +81,4 @@ def _die(moods: list[str], root: str) -> None:
 
 
 if __name__ == "__main__":
-    main(serve=serve)
+    main(lambda: serve)

@@ -16,7 +16,7 @@ from lambdad.daemon.lsp.session import uri_of
 from tests.support.daemons import Site
 
 WAIT_S = 60.0
-COMMAND = (sys.executable, "-c", "from lambdad.daemon.client.entry import main; main()", "lsp")
+COMMAND = (sys.executable, "-c", "from lambdad.daemon.entry import main; main()", "lsp")
 
 Told = Sequence[lsp.Diagnostic]
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import NoDaemon
+from lambdad.daemon.client import asking
+from lambdad.daemon.wire.address import NoDaemon
 from tests.torture.judge import Answer, Judge, tokens_of
 from tests.torture.world import World
 
@@ -99,7 +99,7 @@ class Clients:
         while True:
             low, kills = world.done, world.killed
             try:
-                status, answer = client.request(
+                status, answer = asking.request(
                     world.root, "POST", "/v1/fresh", body, HANG_S, environ=self.environ
                 )
             except NoDaemon:

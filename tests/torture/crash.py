@@ -26,7 +26,7 @@ from typing import Any
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import FOLDER, Output
 from lambdad.bundler.store.store import ABANDONED_S, TEMPORARY
-from lambdad.daemon.client import client
+from lambdad.daemon.client import asking
 from lambdad.daemon.life import process
 from tests.conftest import Tree
 from tests.support.daemons import processes
@@ -201,7 +201,7 @@ class Crashes:
 
     def _client(self, _pool: ThreadPoolExecutor) -> None:
         want = self._save()
-        command = [sys.executable, "-c", "from lambdad.daemon.client.entry import main; main()"]
+        command = [sys.executable, "-c", "from lambdad.daemon.entry import main; main()"]
         command += ["fresh", "--want", want, "--json", "--project", self.app.site.root]
         with subprocess.Popen(
             command, env=self.app.site.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -240,7 +240,7 @@ class Crashes:
     def _ask(self, want: str) -> Any:
         body = {"functions": "all", "want": want, "timeout_s": ANSWER_S}
         site = self.app.site
-        _status, answer = client.request(
+        _status, answer = asking.request(
             site.root, "POST", "/v1/fresh", body, ANSWER_S, environ=site.environ
         )
         return answer

@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import address, read_note
+from lambdad.daemon.client import asking
 from lambdad.daemon.life import process
+from lambdad.daemon.wire.address import address, read_note
 from tests.support.daemons import ends
 from tests.torture import host
 from tests.torture.clients import HANG_S, Wrong
@@ -108,7 +108,7 @@ class Disturber:
             name.unlink(missing_ok=True)
         limit_s = time.monotonic() + HANG_S
         while hears and self.daemon() == pid:
-            _status, told = client.request(
+            _status, told = asking.request(
                 self.world.root, "GET", "/v1/status", None, HANG_S, environ=self.environ
             )
             if (told["watcher"]["last_overflow"] or 0) >= began_s:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lambdad.daemon import serve
 from lambdad.daemon.life import lifecycle
 from lambdad.daemon.serving import server
 from lambdad.daemon.watching import watches
@@ -107,7 +108,7 @@ def main() -> None:
     if mood == "limited":
         Path(f"{os.environ[FILE]}.limit").write_text(limit_watches())
     put(server, "Watcher", Faulty)
-    lifecycle.main()
+    lifecycle.main(serve.load)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from lambdad.bundler.model import Outcome, Want
 from lambdad.bundler.store.output import FOLDER
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import NoDaemon
+from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
+from lambdad.daemon.wire.address import NoDaemon
 from tests.conftest import workshop_at
 from tests.support.python_index import offline_environ
 from tests.torture import host
@@ -100,7 +100,7 @@ class Torture:
         """What is told of the functions, by name; of zips the manifest tells the same."""
         body = {"functions": names, "want": want.value}
         root = self.world.root
-        _status, answer = client.request(
+        _status, answer = asking.request(
             root, "POST", "/v1/fresh", body, HANG_S, environ=self.clients.environ
         )
         told = {found["name"]: found for found in answer["functions"]}

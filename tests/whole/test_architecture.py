@@ -26,13 +26,7 @@ ROW: Final = re.compile(r"^\| (?P<units>`[^|]+`) \|", re.MULTILINE)
 MOST_MODULES: Final = 14
 """Directly in bundler/: a newcomer reads that list first."""
 
-KNOWN_CIRCLES: Final[frozenset[tuple[str, str]]] = frozenset(
-    {
-        ("daemon/watching/fsevents.py", "daemon/watching/watcher.py"),
-        ("daemon/watching/inotify.py", "daemon/watching/watcher.py"),
-        ("daemon/watching/watches.py", "daemon/watching/watcher.py"),
-    }
-)
+KNOWN_CIRCLES: Final[frozenset[tuple[str, str]]] = frozenset()
 """Imports (importer, imported) that close a circle of modules today."""
 
 KNOWN_UPWARD: Final[frozenset[tuple[str, str]]] = frozenset(
@@ -45,15 +39,6 @@ KNOWN_UPWARD: Final[frozenset[tuple[str, str]]] = frozenset(
         ("bundler/memory.py", "bundler/npm/vendored.py"),
         ("bundler/memory.py", "bundler/python/dependencies.py"),
         ("bundler/memory.py", "bundler/python/wheels/splice.py"),
-        ("daemon/client/client.py", "daemon/cli/answer.py"),
-        ("daemon/client/entry.py", "daemon/cli/main.py"),
-        ("daemon/life/control.py", "daemon/client/address.py"),
-        ("daemon/life/control.py", "daemon/client/client.py"),
-        ("daemon/life/lifecycle.py", "daemon/client/address.py"),
-        ("daemon/life/lifecycle.py", "daemon/serving/server.py"),
-        ("daemon/life/lock.py", "daemon/client/address.py"),
-        ("daemon/linting/save_lint.py", "daemon/serving/builds.py"),
-        ("daemon/lsp/board.py", "daemon/cli/answer.py"),
     }
 )
 """Imports (importer, imported) of a higher layer, or of its own layer's other part, today."""

@@ -324,7 +324,7 @@ def zombies(tmp_path: Path, rounds: int) -> None:
         command = [
             sys.executable,
             "-c",
-            "from lambdad.daemon.client.entry import main; main()",
+            "from lambdad.daemon.entry import main; main()",
             "fresh",
             "--json",
         ]

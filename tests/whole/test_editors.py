@@ -100,7 +100,7 @@ def _command(folder: Path) -> Path:
     place = folder / "bin"
     place.mkdir()
     script = place / "lambdad"
-    code = "from lambdad.daemon.client.entry import main; main()"
+    code = "from lambdad.daemon.entry import main; main()"
     script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' \"$@\"\n")
     script.chmod(0o755)
     return place

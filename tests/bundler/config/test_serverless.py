@@ -15,7 +15,7 @@ from lambdad.bundler.config.serverless import env
 from lambdad.bundler.config.serverless.version import newest_major
 from lambdad.bundler.inputs.snapshot import changes, observe
 from lambdad.bundler.model import BundlerError, Function, Project
-from lambdad.daemon.client import client
+from lambdad.daemon.client import finding
 from tests.conftest import write_tree
 from tests.support.config_cases import read_case, told
 from tests.support.paths import ROOT
@@ -52,7 +52,7 @@ def test_found_from_below(file: str, tmp_path: Path) -> None:
     text = '{"functions": {"a": {"handler": "a.b"}}}' if file.endswith("json") else SERVICE
     write_tree(tmp_path, {**FILES, file: text, "deep/down/x": ""})
     place = str(tmp_path / "deep" / "down")
-    assert project_folder(place) == client.find_project(place) == str(tmp_path)
+    assert project_folder(place) == finding.find_project(place) == str(tmp_path)
 
 
 @pytest.mark.parametrize("ending", ["ts", "js", "mjs", "cjs"])

@@ -12,14 +12,7 @@ from typing import Any
 import pytest
 
 from lambdad.bundler import build
-from lambdad.bundler.model import (
-    Function,
-    Handler,
-    Live,
-    Method,
-    Outcome,
-    Want,
-)
+from lambdad.bundler.model import Function, Handler, Live, Method, Outcome, Want
 from lambdad.bundler.report.render import outcome_json
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder

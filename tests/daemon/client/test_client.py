@@ -20,11 +20,12 @@ import pytest
 from lambdad.bundler.config.find import FORMATS, project_folder
 from lambdad.bundler.model import Artifact, BundlerError, Diagnostic, Location, Outcome, Severity
 from lambdad.bundler.report.render import outcome_json
-from lambdad.daemon.cli import answer
 from lambdad.daemon.cli.fresh import command
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import NoDaemon, prepare
+from lambdad.daemon.client import asking, finding, fresh
 from lambdad.daemon.life import control, lock
+from lambdad.daemon.terminal import answer
+from lambdad.daemon.wire import exchange
+from lambdad.daemon.wire.address import NoDaemon, prepare
 from tests.conftest import write_tree
 from tests.support import daemons
 from tests.support.daemons import APP, Site, ends, lives, processes
@@ -106,7 +107,7 @@ def test_finds_the_project_that_the_readers_find(tmp_path: Path, layout: str, st
         expected: str | None = project_folder(str(place))
     except BundlerError:
         expected = None
-    assert client.find_project(str(place)) == expected
+    assert finding.find_project(str(place)) == expected
 
 
 @pytest.mark.parametrize("name", [name for form in FORMATS for name in form.files])
@@ -114,8 +115,8 @@ def test_finds_every_format(tmp_path: Path, name: str) -> None:
     """Whatever file describes a project to the readers does so to the client, at no more cost."""
     root = tmp_path / "app"
     write_tree(root, {name: "", "a/b/file": ""})
-    assert client.find_project(str(root / "a/b")) == os.path.realpath(root)
-    assert client._is_described(str(root))
+    assert finding.find_project(str(root / "a/b")) == os.path.realpath(root)
+    assert finding._is_described(str(root))
     assert project_folder(str(root / "a/b")) == os.path.realpath(root)
 
 
@@ -125,8 +126,8 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
         os.mkfifo(folder / name)
-        client.find_project(str(folder))
-    assert client.find_project(str(tmp_path / "gone")) is None
+        finding.find_project(str(folder))
+    assert finding.find_project(str(tmp_path / "gone")) is None
 
 
 # --- what is imported --------------------------------------------------------------------------
@@ -136,8 +137,8 @@ def test_a_fresh_function_costs_few_imports(site: Site) -> None:
     """No argument parser, HTTP library, event loop or model: each would cost as much as Python."""
     assert site.run("fresh", "One").returncode == 0
     code = (
-        "import sys\nfrom lambdad.daemon.client import client\n"
-        "assert client.main(['One', '--want', 'live']) == 0\nprint(*sys.modules)"
+        "import sys\nfrom lambdad.daemon.client import fresh\n"
+        "assert fresh.main(['One', '--want', 'live']) == 0\nprint(*sys.modules)"
     )
     done = site.python(code)
     names = {name.partition(".")[0] for name in done.stdout.split()[3:]}
@@ -165,7 +166,7 @@ def test_options_mean_what_click_says(count: int, tmp_path: Path) -> None:
     taken = 0
     with contextlib.chdir(tmp_path):
         for words in itertools.product(WORDS, repeat=count):
-            quick = client.parse(words)
+            quick = fresh.parse(words)
             if quick is None:
                 continue
             taken += 1
@@ -234,9 +235,9 @@ def test_a_torn_answer_is_none(folder: Path) -> None:
 
     with listener(folder / "s", talk) as path:
         for _ in range(len(ANSWER)):
-            with pytest.raises(client.Gone):
-                client.exchange(path, "GET", "/")
-        assert client.exchange(path, "GET", "/") == (200, {"ok": True})
+            with pytest.raises(exchange.Gone):
+                exchange.ask(path, "GET", "/")
+        assert exchange.ask(path, "GET", "/") == (200, {"ok": True})
 
 
 def test_an_answer_in_pieces_is_whole(folder: Path) -> None:
@@ -248,7 +249,7 @@ def test_an_answer_in_pieces_is_whole(folder: Path) -> None:
             peer.send(bytes([byte]))
 
     with listener(folder / "s", talk) as path:
-        assert client.exchange(path, "GET", "/") == (200, {"ok": True})
+        assert exchange.ask(path, "GET", "/") == (200, {"ok": True})
 
 
 @pytest.mark.parametrize(
@@ -272,24 +273,24 @@ def test_what_is_no_answer_is_none(folder: Path, said: bytes) -> None:
         peer.recv(65536)
         peer.sendall(said)
 
-    with listener(folder / "s", talk) as path, pytest.raises(client.Gone):
-        client.exchange(path, "POST", "/", {"a": 1})
+    with listener(folder / "s", talk) as path, pytest.raises(exchange.Gone):
+        exchange.ask(path, "POST", "/", {"a": 1})
 
 
 def test_nobody_there_is_refused(folder: Path) -> None:
     """Neither a missing socket nor one that nobody listens on is worth a retry of its own."""
-    with pytest.raises(client.Refused):
-        client.exchange(str(folder / "gone"), "GET", "/")
+    with pytest.raises(exchange.Refused):
+        exchange.ask(str(folder / "gone"), "GET", "/")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "dead"))
-    with pytest.raises(client.Refused):
-        client.exchange(str(folder / "dead"), "GET", "/")
+    with pytest.raises(exchange.Refused):
+        exchange.ask(str(folder / "dead"), "GET", "/")
 
 
 def test_a_long_build_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is no reason to give up while the daemon's loop turns; once it stands, it is."""
-    monkeypatch.setattr(client, "SILENCE_S", 0.05)
-    monkeypatch.setattr(client, "ALIVE_S", 0.2)
+    monkeypatch.setattr(exchange, "SILENCE_S", 0.05)
+    monkeypatch.setattr(exchange, "ALIVE_S", 0.2)
     looks = []
     done = threading.Event()
     waiting: list[socket.socket] = []
@@ -308,13 +309,13 @@ def test_a_long_build_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatc
 
     hangs = False
     with listener(folder / "s", talk) as path:
-        assert client.exchange(path, "GET", "/long") == (200, {"ok": True})
+        assert exchange.ask(path, "GET", "/long") == (200, {"ok": True})
     hangs = True
     looks.clear()
     waiting.pop().close()
     with listener(folder / "t", talk) as path:
-        with pytest.raises(client.Gone, match="does not answer any more"):
-            client.exchange(path, "GET", "/long")
+        with pytest.raises(exchange.Gone, match="does not answer any more"):
+            exchange.ask(path, "GET", "/long")
         done.set()
     waiting.pop().close()
 
@@ -324,9 +325,9 @@ def test_time_is_up(folder: Path) -> None:
     held: list[socket.socket] = []
     with (
         listener(folder / "s", lambda peer: held.append(peer.dup())) as path,
-        pytest.raises(client.Gone, match="in time"),
+        pytest.raises(exchange.Gone, match="in time"),
     ):
-        client.exchange(path, "GET", "/", timeout_s=0.1)
+        exchange.ask(path, "GET", "/", timeout_s=0.1)
     held.pop().close()
 
 
@@ -336,12 +337,12 @@ def test_time_is_up(folder: Path) -> None:
 def test_a_request_starts_the_daemon(fake: Site) -> None:
     """The first starts it, the next one finds it; without `start` none is started."""
     with pytest.raises(NoDaemon):
-        client.request(fake.root, "GET", "/v1/status", environ=fake.environ, start=False)
+        asking.request(fake.root, "GET", "/v1/status", environ=fake.environ, start=False)
     assert not processes(fake.root)
-    _status, first = client.request(fake.root, "GET", "/v1/status", environ=fake.environ)
-    _status, second = client.request(fake.root, "GET", "/v1/status", environ=fake.environ)
+    _status, first = asking.request(fake.root, "GET", "/v1/status", environ=fake.environ)
+    _status, second = asking.request(fake.root, "GET", "/v1/status", environ=fake.environ)
     assert first["pid"] == second["pid"] == fake.pid
-    answer = client.request(fake.root, "GET", "/v1/status", environ=fake.environ, start=False)
+    answer = asking.request(fake.root, "GET", "/v1/status", environ=fake.environ, start=False)
     assert answer[1]["pid"] == fake.pid
 
 
@@ -353,10 +354,10 @@ def test_a_daemon_that_dies_is_asked_once_more(fake: Site, mood: str, running: b
     first = fake.started(FAKE=mood) if running else None
 
     def request() -> tuple[int, dict[str, Any]]:
-        return client.request(fake.root, "POST", "/v1/fresh", {}, environ=environ)
+        return asking.request(fake.root, "POST", "/v1/fresh", {}, environ=environ)
 
     if mood == "mortal":
-        with pytest.raises(client.Gone):
+        with pytest.raises(exchange.Gone):
             request()
     else:
         assert request()[0] == 200
@@ -372,7 +373,7 @@ def test_a_killed_daemon_costs_no_retry(fake: Site) -> None:
     os.kill(fake.pid, signal.SIGKILL)
     assert ends(fake.pid)
     environ = {**fake.environ, "FAKE": "once"}
-    assert client.request(fake.root, "POST", "/v1/fresh", {}, environ=environ)[0] == 200
+    assert asking.request(fake.root, "POST", "/v1/fresh", {}, environ=environ)[0] == 200
     assert Path(fake.root, "died").read_text() == "x"
 
 
@@ -380,8 +381,8 @@ def test_a_leaving_daemon_is_waited_for(fake: Site) -> None:
     """It is asked while it stops: the answer is the next one's, once the first is gone."""
     environ = {**fake.environ, "FAKE": "slow"}
     first = fake.started(FAKE="slow")
-    client.exchange(fake.where.socket, "POST", "/v1/stop")
-    _status, answer = client.request(fake.root, "GET", "/v1/status", environ=environ)
+    exchange.ask(fake.where.socket, "POST", "/v1/stop")
+    _status, answer = asking.request(fake.root, "GET", "/v1/status", environ=environ)
     assert answer["pid"] != first
     assert ends(first, 0)
 
@@ -472,10 +473,11 @@ def test_interrupted(fake: Site) -> None:
     pid = fake.started(FAKE="deaf")
     told, tell = os.pipe()
     code = (
-        f"{daemons.FAKE}import os\nfrom lambdad.daemon.client import client, entry\n"
-        "real = client._receive\n"
+        f"{daemons.FAKE}import os\nfrom lambdad.daemon import entry\n"
+        "from lambdad.daemon.wire import exchange\n"
+        "real = exchange._receive\n"
         f"def receive(*given):\n    os.write({tell}, b'x')\n    return real(*given)\n"
-        "client._receive = receive\nentry.main()"
+        "exchange._receive = receive\nentry.main()"
     )
     command = [sys.executable, "-c", code, "fresh", "One"]
     with subprocess.Popen(
@@ -615,7 +617,7 @@ def test_logs_are_followed(site: Site) -> None:
     prepare(site.where)
     log = Path(site.where.log)
     log.write_text("one\n")
-    code = "from lambdad.daemon.client import entry\nfrom lambdad.daemon.cli import daemon\n"
+    code = "from lambdad.daemon import entry\nfrom lambdad.daemon.cli import daemon\n"
     code += "daemon.FOLLOW_S = 0.01\nentry.main()"
     command = [sys.executable, "-c", code, "daemon", "logs", "--follow"]
     with subprocess.Popen(

@@ -451,6 +451,7 @@ def test_the_quick_way_loads_little(app: Served) -> None:
         "(name.count('.') > 2 or name == 'lambdad.bundler.version')))"
     )
     told = app.site.python(code).stdout
-    modules = ("address", "client", "plain", "quick", "save")
-    own = ["lambdad.bundler.version", *(f"lambdad.daemon.client.{name}" for name in modules)]
+    modules = ["client.asking", "client.finding", "client.plain", "client.save"]
+    modules += ["wire.address", "wire.exchange", "wire.quick"]
+    own = ["lambdad.bundler.version", *(f"lambdad.daemon.{name}" for name in modules)]
     assert told == f"[] {own}\n"

@@ -21,8 +21,10 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler import version
-from lambdad.daemon.client import client
-from lambdad.daemon.client.address import (
+from lambdad.daemon.client import asking
+from lambdad.daemon.life import control, lifecycle, lock, process
+from lambdad.daemon.wire import exchange
+from lambdad.daemon.wire.address import (
     LONGEST,
     NoDaemon,
     address,
@@ -31,7 +33,6 @@ from lambdad.daemon.client.address import (
     read_note,
     unsafe,
 )
-from lambdad.daemon.life import control, lifecycle, lock, process
 from tests.support import daemons
 from tests.support.daemons import Site, ends, lives, processes
 
@@ -51,7 +52,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def ask(site: Site) -> int:
     """The pid of whoever answers."""
-    status, answer = client.exchange(site.where.socket, "GET", "/v1/status", timeout_s=20)
+    status, answer = exchange.ask(site.where.socket, "GET", "/v1/status", timeout_s=20)
     assert status == 200
     return int(answer["pid"])
 
@@ -126,8 +127,8 @@ def test_unsafe_folders_are_refused(tmp_path: Path, site: Site, fault: str) -> N
     for attempt in (
         lambda: prepare(site.where),
         lambda: control.start(site.root, site.environ),
-        lambda: client.request(site.root, "GET", "/v1/status", environ=site.environ),
-        lambda: client.request(site.root, "GET", "/v1/status", environ=site.environ, start=False),
+        lambda: asking.request(site.root, "GET", "/v1/status", environ=site.environ),
+        lambda: asking.request(site.root, "GET", "/v1/status", environ=site.environ, start=False),
     ):
         with pytest.raises(NoDaemon):
             attempt()
@@ -320,11 +321,11 @@ def test_another_version_replaces(site: Site, monkeypatch: pytest.MonkeyPatch) -
     held = Path(site.where.lock)
     note = json.loads(held.read_text())
     held.write_text(json.dumps({**note, "identity": "of-another", "version": "0.0.9"}))
-    _status, answer = client.request(site.root, "GET", "/v1/status", environ=site.environ)
+    _status, answer = asking.request(site.root, "GET", "/v1/status", environ=site.environ)
     assert answer["pid"] != first
     assert ends(first, 0)
     before = identity(site.environ)
-    monkeypatch.setattr("lambdad.daemon.client.address.LAMBDAD", "0.0.9")
+    monkeypatch.setattr("lambdad.daemon.wire.address.LAMBDAD", "0.0.9")
     assert identity(site.environ) != before
     assert version.LAMBDAD != "0.0.9"
 
@@ -333,7 +334,7 @@ def test_a_daemon_that_does_not_answer_is_replaced(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds the lock and its socket takes connections; that is not enough."""
-    monkeypatch.setattr(client, "ALIVE_S", 0.2)
+    monkeypatch.setattr(exchange, "ALIVE_S", 0.2)
     monkeypatch.setattr(control, "STOP_S", 0.2)
     first = site.started(FAKE="deaf")
     assert site.started() != first
@@ -475,7 +476,7 @@ def test_inherits_nothing(site: Site) -> None:
     assert not int(facts(pid)["SigIgn"], 16) & 1 << signal.SIGCHLD - 1
     assert facts(pid)["Umask"] == facts(os.getpid())["Umask"]
     assert stat.S_IMODE(os.stat(site.where.socket).st_mode) & 0o077 == 0
-    _status, answer = client.exchange(site.where.socket, "GET", "/v1/status", timeout_s=20)
+    _status, answer = exchange.ask(site.where.socket, "GET", "/v1/status", timeout_s=20)
     assert answer["pythonpath"] == site.environ["PYTHONPATH"]
     assert control.stop(site.root, site.environ)
 
@@ -548,7 +549,7 @@ def test_without_room_for_files_there_is_no_daemon(site: Site) -> None:
     code = (
         "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from lambdad.daemon.client.address import NoDaemon\n"
+        "from lambdad.daemon.wire.address import NoDaemon\n"
         f"try:\n    {'; '.join(START.splitlines())}\nexcept NoDaemon as fault:\n    print('told')"
     )
     done = site.python(code, site.root)
@@ -561,7 +562,7 @@ def test_its_log_is_bounded(site: Site) -> None:
     prepare(site.where)
     code = (
         "import os, sys\nfrom lambdad.daemon.life import lifecycle\n"
-        "from lambdad.daemon.client.address import address\n"
+        "from lambdad.daemon.wire.address import address\n"
         "lifecycle.LOG_BYTES = 5000\nwhere = address(sys.argv[1], os.environ)\n"
         "os.dup2(os.open(where.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)\n"
         "lifecycle._keep_log(where, bounded=True)\n"

@@ -660,7 +660,7 @@ def test_the_editor_is_gone(tmp_path: Path) -> None:
 def test_pygls_is_absent(tmp_path: Path) -> None:
     """Without the extra the command says what to install."""
     code = "import sys; sys.modules['pygls'] = None\n"
-    code += "from lambdad.daemon.client.entry import main; main()"
+    code += "from lambdad.daemon.entry import main; main()"
     with served(tmp_path, start=False) as app:
         done = app.site.python(code, "lsp", stdin=subprocess.DEVNULL)
         assert done.returncode == 2

@@ -18,15 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.daemon.cli import answer
-from lambdad.daemon.client import client, stream
 from lambdad.daemon.life import control
+from lambdad.daemon.terminal import answer
+from lambdad.daemon.wire import exchange, stream
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.support.daemons import Site, processes
 from tests.support.served import APP, PYTHON, TEMPLATE, Gate, Served, gate, served, slow_app
 from tests.support.unixhttp import Connection
 
-LAMBDAD = "from lambdad.daemon.client.entry import main; main()"
+LAMBDAD = "from lambdad.daemon.entry import main; main()"
 EVENTS = {"Accept": "text/event-stream"}
 EITHER = {"Accept": "application/json, text/event-stream"}
 
@@ -204,10 +204,10 @@ def test_fresh_in_a_pipe_asks_plainly(tmp_path: Path, monkeypatch: pytest.Monkey
     with served(tmp_path) as app:
         assert app.site.run("fresh").returncode == 0
         code = (
-            "import sys\nfrom lambdad.daemon.client import client\n"
-            "assert client.main(['One']) == 0\n"
-            "assert 'lambdad.daemon.client.stream' not in sys.modules\n"
-            "assert 'lambdad.daemon.cli.screen' not in sys.modules\n"
+            "import sys\nfrom lambdad.daemon.client import fresh\n"
+            "assert fresh.main(['One']) == 0\n"
+            "assert 'lambdad.daemon.wire.stream' not in sys.modules\n"
+            "assert 'lambdad.daemon.terminal.screen' not in sys.modules\n"
         )
         done = app.site.python(code)
         assert (done.returncode, done.stderr) == (0, "")
@@ -352,9 +352,9 @@ def test_events_that_break_off_are_no_answer(cut: int) -> None:
     """A daemon that dies at any byte has not answered."""
 
     def gone() -> bytes:
-        raise client.Gone("it went away")
+        raise exchange.Gone("it went away")
 
-    with pytest.raises(client.Gone):
+    with pytest.raises(exchange.Gone):
         stream.read(STREAM[:cut], gone, lambda _kind, _data: None)
 
 

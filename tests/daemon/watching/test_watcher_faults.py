@@ -20,7 +20,8 @@ from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Inotify
 
 from lambdad.daemon.watching import inotify, watches
 from lambdad.daemon.watching import watcher as watching_module
-from lambdad.daemon.watching.watcher import Changes, Teller, Watcher, is_covered
+from lambdad.daemon.watching.source import is_covered
+from lambdad.daemon.watching.watcher import Changes, Teller, Watcher
 from tests.support.watching import BOUND_S, Told, full, linux, settle
 
 # --- limits and faults --------------------------------------------------------------------------

@@ -39,9 +39,9 @@ def _quick(command: str, arguments: list[str]) -> int | list[str]:
         from lambdad.daemon.client import save
 
         return save.main(arguments)
-    from lambdad.daemon.client import client
+    from lambdad.daemon.client import fresh
 
-    return client.main(arguments)
+    return fresh.main(arguments)
 
 
 def _leave(code: int) -> NoReturn:

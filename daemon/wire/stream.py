@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lambdad.daemon.client import quick
+from lambdad.daemon.wire import quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

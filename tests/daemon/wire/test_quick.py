@@ -1,4 +1,4 @@
-"""What lambdad.daemon.client.quick gives is what json and hashlib give."""
+"""What lambdad.daemon.wire.quick gives is what json and hashlib give."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lambdad.daemon.client import quick
+from lambdad.daemon.wire import quick
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -81,8 +81,9 @@ def test_without_the_c_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_quick_way_imports_little() -> None:
     """The point of it: none of these is imported on the way of a call that the daemon answers."""
-    code = "import sys; from lambdad.daemon.client import client, entry, save; "
-    code += "from lambdad.daemon.cli import answer; print(*sys.modules)"
+    code = "import sys; from lambdad.daemon import entry; "
+    code += "from lambdad.daemon.client import fresh, save; "
+    code += "from lambdad.daemon.terminal import answer; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(told.stdout.split())
     assert loaded.isdisjoint(

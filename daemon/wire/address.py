@@ -15,7 +15,7 @@ import stat
 import sys
 
 from lambdad.bundler.version import LAMBDAD
-from lambdad.daemon.client import quick
+from lambdad.daemon.wire import quick
 
 TYPE_CHECKING = False  # typing's own costs as much as all of this module
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from lambdad.bundler.report.shown import duration_text, function_line, paint_for
-from lambdad.daemon.client import quick
+from lambdad.daemon.wire import quick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from lambdad.bundler.model import Diagnostic
-    from lambdad.daemon.cli.screen import Progress
+    from lambdad.daemon.terminal.screen import Progress
 
 MACHINE = 2
 """The exit code where time was up, or the machine is to blame: that is no fault of the project."""
@@ -145,7 +145,7 @@ class Results:
 
     def _screen(self) -> Progress:
         if self._progress is None:
-            from lambdad.daemon.cli.screen import Progress
+            from lambdad.daemon.terminal.screen import Progress
 
             self._progress = Progress(quiet=self._as_json)
         return self._progress
@@ -160,7 +160,7 @@ class Results:
         if hold_back:
             self._held_back += 1  # it was told when that was built
             return
-        from lambdad.daemon.cli.screen import show_diagnostic
+        from lambdad.daemon.terminal.screen import show_diagnostic
 
         self.clear()
         show_diagnostic(diagnostic_of(item), self._root, function)
