@@ -1,4 +1,4 @@
-"""`lambdad save`: what an editor runs on every save. Standard library alone, as client.py.
+"""`lambdad save`: what an editor runs on every save. Standard library alone, as fresh.py.
 
 Options that are not plain, and saves without a daemon, are daemon/cli/save.py's.
 """
