@@ -97,6 +97,10 @@ export interface Place {
   project?: string;
   /** The `lambdad` command, or a list of it and its first arguments. Default: LAMBDAD, or "lambdad". */
   command?: string | readonly string[];
+  /** The environment of the command, and of a daemon that it starts. Default: this process's. */
+  env?: Record<string, string | undefined>;
+  /** A person asks, in a terminal: from now on the project's own tools may run on every save. */
+  typed?: boolean;
 }
 
 export interface Limits {
@@ -117,6 +121,11 @@ export interface Client {
   fresh(name: string, options?: FreshOptions): Promise<LambdaFunction>;
   /** The whole answer for many functions, whether it is ok or not. */
   freshAll(names?: readonly string[] | "all", options?: FreshOptions): Promise<Answer>;
+  /**
+   * What `lambdad build --json` answers: zips for Lambda, built without a daemon and checked as the
+   * project's `lint` says, whether all is well or not.
+   */
+  build(names?: readonly string[] | "all", limits?: { signal?: AbortSignal }): Promise<Answer>;
   /** Rebuilds what the files touch, up to 8 functions. Paths are absolute or relative to the project's folder. */
   save(files: readonly string[], limits?: Limits): Promise<Answer>;
   /** Of the daemon that runs; `{running: false}` if none does. Starts none. */

@@ -22,14 +22,14 @@ export { BuildFailed, DaemonError, LambdadError, RequestError, TimedOut };
  * A client of one project's daemon. Nothing is run before the first call. That one finds the daemon
  * or starts it, for all that follow; if it is lost later, it is started once more.
  */
-export function connect({ project = process.cwd(), command } = {}) {
+export function connect({ project = process.cwd(), command, env, typed = false } = {}) {
   const root = resolve(project);
-  const lambdad = commandOf(command);
+  const lambdad = commandOf(command, env);
   const agent = new http.Agent({ keepAlive: true });
   let socket; // a promise, which all who wait for the daemon share
 
   function find() {
-    const found = start(lambdad, root).catch((fault) => {
+    const found = start(lambdad, root, env).catch((fault) => {
       if (socket === found) socket = undefined;
       throw fault;
     });
@@ -73,21 +73,27 @@ export function connect({ project = process.cwd(), command } = {}) {
   async function freshAll(names = "all", { want = "live", ...limits } = {}) {
     return await limited(limits, async (signal, left) => {
       try {
-        return await post("/v1/fresh", { functions: names, want }, signal, left);
+        const body = { functions: names, want, ...(typed && { typed }) };
+        return await post("/v1/fresh", body, signal, left);
       } catch (fault) {
         // No request fails only because the daemon did.
         if (fault.code !== "no-daemon" && !(fault.status >= 500)) throw fault;
         const warning = `${fault.message}; the lambdad command builds instead`;
         process.emitWarning(warning, { code: "LAMBDAD_NO_DAEMON" });
-        return await buildByCommand(names, want, signal);
+        return await answerOf(["fresh", "--want", want], names, signal);
       }
     });
   }
 
-  async function buildByCommand(names, want, signal) {
+  async function build(names = "all", limits = {}) {
+    return await limited(limits, (signal) => answerOf(["build"], names, signal));
+  }
+
+  /** What the command answers by itself, without a daemon. */
+  async function answerOf(verb, names, signal) {
     const named = names === "all" ? [] : names;
-    const args = ["fresh", "--json", "--want", want, "--project", root, "--", ...named];
-    const { code, stdout, stderr } = await run(lambdad, args, { signal, timeout: 0 });
+    const args = [...verb, "--json", "--project", root, "--", ...named];
+    const { code, stdout, stderr } = await run(lambdad, args, { signal, timeout: 0, env });
     // A fault of the machine ends with 2, too, and is in the document.
     if (code > 1 && stdout === "") throw new DaemonError("command-failed", stderr.trim());
     return JSON.parse(stdout);
@@ -103,7 +109,7 @@ export function connect({ project = process.cwd(), command } = {}) {
 
   async function status(limits) {
     return await limited(limits, async (signal) => {
-      const at = await unless(signal, locate(lambdad, root));
+      const at = await unless(signal, locate(lambdad, root, env));
       try {
         if (at) return await ask(agent, at, { method: "GET", path: "/v1/status", signal });
       } catch (fault) {
@@ -128,7 +134,7 @@ export function connect({ project = process.cwd(), command } = {}) {
 
   // By the command, because it returns only when all is gone.
   async function stop() {
-    const { code, stderr } = await run(lambdad, ["daemon", "stop", "--project", root]);
+    const { code, stderr } = await run(lambdad, ["daemon", "stop", "--project", root], { env });
     socket = undefined;
     if (code > 1) throw new DaemonError("command-failed", stderr.trim());
   }
@@ -137,6 +143,7 @@ export function connect({ project = process.cwd(), command } = {}) {
     project: root,
     fresh,
     freshAll,
+    build,
     save: (files, limits) =>
       limited(limits, (signal, left) => post("/v1/save", { files }, signal, left)),
     status,

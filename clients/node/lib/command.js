@@ -8,14 +8,14 @@ const START_MS = 60_000;
 const MOST_BYTES = 1 << 28;
 
 /** The command as a list: a name, and arguments that go before ours. */
-export function commandOf(given) {
-  const command = given ?? process.env.LAMBDAD ?? "lambdad";
+export function commandOf(given, env = process.env) {
+  const command = given ?? env.LAMBDAD ?? "lambdad";
   return typeof command === "string" ? [command] : [...command];
 }
 
 /** What it printed and its exit code. Throws DaemonError if it can't be run, or is ended. */
-export function run([program, ...first], args, { signal, timeout = START_MS } = {}) {
-  const options = { signal, timeout, maxBuffer: MOST_BYTES, encoding: "utf8" };
+export function run([program, ...first], args, { signal, timeout = START_MS, env } = {}) {
+  const options = { signal, timeout, env, maxBuffer: MOST_BYTES, encoding: "utf8" };
   return new Promise((resolve, reject) => {
     execFile(program, [...first, ...args], options, (fault, stdout, stderr) => {
       if (!fault) resolve({ code: 0, stdout, stderr });
@@ -27,8 +27,9 @@ export function run([program, ...first], args, { signal, timeout = START_MS } = 
 }
 
 /** The socket of the project's daemon, or undefined if none runs. */
-export async function locate(command, project) {
-  const { code, stdout, stderr } = await run(command, ["daemon", "address", "--project", project]);
+export async function locate(command, project, env) {
+  const args = ["daemon", "address", "--project", project];
+  const { code, stdout, stderr } = await run(command, args, { env });
   if (code === 0) return stdout.trim();
   if (code === 1) return undefined;
   throw new DaemonError("no-daemon", stderr.trim());
@@ -38,9 +39,9 @@ export async function locate(command, project) {
  * The socket of the project's daemon, which is started unless one runs. One of another version is
  * replaced: that is why a daemon that runs is not taken as it is.
  */
-export async function start(command, project) {
-  const { code, stderr } = await run(command, ["daemon", "start", "--project", project]);
-  const socket = code === 0 ? await locate(command, project) : undefined;
+export async function start(command, project, env) {
+  const { code, stderr } = await run(command, ["daemon", "start", "--project", project], { env });
+  const socket = code === 0 ? await locate(command, project, env) : undefined;
   if (socket === undefined) {
     throw new DaemonError("no-daemon", stderr.trim() || "the daemon left as soon as it was there");
   }
