@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
-import { BuildFailed, fresh, freshAll, RequestError, TimedOut } from "../index.js";
+import { BuildFailed, connect, fresh, freshAll, RequestError, TimedOut } from "../index.js";
 import { answer, BUILT, problem, send, verbs, world } from "./fake.js";
 
 const FAULT = {
@@ -127,4 +129,33 @@ test("why asks for one function, whatever its name holds", async (t) => {
   const { client, requests } = await world(t, replying({ schema: 1, fresh: true }));
   assert.deepEqual(await client.why("Stack/List & more"), { schema: 1, fresh: true });
   assert.equal(requests[0].url, "/v1/why?function=Stack%2FList%20%26%20more");
+});
+
+test("build is the command's own: zips, without a daemon, ok or not", async (t) => {
+  const self = await world(t);
+  const document = answer([{ name: "ListNotes", status: "failed", diagnostics: [FAULT] }]);
+  self.command = (args) => args[0] === "build" && { code: 1, stdout: JSON.stringify(document) };
+  assert.deepEqual(await self.client.build(["ListNotes"]), document);
+  await self.client.build();
+  const args = ["build", "--json", "--project", self.folder, "--"];
+  assert.deepEqual(self.commands, [[...args, "ListNotes"], args]);
+  self.command = () => ({ code: 2, stderr: "no project\n" });
+  await assert.rejects(self.client.build(), { code: "command-failed", message: "no project" });
+});
+
+test("a person who asks in a terminal says so with each request", async (t) => {
+  const { argv, folder, requests } = await world(t);
+  const client = connect({ project: folder, command: argv, typed: true });
+  t.after(() => client.close());
+  await client.fresh("ListNotes");
+  assert.equal(requests[0].body.typed, true);
+});
+
+test("the command and its daemon have the environment that is given", async (t) => {
+  const self = await world(t);
+  const script = join(self.folder, "lambdad-env");
+  writeFileSync(script, '#!/bin/sh\nprintf %s "$WORD" > "$0.word"\nexit 2\n', { mode: 0o755 });
+  const env = { ...process.env, LAMBDAD: script, WORD: "given" };
+  await assert.rejects(connect({ project: self.folder, env }).build(), { code: "command-failed" });
+  assert.equal(readFileSync(`${script}.word`, "utf8"), "given");
 });

@@ -21,13 +21,17 @@ export const { build, bundle, resolve, instructions } = handlerOf(sst, { lambda 
 const SERVER = `
 import { createRequire } from "node:module";
 import { Server as SstServer } from "./server.js${ORIGINAL}";
-import { Paths } from "../util/index.js";
 import { getChildLogger } from "../logger.js";
 import { serverOf } from ${ours("server.js")};
 export const Server = serverOf(SstServer, {
   require: createRequire(import.meta.url),
   say: (line) => getChildLogger("client").info(line),
 });
+`;
+
+const STATE = `
+export { artifactsPath, read } from "./function.js${ORIGINAL}";
+export { append, reset } from ${ours("state.js")};
 `;
 
 const APP = `
@@ -38,6 +42,7 @@ listFunctionsOf(App);
 const PARTS = [
   { file: "core/dist/runtime/handler/index.js", replaced: HANDLER },
   { file: "core/dist/runtime/server.js", replaced: SERVER },
+  { file: "core/dist/state/function.js", replaced: STATE },
   { file: "resources/dist/App.js", added: APP },
 ];
 

@@ -1,0 +1,1 @@
+export const Code = { fromAsset: (path) => ({ path }) };

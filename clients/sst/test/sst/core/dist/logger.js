@@ -1,0 +1,1 @@
+export const getChildLogger = () => ({ info: (line) => console.error(line) });
