@@ -80,19 +80,19 @@ export function connect({ project = process.cwd(), command, env, typed = false }
         if (fault.code !== "no-daemon" && !(fault.status >= 500)) throw fault;
         const warning = `${fault.message}; the lambdad command builds instead`;
         process.emitWarning(warning, { code: "LAMBDAD_NO_DAEMON" });
-        return await answerOf(["fresh", "--want", want], names, signal);
+        return await answerOf("fresh", ["--want", want], names, signal);
       }
     });
   }
 
   async function build(names = "all", limits = {}) {
-    return await limited(limits, (signal) => answerOf(["build"], names, signal));
+    return await limited(limits, (signal) => answerOf("build", [], names, signal));
   }
 
   /** What the command answers by itself, without a daemon. */
-  async function answerOf(verb, names, signal) {
+  async function answerOf(verb, options, names, signal) {
     const named = names === "all" ? [] : names;
-    const args = [...verb, "--json", "--project", root, "--", ...named];
+    const args = [verb, "--json", ...options, "--project", root, "--", ...named];
     const { code, stdout, stderr } = await run(lambdad, args, { signal, timeout: 0, env });
     // A fault of the machine ends with 2, too, and is in the document.
     if (code > 1 && stdout === "") throw new DaemonError("command-failed", stderr.trim());
