@@ -29,6 +29,7 @@ from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
 from lambdad.daemon.wire.address import NoDaemon
 from tests.conftest import workshop_at
+from tests.support.paths import ROOT
 from tests.support.python_index import offline_environ
 from tests.torture import host
 from tests.torture.clients import CLIENTS, HANG_S, Clients, Wrong
@@ -182,6 +183,7 @@ def run(
         "LAMBDAD_CACHE_DIR": str(store),
         "XDG_STATE_HOME": f"{runtime}/state",
         "LAMBDAD_IDLE_S": "120",  # should we be killed
+        "PYTHONPATH": str(ROOT),  # the daemon runs a module of the tests
         host.FILE: f"{runtime}/host",
     }
     clients, disturber = Clients(world, environ), Disturber(world, environ, mutant)
