@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks import vendoring
 from benchmarks.measure import Claim, Cost, in_turn
 from lambdad.bundler import build
-from lambdad.bundler.build import look, request_of
+from lambdad.bundler.build import look
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.esbuild import binary
 from lambdad.bundler.esbuild.engine import Job
@@ -26,6 +26,7 @@ from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import Contents, Outcome, Project, Snapshot
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 
 MODULES: Final = 588

@@ -1,7 +1,8 @@
 """From declared functions to zips and live trees: start reading here.
 
-`build` looks at each function, answers the fresh ones at once and hands the stale ones to
-`produce`, which packs, writes and publishes them, and remembers what each build looked at.
+`build` looks at each function, answers the fresh ones at once, hands the stale ones to `produce`,
+which packs, writes and publishes them and records what each build looked at, and has the manifest
+written and old files collected. The command, the daemon and lint all build by it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lambdad.bundler import packers, tools
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, View
+from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
     Artifact,
     BuildRequest,
@@ -29,7 +31,6 @@ from lambdad.bundler.model import (
     Method,
     NotBuilt,
     Outcome,
-    Project,
     ProjectError,
     Runnable,
     Severity,
@@ -44,7 +45,8 @@ from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import MadeKey, Record
-from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.store.upkeep import Upkeep
+from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import archive, limits, zip_sources
 
@@ -52,6 +54,10 @@ ROUNDS: Final = 5
 """A function edited during so many builds in a row is not built: its sources never held still."""
 
 T = TypeVar("T")
+
+
+def _unheard(_outcome: Outcome) -> None:
+    """The listener of callers that have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +74,26 @@ class Job:
 
 
 def build(
-    project: Project,
     functions: Sequence[Function],
     workshop: Workshop,
+    upkeep: Upkeep | None = None,
     *,
     want: Want = Want.ZIP,
     locked: bool = False,
     force: bool = False,
-    done: Callable[[Outcome], None] = lambda _outcome: None,
+    shown: Callable[[Outcome], None] = _unheard,
+    settled: Callable[[Outcome], None] = _unheard,
 ) -> tuple[Outcome, ...]:
-    """Every function's outcome, in the order given; `done` hears each as it is known.
+    """Every function's outcome, in the order given.
 
     A fresh function is not built again unless `force`. One function's fault stops no other.
-    Raises BundlerError where nothing can be built at all.
+    `shown` is called with each outcome as soon as it is known, for people to see; `settled` with
+    each once all that it names is in place, a zip's entry in the manifest included. Both are called
+    in the caller's thread. Without an `upkeep` no manifest is written and nothing is collected.
+
+    Raises BundlerError where nothing can be built at all, or the manifest can't be written.
     """
-    output = Output(project.root)
+    output = Output(workshop.root)
     with disk_faults():
         output.prepare()
         view = snapshot.view(output.clock)
@@ -92,25 +103,36 @@ def build(
 
     def note(outcome: Outcome) -> None:
         outcomes[outcome.name] = outcome
-        done(outcome)
+        shown(outcome)
+        if want is not Want.ZIP:
+            settled(outcome)
 
     jobs = []
     for function in functions:
-        request = request_of(project, function, want=want, locked=locked)
-        known = record.load(output.record(function.name, want))
-        looked = look(project.root, request, known, force=force, once=view.look)
+        request = request_of(workshop, function, want=want, locked=locked)
+        known = recorded(output, function.name, want, workshop.memory)
+        looked = look(workshop.root, request, known, force=force, once=view.look)
         if isinstance(looked, Outcome):
             note(looked)
         else:
             jobs.append(looked)
     produce(jobs, workshop, output, note, view)
     if want is Want.ZIP:
-        tell_manifest(project, output, outcomes.values())
-    if jobs:
-        for work in later:
-            work()
-        collect(project, output)
+        if upkeep is not None:
+            upkeep.tell(outcomes.values())
+        for outcome in outcomes.values():
+            settled(outcome)
+    for work in later:
+        work()
+    if jobs and upkeep is not None:
+        upkeep.collect()
     return tuple(outcomes[function.name] for function in functions)
+
+
+def recorded(output: Output, function: str, want: Want, memory: Memory | None) -> Record | None:
+    """What is recorded of the function's last build as what is wanted, if that can be believed."""
+    path = output.record(function, want)
+    return record.load(path) if memory is None else memory.records.get(path)
 
 
 def look(
@@ -132,19 +154,6 @@ def look(
         return _remembered(request.function, verdict.record)
     reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons
     return Job(request=request, record=known, reasons=reasons)
-
-
-def request_of(
-    project: Project, function: Function, *, want: Want = Want.ZIP, locked: bool = False
-) -> BuildRequest:
-    """What is asked of a build of one of the project's functions."""
-    return BuildRequest(
-        function=function,
-        toolchain=current_toolchain(),
-        repository=os.path.relpath(project.repository, project.root),
-        want=want,
-        locked=locked,
-    )
 
 
 def not_built(function: NotBuilt) -> Outcome:
@@ -421,26 +430,3 @@ def _failed(job: Job, *diagnostics: Diagnostic) -> Outcome:
 
 def _has_error(diagnostics: Iterable[Diagnostic]) -> bool:
     return any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
-
-
-def tell_manifest(
-    project: Project, output: Output, outcomes: Iterable[Outcome]
-) -> Mapping[str, object]:
-    """The manifest holds what the outcomes name, fresh ones too; all that it holds.
-
-    A kill may have come between a build's record and its line there. Raises BundlerError.
-    """
-    with disk_faults():
-        return output.write_manifest(outcomes, [function.name for function in project.functions])
-
-
-def collect(project: Project, output: Output) -> None:
-    """What killed builds left, and what no function has been for a while, is gone.
-
-    It looks at all that is kept: once for many builds is enough.
-    """
-    names = [function.name for function in project.functions]
-    output.collect_abandoned()
-    records = (record.load(output.record(name)) for name in names)
-    output.collect(known.artifact for known in records if known and known.artifact)
-    live_folders.collect(output, names)

@@ -96,7 +96,7 @@ class ProjectError(Exception):
         self.inputs = inputs if inputs is not None else InputSet()
 
 
-Fault = ProjectError | BundlerError
+Failure = ProjectError | BundlerError
 """Why a step has no result; the flow of a build hands faults on as values."""
 
 

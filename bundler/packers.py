@@ -11,7 +11,7 @@ from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
     Contents,
-    Fault,
+    Failure,
     Method,
     ProjectError,
     Runnable,
@@ -20,7 +20,7 @@ from lambdad.bundler.model import (
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.workshop import Workshop
 
-Made = Contents | Runnable | Fault
+Made = Contents | Runnable | Failure
 """What a language made of a function: a zip to be, a live tree to be, or why there is neither."""
 
 Maker = Callable[
@@ -30,7 +30,7 @@ Maker = Callable[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Language:
+class Packer:
     """How functions of one method are made into what is wanted of them."""
 
     zip: Maker
@@ -146,9 +146,9 @@ def _each(make_one: Callable[[BuildRequest, Workshop], Contents | Runnable]) -> 
     return make_each
 
 
-LANGUAGES: Final[Mapping[Method, Language]] = {
-    Method.ESBUILD: Language(zip=_bundled(_bundled_zip), live=_bundled(_bundled_live)),
-    Method.NODE: Language(zip=_each(_packaged_zip), live=_each(_packaged_live)),
-    Method.PYTHON: Language(zip=_each(_python_zip), live=_each(_python_live)),
+LANGUAGES: Final[Mapping[Method, Packer]] = {
+    Method.ESBUILD: Packer(zip=_bundled(_bundled_zip), live=_bundled(_bundled_live)),
+    Method.NODE: Packer(zip=_each(_packaged_zip), live=_each(_packaged_live)),
+    Method.PYTHON: Packer(zip=_each(_python_zip), live=_each(_python_live)),
 }
 """A new language is a line here. The imports above are late: a build loads only what it uses."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Final
+import os
+from typing import Final, Protocol
 
 from lambdad.bundler import version
-from lambdad.bundler.model import Toolchain
+from lambdad.bundler.model import BuildRequest, Function, Toolchain, Want
 
 LAMBDAD: Final = version.LAMBDAD
 ESBUILD: Final = "0.28.2"
@@ -27,4 +28,27 @@ def current_toolchain() -> Toolchain:
         uv=UV,
         pip_tools=PIP_TOOLS,
         zip_format=ZIP_FORMAT,
+    )
+
+
+class Rooted(Protocol):
+    """A project or a workshop: anything that says where a project lies."""
+
+    @property
+    def root(self) -> str: ...
+
+    @property
+    def repository(self) -> str: ...
+
+
+def request_of(
+    place: Rooted, function: Function, *, want: Want = Want.ZIP, locked: bool = False
+) -> BuildRequest:
+    """What is asked of a build of one of the project's functions by this installation."""
+    return BuildRequest(
+        function=function,
+        toolchain=current_toolchain(),
+        repository=os.path.relpath(place.repository, place.root),
+        want=want,
+        locked=locked,
     )

@@ -15,7 +15,7 @@ from lambdad.bundler.model import (
     Contents,
     Diagnostic,
     Entry,
-    Fault,
+    Failure,
     Function,
     ProjectError,
     RelPath,
@@ -31,20 +31,22 @@ if TYPE_CHECKING:
     from lambdad.bundler.npm.vendored import Vendored
 
 
-def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> Contents | Fault:
+def lay(
+    request: BuildRequest, bundle: Contents | Failure, workshop: Workshop
+) -> Contents | Failure:
     """The bundle with all that its function wants beside it, or what is wrong with any of that.
 
     On this machine the packages that `install` names are loaded from where they are installed, so
     a live tree goes without them.
     """
     function = request.function
-    if isinstance(packed, BundlerError) or not (
+    if isinstance(bundle, BundlerError) or not (
         function.copy or function.include or function.install or function.globs
     ):
-        return packed
+        return bundle
     faults: list[Diagnostic] = []
-    inputs = packed.inputs
-    own = packed.own if isinstance(packed, Contents) else ()
+    inputs = bundle.inputs
+    own = bundle.own if isinstance(bundle, Contents) else ()
     try:
         more, files = _files(function, own, workshop)
         own += files
@@ -63,15 +65,15 @@ def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> 
         inputs = snapshot.union(inputs, fault.inputs)
     except BundlerError as fault:
         return fault
-    told = (*packed.diagnostics, *faults)
-    if isinstance(packed, ProjectError) or any(one.severity is Severity.ERROR for one in faults):
+    told = (*bundle.diagnostics, *faults)
+    if isinstance(bundle, ProjectError) or any(one.severity is Severity.ERROR for one in faults):
         return ProjectError(*told, inputs=inputs)
     return replace(
-        packed,
+        bundle,
         own=tuple(sorted(copied.apart(own, segment), key=lambda entry: entry.name)),
         dependencies=segment,
         inputs=inputs,
-        external=tuple(sorted({*packed.external, *function.install})),
+        external=tuple(sorted({*bundle.external, *function.install})),
         diagnostics=told,
     )
 

@@ -23,7 +23,7 @@ from lambdad.bundler.model import (
     Contents,
     Diagnostic,
     Entry,
-    Fault,
+    Failure,
     Function,
     Live,
     ProjectError,
@@ -41,27 +41,29 @@ SCOPE: Final = Entry(name="package.json", content=b"{}\n")
 decide how Node.js reads the bundle."""
 
 
-def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> Runnable | Fault:
+def lay(
+    request: BuildRequest, bundle: Contents | Failure, workshop: Workshop
+) -> Runnable | Failure:
     """The live tree of a bundle, or what is wrong with the bundle or with anything beside it.
 
     Nothing is written into the project yet.
     """
     function = request.function
     code = _code_folder(function, workshop)
-    if isinstance(packed, Contents):
-        located = (_located(entry, function, code, workshop.root) for entry in packed.own)
-        packed = replace(packed, own=tuple(located))
-    packed = beside.lay(request, packed, workshop)
-    if not isinstance(packed, Contents):
-        return packed
+    if isinstance(bundle, Contents):
+        located = (_located(entry, function, code, workshop.root) for entry in bundle.own)
+        bundle = replace(bundle, own=tuple(located))
+    bundle = beside.lay(request, bundle, workshop)
+    if not isinstance(bundle, Contents):
+        return bundle
     ground = Ground(workshop, function.allow)
     try:
-        reached = reach.reach(ground, packed.external, beside.home(function, workshop))
+        reached = reach.reach(ground, bundle.external, beside.home(function, workshop))
         installed = reach.digest(reached, workshop)
     except ProjectError as fault:
-        inputs = snapshot.union(packed.inputs, snapshot.union(ground.inputs(), fault.inputs))
+        inputs = snapshot.union(bundle.inputs, snapshot.union(ground.inputs(), fault.inputs))
         return ProjectError(*fault.diagnostics, inputs=inputs)
-    own = packed.own
+    own = bundle.own
     if not any(entry.name == SCOPE.name for entry in own):
         own += (SCOPE,)
     links = tuple(
@@ -77,8 +79,8 @@ def lay(request: BuildRequest, packed: Contents | Fault, workshop: Workshop) -> 
         live=Live(entry=f"{home}/{digest}/{_entry_name(function)}", path=(), digest=digest),
         own=own,
         links=links,
-        inputs=snapshot.union(packed.inputs, ground.inputs()),
-        diagnostics=(*packed.diagnostics, *_lacking(function, reached.asked)),
+        inputs=snapshot.union(bundle.inputs, ground.inputs()),
+        diagnostics=(*bundle.diagnostics, *_lacking(function, reached.asked)),
     )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Final
 
 from lambdad.bundler.lint.tool import Batch, Findings, Tool, broken, merged
 from lambdad.bundler.model import (
-    BuildRequest,
     BundlerError,
     Diagnostic,
     Function,
@@ -36,34 +34,20 @@ def _built(functions: Sequence[Function], workshop: Workshop) -> list[Outcome]:
     """
     from lambdad.bundler import build
     from lambdad.bundler.inputs.snapshot import Look
-    from lambdad.bundler.store import record
-    from lambdad.bundler.store.disk import disk_faults
     from lambdad.bundler.store.output import Output
-    from lambdad.bundler.toolchain import current_toolchain
+    from lambdad.bundler.toolchain import request_of
 
     output, once = Output(workshop.root), Look()
-    toolchain = current_toolchain()
-    repository = os.path.relpath(workshop.repository, workshop.root)
-    outcomes: list[Outcome] = []
-    jobs: list[build.Job] = []
+    fresh: list[Outcome] = []
+    others: list[Function] = []
     for function in functions:
-        for want in (Want.ZIP, Want.LIVE):
-            request = BuildRequest(
-                function=function, toolchain=toolchain, repository=repository, want=want
-            )
-            known = record.load(output.record(function.name, want))
-            found = build.look(workshop.root, request, known, once=once)
-            if isinstance(found, Outcome):
-                outcomes.append(found)
-                break
+        known = build.recorded(output, function.name, Want.ZIP, workshop.memory)
+        found = build.look(workshop.root, request_of(workshop, function), known, once=once, most=1)
+        if isinstance(found, Outcome):
+            fresh.append(found)
         else:
-            assert isinstance(found, build.Job)  # noqa: S101 -- else it would have been enough
-            jobs.append(found)
-    if jobs:
-        with disk_faults():
-            output.prepare()
-        build.produce(jobs, workshop, output, outcomes.append)
-    return outcomes
+            others.append(function)
+    return [*fresh, *(build.build(others, workshop, want=Want.LIVE) if others else ())]
 
 
 def _by_place(outcome: Outcome) -> Findings:

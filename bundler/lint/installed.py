@@ -26,7 +26,7 @@ from lambdad.bundler.model import (
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Record
-from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import zip_sources
 
@@ -68,7 +68,7 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
     """
     output = Output(workshop.root)
     for want in Want:
-        request = request_of(function, workshop, want)
+        request = request_of(workshop, function, want=want)
         known = record.load(output.record(function.name, want))
         if known is None or not known.succeeded or record.request_changes(known.request, request):
             continue
@@ -81,7 +81,7 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
                 return _of_folders(function, known.live, workshop)
         except (OSError, zipfile.BadZipFile):
             continue
-    request = request_of(function, workshop, Want.ZIP)
+    request = request_of(workshop, function)
     return _resolved(request, workshop) if resolve else _none_declared(request, workshop)
 
 
@@ -92,12 +92,6 @@ def _resolved(request: BuildRequest, workshop: Workshop) -> Installed:
 
     wheels = dependencies.known(request, workshop).wheels
     return Installed(frozenset(splice.splice(wheels).names))
-
-
-def request_of(function: Function, workshop: Workshop, want: Want) -> BuildRequest:
-    repository = os.path.relpath(workshop.repository, workshop.root)
-    toolchain = current_toolchain()
-    return BuildRequest(function=function, toolchain=toolchain, repository=repository, want=want)
 
 
 def _deciding(inputs: Snapshot) -> Snapshot:

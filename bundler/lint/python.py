@@ -21,11 +21,11 @@ from lambdad.bundler.model import (
     ProjectError,
     RelPath,
     Severity,
-    Want,
 )
 from lambdad.bundler.python import handler, package
 from lambdad.bundler.python.handler import module_file
 from lambdad.bundler.python.syntax import Module, parse
+from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 
 ENDINGS: Final = (".py", ".pyi")
@@ -66,7 +66,7 @@ def _is_told(item: Diagnostic, by_ruff: Sequence[Diagnostic] | None) -> bool:
 
 
 def _check(function: Function, batch: Batch, workshop: Workshop) -> Findings:
-    request = installed.request_of(function, workshop, Want.ZIP)
+    request = request_of(workshop, function)
     try:
         walked = package.own_tree(request, workshop)
         own = Own.of({file.name: file for file in walked.files})
@@ -93,7 +93,7 @@ def _faults(
         reached = graph.reached(function, own, start, workshop)
         yield from modules.check(function, own, reached, known, workshop)
     if batch.hints and known is not None:
-        request = installed.request_of(function, workshop, Want.ZIP)
+        request = request_of(workshop, function)
         yield from unused.check(request, own, known, workshop)
     elif batch.hints:
         yield _unchecked(function)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
 from lambdad.bundler.inputs import tree
-from lambdad.bundler.lint.installed import request_of
 from lambdad.bundler.model import Function, Language, Method, RelPath, Want
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 
 SCRIPTS = (*JAVASCRIPT, *TYPESCRIPT)
@@ -27,7 +27,7 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
     if function.runtime.language is Language.PYTHON:
         from lambdad.bundler.python import package
 
-        files = package.own_tree(request_of(function, workshop, Want.ZIP), workshop).files
+        files = package.own_tree(request_of(workshop, function), workshop).files
         return frozenset(file.path for file in files if file.path.endswith(PYTHON))
     if not workshop.seen.is_folder(function.code):
         return frozenset({function.code})

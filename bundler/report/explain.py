@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lambdad.bundler.build import request_of
 from lambdad.bundler.model import Function, Names, Project, Stems, Want
 from lambdad.bundler.store import freshness
 from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.record import Record
+from lambdad.bundler.toolchain import request_of
 
 
 def stale_because(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lambdad.bundler.model import Artifact, Function, Outcome, Want
+from lambdad.bundler.model import Artifact, Function, Want
 from lambdad.bundler.store import identity
 from lambdad.bundler.store.store import TEMPORARY, collect_abandoned, write_atomic
 
@@ -124,7 +124,7 @@ class Output:
         return self.folder / "build" / "manifest.json"
 
     def write_manifest(
-        self, outcomes: Iterable[Outcome], known: Iterable[str]
+        self, changed: Mapping[str, object], known: Iterable[str]
     ) -> Mapping[str, object]:
         """build/manifest.json tells programs what lies there; functions not in `known` leave it.
 
@@ -133,11 +133,7 @@ class Output:
         """
         path = self.manifest
         entries = self._manifest(path)
-        entries |= {
-            outcome.name: manifest_entry(outcome.function, outcome.artifact)
-            for outcome in outcomes
-            if outcome.function is not None and outcome.artifact is not None
-        }
+        entries |= changed
         kept = {name: entries[name] for name in sorted(set(known) & entries.keys())}
         text = json.dumps({"schema": 1, "functions": kept}, indent=2) + "\n"
         if not path.exists() or path.read_text() != text:

@@ -14,6 +14,7 @@ import click
 from lambdad.bundler import build
 from lambdad.bundler.model import Function, NotBuilt, Outcome, Project, Want
 from lambdad.bundler.report.render import diagnostic_json, document, outcome_json
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.cli.gated import gate
 from lambdad.daemon.client import asking
@@ -114,7 +115,7 @@ def build_here(
     for refused in not_built:
         show(build.not_built(refused))
     workshop = projects.workshop_for(app, say=results.say, offline=offline)
-    build.build(app, wanted, workshop, want=want, locked=locked, force=force, done=show)
+    build.build(wanted, workshop, Upkeep(app), want=want, locked=locked, force=force, shown=show)
     return document(outcomes, app.diagnostics)
 
 

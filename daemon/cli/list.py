@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lambdad.bundler.build import request_of
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Artifact, Diagnostic, Function, NotBuilt, Project, Severity
 from lambdad.bundler.report.render import diagnostic_json, location_json
@@ -18,6 +17,7 @@ from lambdad.bundler.report.shown import paint_for, plain, size_text
 from lambdad.bundler.store import freshness, record
 from lambdad.bundler.store.freshness import Stale
 from lambdad.bundler.store.output import Output, artifact_json
+from lambdad.bundler.toolchain import request_of
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.terminal.screen import show_diagnostic
 

@@ -17,6 +17,7 @@ from lambdad.bundler.report.render import document
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Record
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.trust import is_trusted
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.cli import project as projects
@@ -107,7 +108,7 @@ def _built(app: Project, keys: tuple[Key, ...], workshop: Workshop) -> list[Outc
     for want in Want:
         names = [key.function for key in keys if key.want == want.value]
         wanted = [functions[name] for name in names if name in functions]
-        outcomes += build.build(app, wanted, workshop, want=want) if wanted else []
+        outcomes += build.build(wanted, workshop, Upkeep(app), want=want) if wanted else []
         refused = [item for item in app.not_built if item.name in names]
         outcomes += [build.not_built(item) for item in refused]
     return outcomes

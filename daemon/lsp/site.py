@@ -27,6 +27,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Record
+from lambdad.bundler.toolchain import request_of
 from lambdad.daemon.serving.builds import Builds
 from lambdad.daemon.serving.schedule import Key
 
@@ -91,7 +92,7 @@ class Site:
             return None
         want, record, built_s = found[-1]
         zips = [each.artifact for _want, each, _built_s in found if each.artifact is not None]
-        request = build.request_of(project, function, want=want)
+        request = request_of(project, function, want=want)
         # Inputs that were written as the build began prove nothing to a build. To who only shows
         # what it said they do: of an edit that left no trace the editor's save will tell.
         proven = replace(record, inputs=replace(record.inputs, suspects=frozenset()))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lambdad.bundler.build import request_of
 from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.counted import is_counted
@@ -31,6 +30,7 @@ from lambdad.bundler.model import (
     Want,
 )
 from lambdad.bundler.store.record import Record, request_changes
+from lambdad.bundler.toolchain import request_of
 from lambdad.daemon.serving.schedule import Key
 from lambdad.daemon.watching.aliases import above as paths_above
 

@@ -210,7 +210,7 @@ class Server:
             self._call(self._said, keys, text)
 
         try:
-            self._builds.build(keys, self._note, done=done, say=say)
+            self._builds.build(keys, self._note, shown=done, say=say)
         except Exception:
             log.exception("a build failed")
 

@@ -25,11 +25,13 @@ from lambdad.bundler.model import (
     Outcome,
     Project,
     ProjectError,
+    Want,
     error,
     warning,
 )
 from lambdad.bundler.packers import Made, Maker
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.conftest import Tree
@@ -53,7 +55,7 @@ def project(workshop: Workshop, *functions: Function) -> Project:
 def run(workshop: Workshop, *functions: Function) -> tuple[Outcome, ...]:
     # Nothing here is about saves in the tick of a build: test_snapshot.py is.
     wait_for_tick(workshop.root)
-    return build.build(project(workshop, *functions), functions, workshop)
+    return build.build(functions, workshop, Upkeep(project(workshop, *functions)))
 
 
 def built(workshop: Workshop, name: str = "Sample") -> dict[str, bytes]:
@@ -202,7 +204,7 @@ def test_locked_is_insisted_on(
     for locked in (first, not first, not first, first):
         wait_for_tick(workshop.root)
         (outcome,) = build.build(
-            project(workshop, function()), [function()], workshop, locked=locked
+            [function()], workshop, Upkeep(project(workshop, function())), locked=locked
         )
         assert outcome.status == ("failed" if locked else "built")
     assert not outcome.cached
@@ -457,3 +459,33 @@ def test_a_full_disk(workshop: Workshop, small_disk: Path) -> None:
     assert not [name for name in left if name.startswith(".tmp-")]
     (source / "noise.bin").unlink()
     assert run(narrow, function())[0].status == "built"
+
+
+# --- who is told when --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("want", Want)
+def test_shown_at_once_and_settled_once_in_place(workshop: Workshop, lay: Lay, want: Want) -> None:
+    """Who is told that a zip has settled finds it in the manifest; each is told of exactly once."""
+    lay(APP)
+    functions = (function("One"), function("Two"), function("Gone", code="nowhere"))
+    upkeep = Upkeep(project(workshop, *functions))
+    manifest = Path(workshop.root, ".lambdad/build/manifest.json")
+    heard: list[tuple[str, str]] = []
+
+    def settled(outcome: Outcome) -> None:
+        heard.append(("settled", outcome.name))
+        if outcome.artifact is not None:
+            assert outcome.name in json.loads(manifest.read_text())["functions"]
+
+    def shown(outcome: Outcome) -> None:
+        heard.append(("shown", outcome.name))
+
+    for _ in range(2):
+        heard.clear()
+        build.build(functions, workshop, upkeep, want=want, shown=shown, settled=settled)
+        assert sorted(heard) == sorted(
+            (how, one.name) for how in ("shown", "settled") for one in functions
+        )
+        for one in functions:
+            assert heard.index(("shown", one.name)) < heard.index(("settled", one.name))

@@ -16,6 +16,7 @@ from lambdad.bundler import build
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.model import Outcome
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.conftest import write_tree
@@ -140,7 +141,7 @@ class App:
             environ=dict(os.environ),
         )
         wait_for_tick(project.root)
-        done = build.build(project, project.functions, workshop, force=force)
+        done = build.build(project.functions, workshop, Upkeep(project), force=force)
         return {outcome.name: outcome for outcome in done}
 
     def stale(self) -> set[str]:

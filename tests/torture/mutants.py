@@ -231,7 +231,7 @@ def _reads_configuration_once() -> None:
     real = Builds.project
 
     def project(self: Builds) -> Project:
-        return self._project[0] if self._project is not None else real(self)
+        return self._project[0].project if self._project is not None else real(self)
 
     put(Builds, "project", project)
 

@@ -24,6 +24,7 @@ from lambdad.bundler.esbuild import binary
 from lambdad.bundler.model import Outcome, Want
 from lambdad.bundler.store.output import FOLDER
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
@@ -93,7 +94,7 @@ class Torture:
             workshop = workshop_of(root, str(folder), self.store, self.clients.environ)
             functions = [one for one in project.functions if one.name in names]
             for want in Want:
-                for made in build.build(project, functions, workshop, want=want):
+                for made in build.build(functions, workshop, Upkeep(project), want=want):
                     _same(told[want][made.name], made, want)
         self.clean += 1
 

@@ -21,6 +21,7 @@ from lambdad.bundler import build
 from lambdad.bundler.model import Copy, Function, Handler, Method, Outcome, Want
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.bundler.test_build import built, project
@@ -91,7 +92,7 @@ def of(kind: str, **changes: Any) -> Function:
 
 def run(workshop: Workshop, one: Function, want: Want = Want.ZIP) -> Outcome:
     wait_for_tick(workshop.root)
-    (outcome,) = build.build(project(workshop, one), (one,), workshop, want=want)
+    (outcome,) = build.build((one,), workshop, Upkeep(project(workshop, one)), want=want)
     return outcome
 
 
@@ -430,7 +431,9 @@ def test_any_text(
     one = of("node", copy=copy, include=(include,))
     other = of("python", name="Other", copy=copy, include=(include,), shared=(shared,))
     for want in Want:
-        for outcome in build.build(project(shop, one, other), (one, other), shop, want=want):
+        for outcome in build.build(
+            (one, other), shop, Upkeep(project(shop, one, other)), want=want
+        ):
             assert outcome.status == "built" or outcome.diagnostics
             assert not outcome.machine_fault
 

@@ -16,6 +16,7 @@ from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import Architecture, Copy, Function, Handler, Method, Outcome, Want
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.bundler.test_build import built, project
@@ -99,7 +100,7 @@ def of(**changes: Any) -> Function:
 
 def run(workshop: Workshop, one: Function, want: Want = Want.ZIP, **how: Any) -> Outcome:
     wait_for_tick(workshop.root)
-    (outcome,) = build.build(project(workshop, one), (one,), workshop, want=want, **how)
+    (outcome,) = build.build((one,), workshop, Upkeep(project(workshop, one)), want=want, **how)
     return outcome
 
 
@@ -327,7 +328,7 @@ def test_same_bytes(workshop: Workshop, install: Install, lay: Lay, tmp_path: Pa
     shutil.rmtree(tmp_path / "else/where/.lambdad")
     other = workshop_at(tmp_path / "else/where", workshop.store)
     twin = of(name="Twin", copy=one.copy, env=one.env)
-    outcomes = build.build(project(other, one, twin), (one, twin), other)
+    outcomes = build.build((one, twin), other, Upkeep(project(other, one, twin)))
     assert first.artifact is not None
     assert {outcome.artifact.sha256 for outcome in outcomes if outcome.artifact} == {
         first.artifact.sha256

@@ -16,6 +16,7 @@ from lambdad.bundler.model import Function, Handler, Live, Method, Outcome, Want
 from lambdad.bundler.report.render import outcome_json
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.bundler.test_build import project
@@ -49,7 +50,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 def run(workshop: Workshop, *functions: Function, want: Want = Want.LIVE) -> tuple[Outcome, ...]:
     wait_for_tick(workshop.root)
-    return build.build(project(workshop, *functions), functions, workshop, want=want)
+    return build.build(functions, workshop, Upkeep(project(workshop, *functions)), want=want)
 
 
 def made(workshop: Workshop, *functions: Function) -> Live:

@@ -15,6 +15,7 @@ from lambdad.bundler.inputs.snapshot import Clock
 from lambdad.bundler.model import Function, Handler, Live, Method, Outcome, Want
 from lambdad.bundler.npm import reach
 from lambdad.bundler.runtimes import RUNTIMES
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.bundler.test_build import project
@@ -47,7 +48,7 @@ def node(**changes: Any) -> Function:
 def run(workshop: Workshop, **changes: Any) -> Outcome:
     wait_for_tick(workshop.root)
     one = node(**changes)
-    return build.build(project(workshop, one), [one], workshop, want=Want.LIVE)[0]
+    return build.build([one], workshop, Upkeep(project(workshop, one)), want=Want.LIVE)[0]
 
 
 def made(workshop: Workshop, **changes: Any) -> Live:

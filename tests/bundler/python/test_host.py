@@ -26,6 +26,7 @@ from lambdad.bundler.python.target import Host, Target
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store import prune
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
@@ -59,7 +60,7 @@ def app(tmp_path: Path) -> Project:
 def run(workshop: Workshop, want: Want = Want.LIVE, **changes: Any) -> Outcome:
     wait_for_tick(workshop.root)
     one = function(**{"runtime": RUNTIME, **changes})
-    return build.build(project_of(workshop, one), [one], workshop, want=want)[0]
+    return build.build([one], workshop, Upkeep(project_of(workshop, one)), want=want)[0]
 
 
 def made(workshop: Workshop, **changes: Any) -> Live:

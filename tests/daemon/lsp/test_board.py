@@ -15,6 +15,7 @@ from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Location, Severity, error, warning
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.lsp import fixes
 from lambdad.daemon.lsp.board import Board
@@ -114,7 +115,7 @@ def test_a_build_that_began_with_the_save(lay: Lay, workshop: Workshop) -> None:
     that build's nevertheless, until it moves."""
     lay({"lambdad.toml": OWN.format(name="one"), "one/app.py": "def other(e, c): ...\n"})
     project = read_project(workshop.root, {})
-    build.build(project, project.functions, workshop)
+    build.build(project.functions, workshop, Upkeep(project))
     place = Output(workshop.root).record("one")
     known = record.load(place)
     assert known is not None

@@ -18,6 +18,7 @@ from lambdad.bundler.model import BundlerError, ProjectError, Want
 from lambdad.bundler.python import credentials, indexes
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.runtimes import RUNTIMES
+from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.bundler.test_build import project as project_of
@@ -277,7 +278,7 @@ def test_live_tree_has_the_locked_versions(project: Project) -> None:
         workshop = python_served.networked(project)
         wait_for_tick(workshop.root)
         one = function(runtime=ours)
-        outcome = build.build(project_of(workshop, one), [one], workshop, want=Want.LIVE)[0]
+        outcome = build.build([one], workshop, Upkeep(project_of(workshop, one)), want=Want.LIVE)[0]
     assert outcome.live is not None, outcome.diagnostics
     names = {path.name for path in Path(outcome.live.path[1]).iterdir()}
     assert "beta-1.0.dist-info" in names
@@ -347,7 +348,7 @@ def test_private_index(project: Project, kind: str, locked: bool) -> None:
             )
         workshop = with_login(kind, project, url)
         one = function()
-        outcome = build.build(project_of(workshop, one), [one], workshop)[0]
+        outcome = build.build([one], workshop, Upkeep(project_of(workshop, one)))[0]
         assert outcome.status == "built", outcome.diagnostics
     assert holding(project.root, password) == []
     assert holding(project.workshop.store.root, password) == []

@@ -1,0 +1,69 @@
+"""What follows a project's builds in .lambdad: the manifest, and the removal of what is not needed.
+
+The manifest tells programs what lies in .lambdad/build. It names what outcomes name, those of fresh
+functions too, since a kill may have come between a build's record and its line there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.model import FileKey, Outcome, Project
+from lambdad.bundler.store import live_folders, record
+from lambdad.bundler.store.disk import disk_faults
+from lambdad.bundler.store.output import Output, manifest_entry
+
+_WRITING: Final = threading.Lock()
+"""A manifest is read and written: the threads of a process take turns."""
+
+
+class Upkeep:
+    """Of one project as it is declared. Any thread may call any method."""
+
+    def __init__(self, project: Project, *, pause_s: float = 0.0) -> None:
+        """It looks for what is not needed no more often than every `pause_s` seconds."""
+        self._output = Output(project.root)
+        self._names = [function.name for function in project.functions]
+        self._pause_s = pause_s
+        self._lock = threading.Lock()  # guards the one below
+        self._due_s = 0.0
+        self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
+
+    def tell(self, outcomes: Iterable[Outcome]) -> None:
+        """The manifest names the outcomes' zips, and no function that is not declared.
+
+        Where nothing is new it costs a stat call. Raises BundlerError.
+        """
+        entries = {
+            outcome.name: manifest_entry(outcome.function, outcome.artifact)
+            for outcome in outcomes
+            if outcome.function is not None and outcome.artifact is not None
+        }
+        path = str(self._output.manifest)
+        with _WRITING, disk_faults():
+            known, told = self._manifest
+            is_untouched = known is not None and known == snapshot.stat_key(path)
+            if is_untouched and entries.items() <= told.items():
+                return
+            told = self._output.write_manifest(entries, self._names)
+            self._manifest = snapshot.stat_key(path), told
+
+    def collect(self) -> None:
+        """What killed builds left, and what no function has been for a while, is gone.
+
+        It looks at all that is kept: once for many builds is enough.
+        """
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s < self._due_s:
+                return
+            self._due_s = now_s + self._pause_s
+        output = self._output
+        output.collect_abandoned()
+        records = (record.load(output.record(name)) for name in self._names)
+        output.collect(known.artifact for known in records if known and known.artifact)
+        live_folders.collect(output, self._names)
