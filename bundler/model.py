@@ -442,6 +442,8 @@ class Live:
     """Folders for `sys.path`, first to last; empty for JavaScript."""
     digest: str
     """Of contents alone, in hex: a worker that loaded another one must reload."""
+    interpreter: str | None = None
+    """Python: the absolute path of one that the dependencies are for, if this machine has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

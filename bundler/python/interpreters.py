@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from lambdad.bundler import tools
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import BundlerError
 
 Version = tuple[int, int]
@@ -27,6 +28,38 @@ def find(version: Version, environ: Mapping[str, str]) -> str | None:
         return sys.executable
     places = tuple(environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
     return _find(version, *places)
+
+
+def for_worker(version: Version, environ: Mapping[str, str], seen: Seen) -> str | None:
+    """The interpreter that runs functions of that version here: the user's before ours, since it
+    has what the user installed in it. Whatever PATH has by its name is an input."""
+    path, pyenv, home = (environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
+    folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
+    named = [os.path.join(folder, f"python{version[0]}.{version[1]}") for folder in folders]
+    seen.file(*named)
+    found = _find_among(version, path, pyenv, home, tuple(map(_changed, named)))
+    if found is not None and not os.path.exists(found):
+        found = _find_among.__wrapped__(version, path, pyenv, home, ())
+    if found is None and sys.version_info[:2] == version:
+        found = sys.executable
+    if found is not None:
+        seen.file(found)
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _find_among(
+    version: Version, path: str, pyenv: str, home: str, _as_of: tuple[int, ...]
+) -> str | None:
+    return _find.__wrapped__(version, path, pyenv, home)
+
+
+def _changed(path: str) -> int:
+    """When the file was changed last, in nanoseconds; 0 if there is none."""
+    try:
+        return os.stat(path).st_ctime_ns
+    except OSError:
+        return 0
 
 
 @functools.lru_cache(maxsize=64)

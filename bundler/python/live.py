@@ -26,7 +26,7 @@ from lambdad.bundler.model import (
     error,
     warning,
 )
-from lambdad.bundler.python import handler, host, package
+from lambdad.bundler.python import handler, host, interpreters, package
 from lambdad.bundler.python.package import Gathered
 from lambdad.bundler.store.live_folders import digest_of
 from lambdad.bundler.workshop import Workshop
@@ -58,6 +58,10 @@ def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
     single = workshop.seen.is_file(function.code)
     code = os.path.dirname(function.code) or "." if single else function.code
     diagnostics += _split(function, (code, *function.shared), found.own)
+    major, minor = function.runtime.version
+    interpreter = interpreters.for_worker((major, minor), workshop.environ, workshop.seen)
+    if interpreter is None:
+        diagnostics.append(_no_interpreter(function))
     own = (
         Entry(name=file.name, content=tree.read(workshop.seen, file), executable=file.executable)
         for file in found.own.files
@@ -67,8 +71,19 @@ def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
             entry=entry,
             path=(code, *function.shared, *site.folders),
             digest=digest_of(own, [site.digest]),
+            interpreter=interpreter,
         ),
         diagnostics=tuple(diagnostics),
+    )
+
+
+def _no_interpreter(function: Function) -> Diagnostic:
+    version = ".".join(map(str, function.runtime.version))
+    return warning(
+        "python-not-here",
+        f"there is no Python {version} on this machine to run the function",
+        function.where,
+        f"install it, e.g. by `uv python install {version}`; the zip for Lambda needs none",
     )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from lambdad.bundler.model import Diagnostic, Location, Outcome, Severity
+from lambdad.bundler.model import Diagnostic, Language, Location, Outcome, Severity
 from lambdad.bundler.report.shown import plain
 from lambdad.bundler.store.output import artifact_json
 
@@ -50,7 +50,14 @@ def outcome_json(outcome: Outcome) -> dict[str, object]:
     if outcome.artifact is not None:
         answer["artifact"] = dict(artifact_json(outcome.artifact))
     if (live := outcome.live) is not None:
-        answer["live"] = {"entry": live.entry, "path": list(live.path), "digest": live.digest}
+        loaded: dict[str, object] = {
+            "entry": live.entry,
+            "path": list(live.path),
+            "digest": live.digest,
+        }
+        if function is not None and function.runtime.language is Language.PYTHON:
+            loaded["interpreter"] = live.interpreter
+        answer["live"] = loaded
     answer["diagnostics"] = [diagnostic_json(item) for item in outcome.diagnostics]
     return answer
 

@@ -25,6 +25,11 @@ export interface Live {
   path: string[];
   /** Changes exactly when a worker must reload. */
   digest: string;
+  /**
+   * Python: the absolute path of one of the runtime's version, which the dependencies are for; null
+   * if this machine has none, and a diagnostic says so.
+   */
+  interpreter?: string | null;
 }
 
 export interface Artifact {

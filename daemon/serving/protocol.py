@@ -46,6 +46,13 @@ Typed = Annotated[
         "every save."
     ),
 ]
+Interpreter = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="Of Python functions: the absolute path of a Python of the runtime's version, "
+        "which the dependencies are for; null if this machine has none: a diagnostic says so."
+    ),
+]
 Stale = Annotated[
     int,
     msgspec.Meta(ge=0, description="So many functions more hold the saved files, and are stale."),
@@ -97,6 +104,7 @@ class LiveMessage(msgspec.Struct):
     entry: str
     path: list[str]
     digest: str
+    interpreter: Interpreter | msgspec.UnsetType = msgspec.UNSET
 
 
 class FunctionMessage(msgspec.Struct, omit_defaults=True):

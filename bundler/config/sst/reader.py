@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Found, Said
@@ -85,7 +86,7 @@ def _of_list(text: str, file: RelPath, found: Found) -> list[Node]:
 def _function(look: Look, folder: RelPath, node: Node, form: str, found: Found) -> Draft | None:
     """None: it is no function, which is told in `found`."""
     said = {name: item for name, item in node.fields.items() if item.value is not None}
-    for name in ("id", "handler", "runtime", "srcPath"):
+    for name in ("id", "handler", "runtime", "srcPath", "architecture"):
         if name in said and not isinstance(said[name].value, str):
             message = f"{name} must be text, not {kind(said[name])}"
             found.diagnostics.append(error("bad-value", message, said[name].where))
@@ -107,10 +108,19 @@ def _function(look: Look, folder: RelPath, node: Node, form: str, found: Found) 
         runtime=Said(runtime.text, runtime.where) if runtime else None,
         runtime_default=Said(RUNTIMES[form], node.where),
     )
+    _placed(draft, said)
     if "/node_modules/@serverless-stack/" in source:
         draft.skipped("source", "framework-function", "it is a function of SST's own", where)
     bundle.read(look, draft, said.get("bundle"), is_first=form == SST_LIST)
     return draft
+
+
+def _placed(draft: Draft, said: Mapping[str, Node]) -> None:
+    """Where it runs on Lambda, which SST's own lists leave out and lambdad-sst's have."""
+    if architecture := said.get("architecture"):
+        draft.architecture = Said(architecture.text, architecture.where)
+    if layers := said.get("layers"):
+        draft.layers = layers.value is True
 
 
 def _name(source: str, handler: str) -> str:

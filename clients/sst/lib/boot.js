@@ -37,8 +37,8 @@ export function environOf(env, context, runtime, system = process.env) {
 }
 
 /** A worker serves events whose key it has: the same code, with the same variables. */
-export function keyOf(digest, environ) {
-  return hash([digest, ...pairsOf(environ)]);
+export function keyOf({ digest, interpreter = null }, environ) {
+  return hash([digest, interpreter, ...pairsOf(environ)]);
 }
 
 /** The process to start for a function: `ric` is the module of SST's runtime client. */

@@ -115,7 +115,7 @@ export class Live {
   #hand(state, one, found, env, job) {
     const { live, runtime } = found;
     const environ = environOf(env, job.payload.context, runtime);
-    const key = keyOf(live.digest, environ);
+    const key = keyOf(live, environ);
     if (state.digest !== live.digest) this.#retire(state, ({ digest }) => digest !== live.digest);
     state.digest = live.digest;
     const idle = [...state.workers.values()].filter((worker) => worker.resolve && worker.key === key);

@@ -440,3 +440,45 @@ def test_this_machine() -> None:
     assert here.host.system == platform.system()
     assert here.key != targets.of(function(runtime=RUNTIME)).key
     assert here.version == RUNTIME.version
+
+
+# --- the interpreter ---------------------------------------------------------------------------
+
+
+def a_python(folder: Path, version: tuple[int, ...]) -> Path:
+    """A program that says it is Python of that version, as far as it is asked here."""
+    path = folder / f"python{version[0]}.{version[1]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho {version[0]} {version[1]}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_interpreter_of_path_goes_before_ours(app: Project) -> None:
+    """What the user has on PATH runs the function: it has what the user installed there."""
+    near, far = app.root / "near", app.root / "far"
+    there = a_python(far, RUNTIME.version)
+    environ = {"PATH": f"{near}{os.pathsep}{far}", "HOME": str(app.root), "PYENV_ROOT": ""}
+    workshop = replace(app.workshop, environ={**app.workshop.environ, **environ})
+    assert made(workshop).interpreter == str(there)
+    first = a_python(near, RUNTIME.version)
+    assert made(workshop).interpreter == str(first), "one that comes first later is seen"
+    first.unlink()
+    assert made(workshop).interpreter == str(there), "one that goes is not named any more"
+
+
+def test_function_without_an_interpreter_says_so(app: Project) -> None:
+    """A runtime that this machine has no Python of is built, and its answer has null."""
+    missing = next(one for one in RUNTIMES.values() if one.name == "python3.14")
+    home = str(app.root / "home")
+    environ = {"PATH": str(app.root / "bin"), "HOME": home, "PYENV_ROOT": ""}
+    workshop = replace(app.workshop, environ={**app.workshop.environ, **environ})
+    outcome = run(workshop, runtime=missing)
+    assert outcome.live is not None
+    assert outcome.live.interpreter is None
+    assert [one.code for one in outcome.diagnostics] == ["python-not-here"]
+    a_python(app.root / "bin", missing.version)
+    outcome = run(workshop, runtime=missing)
+    assert outcome.live is not None
+    assert outcome.live.interpreter is not None
+    assert outcome.diagnostics == ()

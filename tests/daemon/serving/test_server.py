@@ -75,6 +75,8 @@ def test_live_is_the_default(still: Served) -> None:
     assert (answer["schema"], answer["ok"], answer["diagnostics"]) == (1, True, [])
     assert one["live"]["entry"] == "one/app.py"
     assert one["live"]["path"][0] == "one"
+    assert os.path.isabs(one["live"]["interpreter"])
+    assert "interpreter" not in web["live"]
     assert '"first"' in still.entry(web)
     assert "artifact" not in one
     assert "building" not in answer
