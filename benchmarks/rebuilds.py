@@ -24,6 +24,7 @@ from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import Contents, Outcome, Project, Snapshot
+from lambdad.bundler.store import record_cache
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.toolchain import request_of
@@ -80,7 +81,9 @@ class App:
         jobs = []
         view = snapshot.view(self.output.clock)
         for request in self.requests:
-            known = self.memory.records.get(self.output.record(request.function.name, request.want))
+            known = record_cache.of(self.memory).get(
+                self.output.record(request.function.name, request.want)
+            )
             found = look(self.project.root, request, known, once=view.look)
             if isinstance(found, Outcome):
                 raise SystemExit(f"{found.name} is fresh after an edit")

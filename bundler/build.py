@@ -40,7 +40,7 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.packers import Made
-from lambdad.bundler.store import freshness, live_folders, record
+from lambdad.bundler.store import freshness, live_folders, record, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.output import Output
@@ -345,7 +345,8 @@ def _keep(
             reasons=job.reasons,
             duration_s=duration_s,
         )
-        save = record.save if workshop.memory is None else workshop.memory.records.save
+        memory = workshop.memory
+        save = record.save if memory is None else record_cache.of(memory).save
         save(output.record(job.name, job.request.want), known)
     return Outcome(
         name=job.name,
@@ -368,7 +369,7 @@ def _write(
             return live_folders.write(output, job.name, packed)
     prefix = None
     if workshop.memory is not None and packed.dependencies is not None:
-        prefix = workshop.memory.prefix(packed.dependencies)
+        prefix = archive.prefix_of(packed.dependencies, workshop.memory)
     with disk_faults():
         written = archive.write_file(output.folder / "artifacts", packed, prefix)
     return Artifact(

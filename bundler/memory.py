@@ -3,38 +3,54 @@
 Nothing here is believed for its age: what came from files is kept with a snapshot of them and
 holds while stat shows it unmoved; the rest is kept under the digest of what it came from. It is
 bounded, and losing any of it costs time alone.
+
+What is kept is decided elsewhere: a module that makes values worth keeping declares a Slot for
+them, and the memory has a shelf for each slot.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
-from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.model import InputSet, Segment, Snapshot
-from lambdad.bundler.store.output import Output
-from lambdad.bundler.store.record_cache import Records
-from lambdad.bundler.zips import archive
-from lambdad.bundler.zips.archive import Prefix
-
-if TYPE_CHECKING:
-    from lambdad.bundler.esbuild.engine import Esbuild
-    from lambdad.bundler.esbuild.known import Known
-    from lambdad.bundler.npm.vendored import Vendored
-    from lambdad.bundler.python.dependencies import Dependencies
-    from lambdad.bundler.python.wheels.splice import Splice
+from lambdad.bundler.model import InputSet, Snapshot
 
 FUNCTIONS: Final = 256
-"""So many functions are known of; the large things they have in common are kept once."""
+"""The bound of slots with a value for each function; large things that functions have in common are
+kept once."""
 SETS: Final = 16
-"""Sets of dependencies, each with a few megabytes of names."""
+"""The bound of slots with a value for each set of dependencies, which takes a few megabytes."""
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Hashable)
+E = TypeVar("E", bound="Engine")
+
+
+@dataclass(frozen=True, eq=False)
+class Slot(Generic[T]):
+    """A kind of values in every Memory: declared once, where the values are made and used."""
+
+    name: str
+    most: int
+    """Values that are kept; of more the least lately used goes."""
+
+
+class Engine(Protocol):
+    """A tool that runs on between builds."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, if one runs."""
+
+    @property
+    def count(self) -> int:
+        """How many builds it is ready to repeat."""
+
+    def close(self) -> None:
+        """Ends it. Safe to call again."""
 
 
 class Shelf(Generic[T]):
@@ -59,9 +75,13 @@ class Shelf(Generic[T]):
             while len(self._values) > self._most:
                 self._values.popitem(last=False)
 
-    def drop(self, key: Hashable) -> None:
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value, made now if there is none."""
         with self._lock:
-            self._values.pop(key, None)
+            value = self._values.get(key)
+            if value is None:
+                value = self._values[key] = make()
+        return value
 
     def __len__(self) -> int:
         with self._lock:
@@ -104,89 +124,34 @@ class Memory:
 
     def __init__(self) -> None:
         self.pool = Pool()
-        self.records = Records(self.pool.snapshot)
-        self.bundles: Shelf[Known] = Shelf(FUNCTIONS)
-        """By function and whether it is wanted live."""
-        self.dependencies: Shelf[tuple[Dependencies, Snapshot]] = Shelf(FUNCTIONS)
-        self.vendored: Shelf[tuple[Vendored, Snapshot]] = Shelf(FUNCTIONS)
-        self.splices: Shelf[Splice] = Shelf(SETS)
-        """By the wheels' digests."""
-        self._segments: Shelf[Segment] = Shelf(SETS)
-        self._prefixes: Shelf[Prefix] = Shelf(SETS)
-        self._lock = threading.Lock()  # guards the one below
-        self._esbuild: Esbuild | None = None
+        self._lock = threading.Lock()  # guards what is below
+        self._shelves: dict[Slot[Any], Shelf[Any]] = {}
+        self._engine: Engine | None = None
 
-    def esbuild(self, make: Callable[[], Esbuild]) -> Esbuild:
-        """The one for all builds, made by the first of them."""
+    def shelf(self, slot: Slot[T]) -> Shelf[T]:
+        """The values of that kind."""
         with self._lock:
-            if self._esbuild is None:
-                self._esbuild = make()
-            return self._esbuild
+            shelf: Shelf[T] | None = self._shelves.get(slot)
+            if shelf is None:
+                shelf = self._shelves[slot] = Shelf(slot.most)
+        return shelf
 
-    def engine(self) -> tuple[int, int | None]:
-        """How many contexts esbuild holds, and its process, if one runs."""
-        from lambdad.bundler.esbuild.contexts import Contexts
-
+    def engine(self, make: Callable[[], E]) -> E:
+        """The one for all builds, made by the first of them; `make` is always the same."""
         with self._lock:
-            esbuild = self._esbuild
-        return (esbuild.count, esbuild.pid) if isinstance(esbuild, Contexts) else (0, None)
+            if self._engine is None:
+                self._engine = make()
+            return cast("E", self._engine)
 
-    def shared(self, segment: Segment) -> Segment:
-        """The same segment, as one object for all functions that have it."""
-        known = self._segments.get((segment.path, segment.digest))
-        if known == segment and known is not None:
-            return known
-        self._segments.put((segment.path, segment.digest), segment)
-        return segment
-
-    def prefix(self, segment: Segment) -> Prefix:
-        """What spares reading the segment: read once, and again whenever its file was touched.
-
-        Raises BundlerError: `store-damaged`.
-        """
-        known = self._prefixes.get(segment.digest)
-        if known is None or not archive.holds(known, segment):
-            known = archive.read_prefix(segment)
-            self._prefixes.put(segment.digest, known)
-        return known
+    @property
+    def running(self) -> Engine | None:
+        """The engine, if a build has needed one."""
+        with self._lock:
+            return self._engine
 
     def close(self) -> None:
         """Ends the tools that outlive a build. Safe to call again."""
         with self._lock:
-            esbuild, self._esbuild = self._esbuild, None
-        if esbuild is not None:
-            esbuild.close()
-
-
-def recall(
-    shelf: Shelf[tuple[T, Snapshot]],
-    key: Hashable,
-    seen: Seen,
-    make: Callable[[Seen], T],
-) -> T:
-    """The value that was made of inputs which have not moved since, or is made now.
-
-    Its inputs are recorded either way; `make` looks at the project through the recorder that it is
-    given. What changed while the value was made, or in the same tick, is not kept. `make` may raise
-    anything.
-    """
-    root = seen.root
-    known = shelf.get(key)
-    if known is not None:
-        value, kept = known
-        if next(snapshot.changes(root, kept), None) is None:
-            seen.add(snapshot.inputs_of(kept))
-            return value
-        shelf.drop(key)
-    # The clock first: what is read after it and changes meanwhile is suspect.
-    clock = None
-    with contextlib.suppress(OSError):
-        clock = snapshot.read_clock(Output(root).clock)
-    with seen.apart() as inner:
-        value = make(inner)
-    inputs = inner.inputs()
-    if clock is not None and (inputs.files or inputs.listings):  # else nothing would ever end it
-        kept = snapshot.observe(root, inputs, since=clock)
-        if not kept.suspects:
-            shelf.put(key, (value, kept))
-    return value
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()

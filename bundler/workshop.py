@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.inputs.snapshot import Stat, stat_key
+from lambdad.bundler.inputs.snapshot import Clock, Stat, stat_key
+from lambdad.bundler.memory import Memory
+from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store
-
-if TYPE_CHECKING:
-    from lambdad.bundler.memory import Memory
 
 
 def silent(_what: str) -> None:
@@ -64,3 +65,13 @@ class Workshop:
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""
         return f"{self.root}/{path}" if path != "." else self.root
+
+    def clock(self) -> Clock | None:
+        """A reading of the clock of the project's file system; None if it can't be had.
+
+        What is to be kept with its proof reads it first: whatever is read after it and changes
+        meanwhile is suspect.
+        """
+        with contextlib.suppress(OSError):
+            return snapshot.read_clock(Output(self.root).clock)
+        return None

@@ -16,6 +16,7 @@ from lambdad.bundler.esbuild.closure import Sources, relative
 from lambdad.bundler.esbuild.plan import Plan
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.memory import FUNCTIONS, Slot
 from lambdad.bundler.model import InputSet, Snapshot
 from lambdad.bundler.workshop import Workshop
 
@@ -58,9 +59,13 @@ class Known:
     """Of all that plan and closure followed from, but for what the sources import."""
 
 
+BUNDLES: Final = Slot[Known]("bundles", most=FUNCTIONS)
+"""By function, and whether it is wanted live."""
+
+
 def recall(plan_key: object, workshop: Workshop) -> Known | None:
     """What is known under that key, if all that decided it is as it was."""
-    known = workshop.memory.bundles.get(plan_key) if workshop.memory is not None else None
+    known = workshop.memory.shelf(BUNDLES).get(plan_key) if workshop.memory is not None else None
     if known is None:
         return None
     moved = next(snapshot.changes(workshop.root, known.decided, workshop.look), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +13,12 @@ from lambdad.bundler.esbuild import decorators
 from lambdad.bundler.esbuild.closure import Sources, closure, from_metafile, from_trace, relative
 from lambdad.bundler.esbuild.contexts import Contexts
 from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
-from lambdad.bundler.esbuild.known import Known, imports_of, observe_decided, recall
+from lambdad.bundler.esbuild.known import BUNDLES, Known, imports_of, observe_decided, recall
 from lambdad.bundler.esbuild.outputs import Built, Made, share
 from lambdad.bundler.esbuild.plan import SOURCES, Plan, plan
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.start import start
-from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.snapshot import Clock, union
+from lambdad.bundler.inputs.snapshot import union
 from lambdad.bundler.javascript import checks, natives
 from lambdad.bundler.javascript.messages import Scene, diagnostics_of, unresolved_packages
 from lambdad.bundler.model import (
@@ -33,7 +31,6 @@ from lambdad.bundler.model import (
     Walk,
     Want,
 )
-from lambdad.bundler.store.output import Output as OutputFolder
 from lambdad.bundler.workshop import Workshop
 
 _MAX_ROUNDS: Final = 10
@@ -69,7 +66,7 @@ def packed(
         return
     if workshop.memory is not None:
         try:
-            kept = workshop.memory.esbuild(
+            kept = workshop.memory.engine(
                 lambda: Contexts(lambda limit: start(workshop, soft_limit=limit))
             )
             yield from _pack(requests, workshop, kept)
@@ -120,11 +117,7 @@ class _Packer:
         self._disk = Disk()
         self._known: dict[str, Known] = {}
         self._plans: dict[str, Plan] = {}
-        self._clock: Clock | None = None
-        if workshop.memory is not None:
-            # The clock first: what is read after it and changes meanwhile is suspect.
-            with contextlib.suppress(OSError):
-                self._clock = snapshot.read_clock(OutputFolder(workshop.root).clock)
+        self._clock = workshop.clock() if workshop.memory is not None else None
 
     def plan(self, request: BuildRequest) -> Plan:
         """The function's plan, as it was where nothing has moved. Raises ProjectError."""
@@ -271,7 +264,7 @@ class _Packer:
                     inputs=pool.inputs(inputs),
                     decided=pool.snapshot(decided),
                 )
-                workshop.memory.bundles.put((one.function, one.live), known)
+                workshop.memory.shelf(BUNDLES).put((one.function, one.live), known)
         return inputs
 
     def _closure(self, one: Plan, sources: Sources) -> InputSet:

@@ -10,7 +10,6 @@ are read each time: a copy may be hard links.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import threading
@@ -25,7 +24,6 @@ from lambdad.bundler.model import FileKey, InputSet, RelPath
 from lambdad.bundler.npm import installer, manifest, package_files, production
 from lambdad.bundler.npm.installed import MODULES, Found, Ground
 from lambdad.bundler.store import sealed
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 
 MEMO: Final = "locks"
@@ -137,8 +135,7 @@ def _installed(deciding: Mapping[str, Iterable[str]], workshop: Workshop) -> dic
     with _one_at_a_time:
         name = f"reach-{hashlib.sha256(workshop.root.encode()).hexdigest()}.json"
         known = _recall(name, workshop)
-        # The clock first: a package that changes while it is read is not remembered.
-        clock = _clock(workshop)
+        clock = workshop.clock()
         digests: dict[str, str] = {}
         learnt = False
         for folder, files in deciding.items():
@@ -178,12 +175,6 @@ def _held_still(
     inputs = InputSet(files=frozenset(os.path.relpath(file, workshop.root) for file in files))
     seen = snapshot.observe(workshop.root, inputs, since=since)
     return not seen.suspects and keys == [snapshot.file_key(file) for file in files]
-
-
-def _clock(workshop: Workshop) -> Clock | None:
-    with contextlib.suppress(OSError):
-        return snapshot.read_clock(Output(workshop.root).clock)
-    return None  # without a clock nothing can be told to be old enough
 
 
 Known = dict[RelPath, tuple[list[FileKey | None], str]]

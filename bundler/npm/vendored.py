@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs.kept import Kept, recall
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock
-from lambdad.bundler.memory import recall
+from lambdad.bundler.memory import FUNCTIONS, SETS, Memory, Slot
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
@@ -49,7 +50,6 @@ from lambdad.bundler.npm.package_files import RECIPE, Package
 from lambdad.bundler.npm.placement import Position
 from lambdad.bundler.npm.production import Production
 from lambdad.bundler.store import record, sealed
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
 
@@ -77,6 +77,11 @@ class Vendored:
     """Which manager installs here."""
 
 
+VENDORED: Final = Slot[Kept[Vendored]]("vendored", most=FUNCTIONS)
+SEGMENTS: Final = Slot[Segment]("npm-segments", most=SETS)
+"""By their digests."""
+
+
 def recalled(
     request: BuildRequest, workshop: Workshop, path: RelPath, named: frozenset[str] = frozenset()
 ) -> Vendored:
@@ -89,15 +94,26 @@ def recalled(
         found = vendor(request, replace(workshop, seen=seen), path, named)
         seen.add(found.inputs)
         if found.segment is not None:
-            found = replace(found, segment=memory.shared(found.segment))
+            found = replace(found, segment=_shared(found.segment, memory))
         return found
 
     key = (request, request.locked, request.function.where, path)
-    found = recall(memory.vendored, key, workshop.seen, make)
-    if found.segment is not None and not segments.is_there(found.segment):
-        memory.vendored.drop(key)
-        found = recall(memory.vendored, key, workshop.seen, make)
-    return found
+    shelf = memory.shelf(VENDORED)
+    return recall(shelf, key, workshop.seen, workshop.clock, make, is_there=_is_there)
+
+
+def _is_there(found: Vendored) -> bool:
+    return found.segment is None or segments.is_there(found.segment)
+
+
+def _shared(segment: Segment, memory: Memory) -> Segment:
+    """The same segment, as one object for all functions that have it."""
+    shelf = memory.shelf(SEGMENTS)
+    known = shelf.get(segment.digest)
+    if known is not None and known == segment:
+        return known
+    shelf.put(segment.digest, segment)
+    return segment
 
 
 def vendor(
@@ -116,8 +132,7 @@ def vendor(
         known = _recall(workshop, name)
         if known is not None:
             return known
-        # The clock first: whatever is read after it and changes meanwhile is suspect.
-        clock = _clock(workshop)
+        clock = workshop.clock()
         declared = manifest.read(workshop, path, own=True)
         if named:
             declared = _only(declared, path, named)
@@ -329,13 +344,6 @@ def _memo_name(
         )
     )
     return f"npm-{hashlib.sha256(sealed.seal(decided_by)).hexdigest()}.json"
-
-
-def _clock(workshop: Workshop) -> Clock | None:
-    try:
-        return snapshot.read_clock(Output(workshop.root).clock)
-    except OSError:
-        return None  # without a clock nothing can be told to be old enough
 
 
 def _remember(

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from lambdad.bundler.inputs.kept import Kept, recall
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.memory import recall
+from lambdad.bundler.memory import FUNCTIONS, Slot
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
@@ -47,6 +48,8 @@ class Dependencies:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
+DEPENDENCIES: Final = Slot[Kept[Dependencies]]("dependencies", most=FUNCTIONS)
+
 _ONE_AT_A_TIME: Final = threading.Lock()
 """Functions often share requirements: the second finds what the first resolved and fetched."""
 
@@ -64,11 +67,12 @@ def known(request: BuildRequest, workshop: Workshop) -> Dependencies:
         return found
 
     key = (request, request.locked, request.function.where)
-    found = recall(memory.dependencies, key, workshop.seen, make)
-    if not all(wheels_.is_there(wheel) for wheel in found.wheels):
-        memory.dependencies.drop(key)
-        found = recall(memory.dependencies, key, workshop.seen, make)
-    return found
+    shelf = memory.shelf(DEPENDENCIES)
+    return recall(shelf, key, workshop.seen, workshop.clock, make, is_there=_are_there)
+
+
+def _are_there(found: Dependencies) -> bool:
+    return all(wheels_.is_there(wheel) for wheel in found.wheels)
 
 
 def dependencies(request: BuildRequest, workshop: Workshop) -> Dependencies:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lambdad.bundler.inputs import copied, snapshot, tree
-from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.inputs import copied, tree
 from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.model import (
     BuildRequest,
@@ -30,7 +29,6 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.python import dependency_cache, handler
 from lambdad.bundler.python.dependency_cache import Installed
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import names
 
@@ -54,7 +52,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     on_disk = workshop.memory is None
     if on_disk and workshop.recall and (contents := _pack_remembered(request, workshop)):
         return contents
-    clock = _clock(workshop) if on_disk else None
+    clock = workshop.clock() if on_disk else None
     found = gather(request, workshop)
     installed = _installed(found, workshop)
     contents = _assemble(request.function, found.own, installed, found.faults, workshop)
@@ -79,12 +77,6 @@ def _lasts(installed: Installed) -> bool:
     """Whether its inputs are all that decides it: what no lock pins, the indexes decide, too; and
     what own code hides may be there again."""
     return not any(one.code in ("unlocked", "own-over-dependency") for one in installed.diagnostics)
-
-
-def _clock(workshop: Workshop) -> Clock | None:
-    with contextlib.suppress(OSError):
-        return snapshot.read_clock(Output(workshop.root).clock)
-    return None
 
 
 def gather(request: BuildRequest, workshop: Workshop) -> Gathered:

@@ -7,11 +7,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.memory import Memory, Slot
 from lambdad.bundler.model import RelPath, Snapshot
 from lambdad.bundler.store import record
 from lambdad.bundler.store.record import MadeKey, Record
+
+
+def of(memory: Memory) -> RecordCache:
+    """The one that belongs to the memory."""
+    return memory.shelf(RECORDS).once(None, lambda: RecordCache(memory.pool.snapshot))
 
 
 @dataclass(slots=True)
@@ -22,7 +29,7 @@ class _Known:
     folders: frozenset[RelPath] | None = None
 
 
-class Records:
+class RecordCache:
     """By their files. Any thread may call any method."""
 
     def __init__(self, shared: Callable[[Snapshot], Snapshot]) -> None:
@@ -74,3 +81,6 @@ class Records:
         if known.record is not None:
             inputs = self._shared(known.record.inputs)
             known.record = replace(known.record, inputs=inputs)
+
+
+RECORDS: Final = Slot[RecordCache]("records", most=1)

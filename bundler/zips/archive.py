@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from lambdad.bundler.inputs.snapshot import file_key, key_of
+from lambdad.bundler.memory import SETS, Memory, Slot
 from lambdad.bundler.model import (
     BundlerError,
     Contents,
@@ -307,9 +308,21 @@ def read_prefix(segment: Segment) -> Prefix:
         return _read_prefix(source, segment)
 
 
-def holds(prefix: Prefix, segment: Segment) -> bool:
-    """Whether it is this segment's, whose file was not touched since."""
-    return prefix.segment == segment and prefix.key == file_key(segment.path)
+PREFIXES: Final = Slot[Prefix]("prefixes", most=SETS)
+"""By the segments' digests."""
+
+
+def prefix_of(segment: Segment, memory: Memory) -> Prefix:
+    """The prefix, read once, and again whenever the segment's file was touched.
+
+    Raises BundlerError: `store-damaged`.
+    """
+    shelf = memory.shelf(PREFIXES)
+    known = shelf.get(segment.digest)
+    if known is None or known.segment != segment or known.key != file_key(segment.path):
+        known = read_prefix(segment)
+        shelf.put(segment.digest, known)
+    return known
 
 
 def _copy_segment(out: BinaryIO, segment: Segment, prefix: Prefix | None) -> Prefix:

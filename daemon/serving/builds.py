@@ -29,7 +29,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.report import explain
 from lambdad.bundler.report.render import diagnostic_json
-from lambdad.bundler.store import identity
+from lambdad.bundler.store import identity, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.identity import Identity
 from lambdad.bundler.store.output import Output
@@ -237,19 +237,20 @@ class Builds:
 
     def status(self) -> dict[str, object]:
         """Memory in bytes of this process and of esbuild, and how many contexts it holds."""
-        contexts, pid = self._memory.engine()
+        engine = self._memory.running
+        pid = engine.pid if engine is not None else None
         return {
             "memory": {
                 "daemon": process.memory(os.getpid()),
                 "esbuild": process.memory(pid) if pid is not None else 0,
             },
-            "contexts": contexts,
+            "contexts": engine.count if engine is not None else 0,
         }
 
     def touched(self, keys: Iterable[Key], paths: frozenset[RelPath]) -> frozenset[Key]:
         """Those keys whose last build looked at a path, below it, or listed its folder."""
         listed = paths | {os.path.dirname(path) or "." for path in paths}
-        records = self._memory.records
+        records = record_cache.of(self._memory)
 
         def is_touched(key: Key) -> bool:
             place = self._output.record(key.function, Want(key.want))

@@ -15,19 +15,16 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler import build, memory
+from lambdad.bundler import build
 from lambdad.bundler.build import Job
-from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Look
-from lambdad.bundler.memory import Memory, Shelf, recall
+from lambdad.bundler.memory import Memory, Shelf, Slot
 from lambdad.bundler.model import (
     BundlerError,
     Contents,
     Location,
     ProjectError,
     Segment,
-    Snapshot,
 )
 from lambdad.bundler.npm import vendored as npm_vendored
 from lambdad.bundler.python import dependencies, fetch
@@ -38,6 +35,7 @@ from lambdad.bundler.zips import archive
 from tests.conftest import write_tree
 from tests.support import npm_apps
 from tests.support.python_index import APP, Project, installed, project, warnings_of
+from tests.support.settled import settle
 
 __all__ = ["project"]
 
@@ -52,14 +50,6 @@ def kept_by(workshop: Workshop) -> Memory:
     return workshop.memory
 
 
-def settle(workshop: Workshop) -> None:
-    """Returns when the file system's clock has gone on: what was written is no longer suspect."""
-    clock = Output(workshop.root).clock
-    first = snapshot.read_clock(clock)
-    while snapshot.read_clock(clock).now_ns == first.now_ns:
-        pass
-
-
 # --- shelves ---
 
 
@@ -71,113 +61,47 @@ def test_a_shelf_is_bounded() -> None:
     assert shelf.get("a") == 1
     shelf.put("c", 3)
     assert (shelf.get("a"), shelf.get("b"), shelf.get("c")) == (1, None, 3)
-    shelf.drop("a")
-    shelf.drop("a")
-    assert len(shelf) == 1
+    assert len(shelf) == 2
+    assert (shelf.once("a", lambda: 5), shelf.once("d", lambda: 4)) == (1, 4)
 
 
-def test_recall(workshop: Workshop) -> None:
-    """A value is made again whenever an input moved, appeared or went, and only then."""
-    shelf: Shelf[tuple[int, Snapshot]] = Shelf(8)
-    Output(workshop.root).prepare()
-    path = Path(workshop.root, "input")
-    made: list[int] = []
-
-    def make(seen: Seen) -> int:
-        seen.file("input")
-        made.append(len(made))
-        return made[-1]
-
-    def ask() -> int:
-        settle(workshop)
-        return recall(shelf, "key", workshop.seen, make)
-
-    assert (ask(), ask(), ask()) == (0, 0, 0)
-    path.write_text("one")
-    assert (ask(), ask()) == (1, 1)
-    mtime_ns = path.stat().st_mtime_ns
-    path.write_text("two")
-    os.utime(path, ns=(mtime_ns, mtime_ns))
-    assert (ask(), ask()) == (2, 2)
-    path.unlink()
-    assert (ask(), ask()) == (3, 3)
+def test_a_memory_has_a_shelf_for_each_slot() -> None:
+    """The same shelf whenever it is asked for; slots are told apart by identity."""
+    numbers, others = Slot[int]("numbers", most=2), Slot[int]("numbers", most=3)
+    memory = Memory()
+    memory.shelf(numbers).put("key", 1)
+    assert memory.shelf(numbers).get("key") == 1
+    assert memory.shelf(others).get("key") is None
+    assert Memory().shelf(numbers).get("key") is None
+    for number in range(5):
+        memory.shelf(numbers).put(number, number)
+        memory.shelf(others).put(number, number)
+    assert (len(memory.shelf(numbers)), len(memory.shelf(others))) == (2, 3)
 
 
-@pytest.mark.parametrize("moved", ["code", "code/py"])
-def test_looked_for_while_a_folder_above_was_away(workshop: Workshop, moved: str) -> None:
-    """What was absent then is there again, and its own key tells of nothing: it is not kept."""
-    shelf: Shelf[tuple[bool, Snapshot]] = Shelf(8)
-    Output(workshop.root).prepare()
-    name = "code/py/one/requirements.txt"
-    write_tree(Path(workshop.root), {name: "x"})
-    folder, away = Path(workshop.root, moved), Path(workshop.root, "away")
+class Running:
+    """An engine that counts how often it was ended."""
 
-    def look(seen: Seen) -> bool:
-        return seen.exists(name)
+    def __init__(self) -> None:
+        self.pid: int | None = 1
+        self.count = 0
+        self.closed = 0
 
-    def look_late(seen: Seen) -> bool:
-        settle(workshop)
-        folder.rename(away)
-        try:
-            return look(seen)
-        finally:
-            away.rename(folder)
-
-    settle(workshop)
-    assert not recall(shelf, "key", workshop.seen, look_late)
-    settle(workshop)
-    assert recall(shelf, "key", workshop.seen, look)
-    assert len(shelf) == 1
+    def close(self) -> None:
+        self.closed += 1
 
 
-def test_deleted_while_it_was_looked_at(workshop: Workshop) -> None:
-    """An absent file has no key that could tell since when: its folder does."""
-    shelf: Shelf[tuple[bool, Snapshot]] = Shelf(8)
-    Output(workshop.root).prepare()
-    write_tree(Path(workshop.root), {"code/asked": "x"})
-    path = Path(workshop.root, "code/asked")
-
-    def look(seen: Seen) -> bool:
-        found = seen.exists("code/asked")
-        path.unlink(missing_ok=True)
-        return found
-
-    settle(workshop)
-    assert recall(shelf, "key", workshop.seen, look)
-    settle(workshop)
-    assert not recall(shelf, "key", workshop.seen, look)
-
-
-def test_what_moved_while_it_was_made_is_not_kept(workshop: Workshop) -> None:
-    """Nor what has no inputs at all, since nothing would ever end it."""
-    shelf: Shelf[tuple[str, Snapshot]] = Shelf(8)
-    Output(workshop.root).prepare()
-    path = Path(workshop.root, "input")
-    path.write_text("old")
-    settle(workshop)
-
-    def make(seen: Seen) -> str:
-        read = seen.content("input").decode()
-        path.write_text("new")
-        return read
-
-    assert recall(shelf, "key", workshop.seen, make) == "old"
-    settle(workshop)
-    assert recall(shelf, "key", workshop.seen, make) == "new"
-    assert recall(shelf, "none", workshop.seen, lambda _seen: "x") == "x"
-    assert recall(shelf, "none", workshop.seen, lambda _seen: "y") == "y"
-
-
-def test_a_fault_is_not_kept(workshop: Workshop) -> None:
-    """What raises leaves nothing behind."""
-    shelf: Shelf[tuple[str, Snapshot]] = Shelf(8)
-
-    def fail(_seen: Seen) -> str:
-        raise ProjectError()
-
-    with pytest.raises(ProjectError):
-        recall(shelf, "key", workshop.seen, fail)
-    assert len(shelf) == 0
+def test_a_memory_has_one_engine() -> None:
+    """Made by the first who needs it, and ended once."""
+    memory = Memory()
+    before = memory.running
+    engine = memory.engine(Running)
+    assert memory.engine(Running) is engine
+    assert (before, memory.running) == (None, engine)
+    memory.close()
+    memory.close()
+    assert engine.closed == 1
+    assert memory.running is None
 
 
 # --- Python ---
@@ -237,7 +161,7 @@ def zipped(contents: Contents, kept: Memory | None = None) -> bytes:
     out = io.BytesIO()
     prefix = None
     if kept is not None and contents.dependencies is not None:
-        prefix = kept.prefix(contents.dependencies)
+        prefix = archive.prefix_of(contents.dependencies, kept)
     summary = archive.write(out, contents, prefix)
     assert summary.sha256 == hashlib.sha256(out.getvalue()).hexdigest()
     return out.getvalue()
@@ -408,8 +332,9 @@ def test_functions_share_what_is_large(kept: Kept) -> None:
     settle(kept.workshop)
     found = [kept.project.pack(kept.workshop, name=f"F{number}") for number in range(3)]
     assert len({id(one.dependencies) for one in found}) == 1
-    assert len(memory_.splices) == 1
-    wheels = {id(value.wheels) for value, _ in memory_.dependencies._values.values()}
+    assert len(memory_.shelf(splice.SPLICES)) == 1
+    shelf = memory_.shelf(dependencies.DEPENDENCIES)
+    wheels = {id(kept.value.wheels) for kept in shelf._values.values()}
     assert len(wheels) == 1
 
 
@@ -579,14 +504,15 @@ def test_a_lost_npm_segment_is_made_again(node_app: Workshop) -> None:
 
 def test_the_sets_are_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sets of dependencies that were not met for long are let go."""
-    monkeypatch.setattr(memory, "SETS", 2)
+    monkeypatch.setattr(splice, "SPLICES", Slot[splice.Splice]("splices", most=2))
+    monkeypatch.setattr(archive, "PREFIXES", Slot[archive.Prefix]("prefixes", most=2))
     workshop = replace(kept.workshop, memory=Memory())
     for versions in ({"alpha": "1.0"}, {"alpha": "2.0"}, {"beta": "2.0"}, {"alpha": "1.0"}):
         kept.lock(**versions)
         settle(workshop)
         zipped(kept.project.pack(workshop), kept_by(workshop))
-    assert len(kept_by(workshop).splices) == 2
-    assert len(kept_by(workshop)._prefixes) == 2
+    assert len(kept_by(workshop).shelf(splice.SPLICES)) == 2
+    assert len(kept_by(workshop).shelf(archive.PREFIXES)) == 2
 
 
 def test_wheels_are_loaded_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,15 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from lambdad.bundler import build, memory
+from lambdad.bundler import build
 from lambdad.bundler.esbuild import contexts
-from lambdad.bundler.esbuild.known import Known
+from lambdad.bundler.esbuild.known import BUNDLES, Known
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import InputSet, Project, ProjectError, Snapshot
 from lambdad.bundler.npm.installed import Ground
-from lambdad.bundler.python import dependencies
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.serving import schedule
 from lambdad.daemon.serving.builds import Builds
@@ -162,7 +162,7 @@ def _believes_the_closure() -> None:
     """Rule 7: what a bundle's plan and closure followed from is taken to be as it was."""
 
     def recall(key: object, workshop: Workshop) -> Known | None:
-        return workshop.memory.bundles.get(key) if workshop.memory is not None else None
+        return workshop.memory.shelf(BUNDLES).get(key) if workshop.memory is not None else None
 
     put(bundled, "recall", recall)
 
@@ -211,19 +211,7 @@ def _no_npm_lock() -> None:
 def _remembers_dependencies() -> None:
     """Rule 8: dependencies once known are believed without a look."""
 
-    def recall(shelf: Any, key: Any, seen: Seen, make: Callable[[Seen], Any]) -> Any:
-        known = shelf.get(key)
-        if known is None:
-            with seen.apart() as inner:
-                value = make(inner)
-            known = (value, snapshot.observe(seen.root, inner.inputs()))
-            shelf.put(key, known)
-        else:
-            seen.add(snapshot.inputs_of(known[1]))
-        return known[0]
-
-    put(memory, "recall", recall)
-    put(dependencies, "recall", recall)
+    put(Kept, "holds", lambda *_given: True)
 
 
 def _reads_configuration_once() -> None:

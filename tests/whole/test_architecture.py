@@ -33,12 +33,6 @@ KNOWN_UPWARD: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         ("bundler/inputs/copied.py", "bundler/zips/names.py"),
         ("bundler/store/freshness.py", "bundler/store/record.py"),
-        ("bundler/memory.py", "bundler/esbuild/contexts.py"),
-        ("bundler/memory.py", "bundler/esbuild/engine.py"),
-        ("bundler/memory.py", "bundler/esbuild/known.py"),
-        ("bundler/memory.py", "bundler/npm/vendored.py"),
-        ("bundler/memory.py", "bundler/python/dependencies.py"),
-        ("bundler/memory.py", "bundler/python/wheels/splice.py"),
     }
 )
 """Imports (importer, imported) of a higher layer, or of its own layer's other part, today."""

@@ -18,8 +18,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
+from lambdad.bundler.memory import SETS, Memory, Slot
 from lambdad.bundler.model import Contents, Diagnostic, Entry, InputSet, Segment, warning
 from lambdad.bundler.python.wheels import wheel as wheels_
 from lambdad.bundler.python.wheels import wheel_record
@@ -27,9 +28,6 @@ from lambdad.bundler.python.wheels.wheel import Wheel, WheelFile
 from lambdad.bundler.store.store import Store, write_atomic
 from lambdad.bundler.zips import archive, names, segments
 from lambdad.bundler.zips.segments import Spliced
-
-if TYPE_CHECKING:
-    from lambdad.bundler.memory import Memory
 
 INSTALLED: Final = frozenset(
     {*wheel_record.SIGNATURES, "INSTALLER", "REQUESTED", "direct_url.json"}
@@ -50,6 +48,10 @@ class Splice:
     """Of the plan's parts."""
     segments: dict[tuple[str, ...], Segment] = field(default_factory=dict)
     """By the names left out. Threads may add to it at any time."""
+
+
+SPLICES: Final = Slot[Splice]("splices", most=SETS)
+"""By the wheels' digests and paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,12 @@ def segment(
 def splice(wheels: Sequence[Wheel], memory: Memory | None = None) -> Splice:
     """What the wheels come to; the same object as before, where `memory` has met the set."""
     key = tuple((wheel.sha256, wheel.path) for wheel in wheels)
-    known = memory.splices.get(key) if memory is not None else None
+    known = memory.shelf(SPLICES).get(key) if memory is not None else None
     if known is None:
         plan = install_plan(wheels)
         known = Splice(tuple(wheels), plan, tuple(part.name for part in plan.parts))
         if memory is not None:
-            memory.splices.put(key, known)
+            memory.shelf(SPLICES).put(key, known)
     return known
 
 

@@ -68,7 +68,7 @@ class App:
     @property
     def contexts(self) -> Contexts:
         assert self.workshop.memory is not None
-        found = self.workshop.memory.esbuild(lambda: Contexts(new_service))
+        found = self.workshop.memory.engine(lambda: Contexts(new_service))
         assert isinstance(found, Contexts)
         return found
 
@@ -310,7 +310,7 @@ def test_two_deaths_in_a_row_are_told(tmp_path: Path) -> None:
     app = App(tmp_path)
     app.lay({"f.ts": "export const handler = () => 1"})
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: esbuild)
+    app.workshop.memory.engine(lambda: esbuild)
     with pytest.raises(BundlerError) as caught:
         app.pack()
     assert caught.value.code == "esbuild-gone"
@@ -443,7 +443,7 @@ def meddle(app: App, *events: Callable[[], None]) -> None:
             return Meddled(super().context(job), lambda: left.pop(0)() if left else None)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Meddling(binary_path(), VERSION)))
+    app.workshop.memory.engine(lambda: Contexts(lambda _limit: Meddling(binary_path(), VERSION)))
 
 
 def nothing() -> None:
@@ -491,7 +491,7 @@ def test_slipped_between_two_edits_of_a_build(app: App) -> None:
             return Before()
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Early(binary_path(), VERSION)))
+    app.workshop.memory.engine(lambda: Contexts(lambda _limit: Early(binary_path(), VERSION)))
     for letter in (1, 1, 2):
         assert f"letter {letter}" in app.text()
     app.slip("a.ts", A % 3)
@@ -533,7 +533,7 @@ def test_ordinary_edits_keep_the_context(app: App) -> None:
             return super().context(job)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
+    app.workshop.memory.engine(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
     app.text(), app.text()
     for number in range(2, 9):
         if number % 3 == 0:
@@ -584,7 +584,7 @@ def test_packages_of_the_runtime_stay_out_at_once(tmp_path: Path) -> None:
             return super().context(job)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
+    app.workshop.memory.engine(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
     app.lay({"f.ts": source % 1}, old=False)
     app.text()
     assert len(built) == 2
@@ -648,7 +648,7 @@ def test_large_functions_are_built_a_few_at_a_time(tmp_path: Path) -> None:
             return super().build(job)
 
     assert app.workshop.memory is not None
-    app.workshop.memory.esbuild(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
+    app.workshop.memory.engine(lambda: Contexts(lambda _limit: Counting(binary_path(), VERSION)))
     app.lay({f"{name}.ts": f'import "./a"; export const handler = () => "{name}"' for name in said})
     for size, expected in ((10, [4, 12]), (3 << 20, [4, 5, 5, 2])):
         app.lay({"a.ts": f"console.log({'x' * size!r})"}, old=False)
