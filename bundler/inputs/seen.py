@@ -22,15 +22,7 @@ from typing import Final, Literal
 
 from lambdad.bundler.inputs.counted import more
 from lambdad.bundler.located.located import SIZE, broken
-from lambdad.bundler.model import (
-    InputSet,
-    Location,
-    Names,
-    ProjectError,
-    RelPath,
-    Stems,
-    error,
-)
+from lambdad.bundler.model import InputSet, Location, Names, ProjectError, RelPath, Stems, error
 
 Kind = Literal["file", "folder"]
 

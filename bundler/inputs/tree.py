@@ -10,15 +10,7 @@ from typing import Final
 
 from lambdad.bundler.inputs import counted
 from lambdad.bundler.inputs.seen import Seen, is_inside, reason
-from lambdad.bundler.model import (
-    Diagnostic,
-    Location,
-    ProjectError,
-    RelPath,
-    Walk,
-    error,
-    warning,
-)
+from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, Walk, error, warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

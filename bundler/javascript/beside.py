@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lambdad.bundler.inputs import copied, snapshot, tree
+from lambdad.bundler.inputs import snapshot, tree
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
@@ -24,7 +24,7 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.workshop import Workshop
-from lambdad.bundler.zips import names
+from lambdad.bundler.zips import copied, names
 
 if TYPE_CHECKING:
     from lambdad.bundler.npm.installed import Ground

@@ -19,7 +19,7 @@ from typing import Final
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.ecmascript import imports, syntax
 from lambdad.bundler.ecmascript.imports import Use
-from lambdad.bundler.inputs import copied, counted, snapshot, tree
+from lambdad.bundler.inputs import counted, snapshot, tree
 from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.javascript import handler, parse
 from lambdad.bundler.model import (
@@ -40,6 +40,7 @@ from lambdad.bundler.npm.installed import MODULES
 from lambdad.bundler.npm.manifest import Manifest
 from lambdad.bundler.npm.vendored import Vendored, recalled
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import copied
 
 INSTALLERS_OWN: Final = (
     *(".npmrc", ".npmignore", ".yarnrc", ".yarnrc.yml", "npm-debug.log*", "yarn-error.log*"),

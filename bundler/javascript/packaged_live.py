@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from lambdad.bundler.ecmascript import imports
-from lambdad.bundler.inputs import copied, snapshot
+from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.javascript import handler, packaged
 from lambdad.bundler.model import (
     BuildRequest,
@@ -31,6 +31,7 @@ from lambdad.bundler.npm.installed import Ground
 from lambdad.bundler.npm.reach import Reach
 from lambdad.bundler.store.live_folders import digest_of
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import copied
 
 
 def make(request: BuildRequest, workshop: Workshop) -> Runnable:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lambdad.bundler.inputs import copied, tree
+from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.model import (
     BuildRequest,
@@ -30,7 +30,7 @@ from lambdad.bundler.model import (
 from lambdad.bundler.python import dependency_cache, handler
 from lambdad.bundler.python.dependency_cache import Installed
 from lambdad.bundler.workshop import Workshop
-from lambdad.bundler.zips import names
+from lambdad.bundler.zips import copied, names
 
 if TYPE_CHECKING:
     from lambdad.bundler.python.dependencies import Dependencies

@@ -72,14 +72,6 @@ def _reachable(graph: Graph, start: str) -> set[str]:
     return met
 
 
-def without(graph: Graph, arrows: Iterable[tuple[str, str]]) -> Graph:
-    """The graph less the given imports (importer, imported)."""
-    left = {name: set(imported) for name, imported in graph.items()}
-    for importer, imported in arrows:
-        left[importer].discard(imported)
-    return {name: frozenset(imported) for name, imported in left.items()}
-
-
 def grouped(graph: Graph, units: Iterable[str]) -> Graph:
     """The graph of the units, each a module, or a folder ("x/y/") with all below it.
 

@@ -26,17 +26,6 @@ ROW: Final = re.compile(r"^\| (?P<units>`[^|]+`) \|", re.MULTILINE)
 MOST_MODULES: Final = 14
 """Directly in bundler/: a newcomer reads that list first."""
 
-KNOWN_CIRCLES: Final[frozenset[tuple[str, str]]] = frozenset()
-"""Imports (importer, imported) that close a circle of modules today."""
-
-KNOWN_UPWARD: Final[frozenset[tuple[str, str]]] = frozenset(
-    {
-        ("bundler/inputs/copied.py", "bundler/zips/names.py"),
-        ("bundler/store/freshness.py", "bundler/store/record.py"),
-    }
-)
-"""Imports (importer, imported) of a higher layer, or of its own layer's other part, today."""
-
 KNOWN_TWICE: Final[frozenset[str]] = frozenset(
     {
         "Answer",
@@ -135,21 +124,19 @@ def test_every_module_has_its_layer() -> None:
 
 def test_no_module_imports_a_higher_layer() -> None:
     """Imports in functions and imports for types alone are counted."""
-    assert set(upward(graph(), layers())) - KNOWN_UPWARD == set()
+    assert upward(graph(), layers()) == []
 
 
 def test_no_modules_import_each_other() -> None:
     """There is no circle, be it by way of others."""
-    left = imports.without(graph(), KNOWN_CIRCLES | KNOWN_UPWARD)
-    assert imports.circles(left) == []
+    assert imports.circles(graph()) == []
 
 
 def test_no_folders_import_each_other() -> None:
     """In every folder its modules and folders, taken whole, form no circle."""
-    left = imports.without(graph(), KNOWN_CIRCLES | KNOWN_UPWARD)
     found = {
-        folder: imports.circles(imports.grouped(left, imports.children(left, folder)))
-        for folder in imports.folders(left)
+        folder: imports.circles(imports.grouped(graph(), imports.children(graph(), folder)))
+        for folder in imports.folders(graph())
     }
     assert {folder: groups for folder, groups in found.items() if groups} == {}
 
@@ -200,7 +187,6 @@ def test_a_circle_is_found() -> None:
     }
     frozen = {name: frozenset(imported) for name, imported in arrows.items()}
     assert imports.circles(frozen) == [["a", "b", "c"], ["e", "f"]]
-    assert imports.circles(imports.without(frozen, [("c", "a"), ("e", "f")])) == []
 
 
 def test_an_upward_import_is_found() -> None:
