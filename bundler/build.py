@@ -132,7 +132,7 @@ def build(
 def recorded(output: Output, function: str, want: Want, memory: Memory | None) -> Record | None:
     """What is recorded of the function's last build as what is wanted, if that can be believed."""
     path = output.record(function, want)
-    return record.load(path) if memory is None else memory.records.get(path)
+    return record.load(path) if memory is None else record_cache.of(memory).get(path)
 
 
 def look(
