@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import posixpath
 import stat
@@ -132,6 +133,20 @@ class Seen:
         """The first of them that is a file; what comes after it is not looked at."""
         return next((path for path in paths if self.kind(path) == "file"), None)
 
+    def has(self, folder: str, name: str) -> bool:
+        """Whether the folder has that name, wherever it leads. Names that go on with a dot, and
+        those that differ in case alone, count as well."""
+        self.names(folder, (name,))
+        return os.path.lexists(f"{self.absolute(folder)}/{name}")
+
+    def is_link(self, path: str) -> bool:
+        """Whether a symlink lies there, which is then an input; what else lies there is known by
+        what is looked at in it."""
+        found = os.path.islink(self.absolute(path))
+        if found:
+            self._links.add(path)
+        return found
+
     def status(self, path: str) -> os.stat_result:
         """Of what is there, through symlinks. Raises OSError."""
         self._files.add(path)
@@ -241,18 +256,8 @@ def is_inside(real: str, homes: Iterable[str]) -> bool:
 
 def read_regular(path: str, most: int) -> bytes:
     """A regular file's bytes. Raises OSError: also if it is larger than `most`, or no such file."""
-    # To open a FIFO waits for its writer, for ever; non-blocking has no effect on a file.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    descriptor, status = _opened(path)
     try:
-        descriptor = os.open(path, flags)
-    except ValueError as fault:  # it holds a NUL, or half a character: nothing has such a name
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from fault
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "no regular file")
-            code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-            raise OSError(code, f"it is {what}", path)
         parts: list[bytes] = []
         size, wanted = 0, min(status.st_size, most) + 1  # one more, so that the end is met
         if status.st_size <= most:
@@ -265,6 +270,31 @@ def read_regular(path: str, most: int) -> bytes:
         return parts[0] if len(parts) == 1 else b"".join(parts)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str) -> io.BufferedReader:
+    """A regular file, to be read a piece at a time. Raises OSError, also if it is no such file."""
+    descriptor, _status = _opened(path)
+    return open(descriptor, "rb")
+
+
+def _opened(path: str) -> tuple[int, os.stat_result]:
+    # To open a FIFO waits for its writer, for ever; non-blocking has no effect on a file.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as fault:  # it holds a NUL, or half a character: nothing has such a name
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from fault
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "no regular file")
+            code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+            raise OSError(code, f"it is {what}", path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status
 
 
 _CHUNK: Final = 1 << 16

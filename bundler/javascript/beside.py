@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs import tree
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
@@ -45,7 +45,7 @@ def lay(
     ):
         return bundle
     faults: list[Diagnostic] = []
-    inputs = bundle.inputs
+    workshop.seen.add(bundle.inputs)
     own = bundle.own if isinstance(bundle, Contents) else ()
     try:
         more, files = _files(function, own, workshop)
@@ -53,26 +53,22 @@ def lay(
         faults += more.diagnostics
     except ProjectError as fault:
         faults += fault.diagnostics
-        inputs = snapshot.union(inputs, fault.inputs)
     segment = None
     try:
         if vendored := _installed(request, workshop):
             segment = vendored.segment
             faults += vendored.diagnostics
-            inputs = snapshot.union(inputs, vendored.inputs)
     except ProjectError as fault:
         faults += fault.diagnostics
-        inputs = snapshot.union(inputs, fault.inputs)
     except BundlerError as fault:
         return fault
     told = (*bundle.diagnostics, *faults)
     if isinstance(bundle, ProjectError) or any(one.severity is Severity.ERROR for one in faults):
-        return ProjectError(*told, inputs=inputs)
+        return ProjectError(*told)
     return replace(
         bundle,
         own=tuple(sorted(copied.apart(own, segment), key=lambda entry: entry.name)),
         dependencies=segment,
-        inputs=inputs,
         external=tuple(sorted({*bundle.external, *function.install})),
         diagnostics=told,
     )
@@ -144,15 +140,10 @@ def _installed(request: BuildRequest, workshop: Workshop) -> Vendored | None:
     holders = (one for one in ground.above(start) if ground.exists(f"{one}/{manifest.NAME}"))
     folder = next(holders, start)
     path = ground.relative(f"{folder}/{manifest.NAME}")
-    try:
-        _check_there(function, ground, path, folder)
-        if request.want is Want.LIVE:
-            return vendored.Vendored(segment=None, inputs=ground.inputs(), diagnostics=())
-        found = vendored.recalled(request, workshop, path, frozenset(function.install))
-    except ProjectError as fault:
-        inputs = snapshot.union(ground.inputs(), fault.inputs)
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
-    return replace(found, inputs=snapshot.union(ground.inputs(), found.inputs))
+    _check_there(function, ground, path, folder)
+    if request.want is Want.LIVE:
+        return vendored.Vendored(segment=None)
+    return vendored.recalled(request, workshop, path, frozenset(function.install))
 
 
 def _check_there(function: Function, ground: Ground, path: RelPath, folder: str) -> None:
@@ -161,7 +152,7 @@ def _check_there(function: Function, ground: Ground, path: RelPath, folder: str)
     absent = [name for name in function.install if ground.find(name, folder) is None]
     if not absent:
         return
-    declared = manifest.read(ground.workshop, path, own=True)
+    declared = manifest.read(ground.seen, path, own=True)
     declared = declared or manifest.Manifest(path=path, dependencies={}, optional={}, lines={})
     by = installer.find(ground, folder, declared)
     if by.plug_and_play:
@@ -183,8 +174,8 @@ def _check_there(function: Function, ground: Ground, path: RelPath, folder: str)
 
 def home(function: Function, workshop: Workshop) -> str:
     """The real folder of the handler's code: from there it finds its packages."""
-    code = workshop.absolute(function.code)
-    if os.path.isfile(code):
-        return os.path.realpath(os.path.dirname(code))
-    folder = os.path.realpath(os.path.dirname(os.path.join(code, function.handler.module)))
-    return folder if os.path.isdir(folder) else os.path.realpath(code)
+    seen, code = workshop.seen, function.code
+    if seen.is_file(code):
+        return seen.real(os.path.dirname(code) or ".")
+    folder = os.path.dirname(os.path.join(workshop.absolute(code), function.handler.module))
+    return seen.real(folder) if seen.is_folder(folder) else seen.real(code)

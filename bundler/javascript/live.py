@@ -16,7 +16,6 @@ from lambdad.bundler import aws_sdk
 from lambdad.bundler.esbuild import options
 from lambdad.bundler.esbuild.closure import Patterns
 from lambdad.bundler.esbuild.manifest import split_package
-from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.javascript import beside
 from lambdad.bundler.model import (
     BuildRequest,
@@ -57,12 +56,12 @@ def lay(
     if not isinstance(bundle, Contents):
         return bundle
     ground = Ground(workshop, function.allow)
+    workshop.seen.add(bundle.inputs)
     try:
         reached = reach.reach(ground, bundle.external, beside.home(function, workshop))
         installed = reach.digest(reached, workshop)
     except ProjectError as fault:
-        inputs = snapshot.union(bundle.inputs, snapshot.union(ground.inputs(), fault.inputs))
-        return ProjectError(*fault.diagnostics, inputs=inputs)
+        return fault
     own = bundle.own
     if not any(entry.name == SCOPE.name for entry in own):
         own += (SCOPE,)
@@ -79,14 +78,13 @@ def lay(
         live=Live(entry=f"{home}/{digest}/{_entry_name(function)}", path=(), digest=digest),
         own=own,
         links=links,
-        inputs=snapshot.union(bundle.inputs, ground.inputs()),
         diagnostics=(*bundle.diagnostics, *_lacking(function, reached.asked)),
     )
 
 
 def _code_folder(function: Function, workshop: Workshop) -> str:
-    path = os.path.realpath(workshop.absolute(function.code))
-    return os.path.dirname(path) if os.path.isfile(path) else path
+    path = workshop.seen.real(function.code)
+    return os.path.dirname(path) if workshop.seen.is_file(function.code) else path
 
 
 def _entry_name(function: Function) -> str:

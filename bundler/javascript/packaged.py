@@ -19,7 +19,7 @@ from typing import Final
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.ecmascript import imports, syntax
 from lambdad.bundler.ecmascript.imports import Use
-from lambdad.bundler.inputs import counted, snapshot, tree
+from lambdad.bundler.inputs import counted, tree
 from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.javascript import handler, parse
 from lambdad.bundler.model import (
@@ -28,7 +28,6 @@ from lambdad.bundler.model import (
     Diagnostic,
     Entry,
     Function,
-    InputSet,
     Location,
     ProjectError,
     Segment,
@@ -65,19 +64,16 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     function = request.function
     single = workshop.seen.is_file(function.code)
     faults: list[Diagnostic] = []
-    inputs = InputSet()
     declared: Manifest | None = None
     vendored: Vendored | None = None
     if not single:
         path = posixpath.normpath(posixpath.join(function.code, manifest.NAME))
-        inputs = InputSet(files=frozenset((path,)))
         try:
-            declared = manifest.read(workshop, path, own=True)
+            declared = manifest.read(workshop.seen, path, own=True)
             if declared is not None and not _is_shut_out(function):
                 vendored = recalled(request, workshop, path)
         except ProjectError as fault:
             faults += fault.diagnostics
-            inputs = snapshot.union(inputs, fault.inputs)
     try:
         bare = declared is None and not faults
         code = partial(own_tree, workshop, function, bare=bare)
@@ -85,11 +81,9 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
         walked = copied.merged(trees, function, workshop.seen)
         own = tuple(read(workshop, walked))
     except ProjectError as fault:
-        inputs = snapshot.union(inputs, fault.inputs)
-        raise ProjectError(*faults, *fault.diagnostics, inputs=inputs) from fault
+        raise ProjectError(*faults, *fault.diagnostics) from fault
     segment = None
     if vendored is not None:
-        inputs = snapshot.union(inputs, vendored.inputs)
         segment = vendored.segment
         own = copied.apart(own, segment)
         faults += vendored.diagnostics
@@ -99,8 +93,8 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     faults += _check(function, declared, own, segment, installed=not told, by=by)
     faults += unparsed(function, walked, own, workshop)
     if any(fault.severity is Severity.ERROR for fault in faults):
-        raise ProjectError(*faults, inputs=inputs)
-    return Contents(own=own, dependencies=segment, inputs=inputs, diagnostics=tuple(faults))
+        raise ProjectError(*faults)
+    return Contents(own=own, dependencies=segment, diagnostics=tuple(faults))
 
 
 def own_tree(workshop: Workshop, function: Function, *, bare: bool = False) -> Tree:

@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from functools import partial
 
 from lambdad.bundler.ecmascript import imports
-from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.javascript import handler, packaged
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
     Entry,
     Function,
-    InputSet,
     Live,
     ProjectError,
     Runnable,
@@ -42,37 +40,30 @@ def make(request: BuildRequest, workshop: Workshop) -> Runnable:
     """
     function = request.function
     ground = Ground(workshop, function.allow)
-    inputs = InputSet()
-    try:
-        code = partial(packaged.own_tree, workshop, function)
-        walked, *copies = copied.gather((code, *copied.copying(function, workshop.seen)))
-        walked = copied.without(walked, copies, function)
-        own = tuple(packaged.read(workshop, walked))
-        reached = _reach(function, own, ground)
-        installed = reach.digest(reached, workshop)
-        entry, diagnostics = _entry(function, own, ground)
-        diagnostics += packaged.unparsed(function, walked, own, workshop)
-        if any(one.severity is Severity.ERROR for one in diagnostics):
-            raise ProjectError(*diagnostics)
-    except ProjectError as fault:
-        seen = snapshot.union(snapshot.union(inputs, ground.inputs()), fault.inputs)
-        raise ProjectError(*fault.diagnostics, inputs=seen) from fault
+    code = partial(packaged.own_tree, workshop, function)
+    walked, *copies = copied.gather((code, *copied.copying(function, workshop.seen)))
+    walked = copied.without(walked, copies, function)
+    own = tuple(packaged.read(workshop, walked))
+    reached = _reach(function, own, ground)
+    installed = reach.digest(reached, workshop)
+    entry, diagnostics = _entry(function, own, ground)
+    diagnostics += packaged.unparsed(function, walked, own, workshop)
+    if any(one.severity is Severity.ERROR for one in diagnostics):
+        raise ProjectError(*diagnostics)
     return Runnable(
         live=Live(entry=entry, path=(), digest=digest_of(own, [installed])),
-        inputs=snapshot.union(inputs, ground.inputs()),
         diagnostics=(*walked.diagnostics, *diagnostics),
     )
 
 
 def _reach(function: Function, own: Iterable[Entry], ground: Ground) -> Reach:
     """What package.json asks for, and what the sources name: the AWS SDK is often undeclared."""
-    code = os.path.realpath(ground.workshop.absolute(function.code))
+    code = ground.seen.real(function.code)
     names: set[str] = set()
     local: frozenset[str] = frozenset()
     if os.path.isdir(code):
         path = posixpath.normpath(posixpath.join(function.code, manifest.NAME))
-        ground.files.add(path)
-        declared = manifest.read(ground.workshop, path, own=True)
+        declared = manifest.read(ground.seen, path, own=True)
         if declared is not None:
             names.update(production.needs(declared))
             local = declared.local

@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
-from lambdad.bundler.model import Diagnostic, InputSet, Location, RelPath, Stems, error
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.model import Diagnostic, Location, RelPath, error
 from lambdad.bundler.npm import manifest
 from lambdad.bundler.npm.manifest import Manifest
 from lambdad.bundler.workshop import Workshop
@@ -37,38 +36,23 @@ class Found:
 
 @dataclass(slots=True)
 class Ground:
-    """The file system as one search sees it: each folder is looked at once, and noted."""
+    """The file system as one search sees it, which looks at each folder once."""
 
     workshop: Workshop
     allow: Sequence[RelPath]
-    files: set[RelPath] = field(default_factory=set)
-    links: set[RelPath] = field(default_factory=set)
-    names: dict[RelPath, set[str]] = field(default_factory=dict)
-    """Of each node_modules folder, or scope in one, the names that were looked for."""
+    seen: Seen = field(init=False)
     faults: dict[RelPath, Diagnostic] = field(default_factory=dict)
     _modules: dict[str, str | None] = field(default_factory=dict)
     _packages: dict[str, tuple[str, Manifest] | None] = field(default_factory=dict)
     _homes: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        allowed = (os.path.realpath(self.workshop.absolute(path)) for path in self.allow)
-        self._homes = (os.path.realpath(self.workshop.repository), *allowed)
-
-    def inputs(self) -> InputSet:
-        return InputSet(
-            files=frozenset(self.files),
-            links=frozenset(self.links),
-            listings=MappingProxyType(
-                {path: Stems.of(names) for path, names in self.names.items()}
-            ),
-        )
+        self.seen = self.workshop.seen
+        self._homes = self.seen.homes(self.allow)
 
     def relative(self, path: str) -> RelPath:
         """Of an absolute path, to the project."""
-        root = self.workshop.root
-        if path.startswith(f"{root}/"):
-            return path[len(root) + 1 :]
-        return Path(os.path.relpath(path, root)).as_posix()
+        return self.seen.relative(path)
 
     def shown(self, folder: str) -> str:
         """An absolute folder in words that follow "in"."""
@@ -76,9 +60,8 @@ class Ground:
         return "the project's folder" if relative == "." else relative
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file; either way it is an input."""
-        self.files.add(self.relative(path))
-        return os.path.isfile(path)
+        """Whether there is such a file."""
+        return self.seen.is_file(path)
 
     def is_home(self, real: str) -> bool:
         """Whether a symlink may lead there."""
@@ -109,13 +92,14 @@ class Ground:
         return None
 
     def modules_of(self, home: str) -> str | None:
-        """The folder's node_modules, noted as an input whether it is there or not."""
+        """The folder's node_modules, if there is one. What is then looked for in it is an input:
+        the folder itself may be made anew with the same content."""
         if home not in self._modules:
             path = f"{home}/{MODULES}"
-            self._link(path)
+            self.seen.is_link(path)
             present = os.path.isdir(path)
             if not present:
-                self.files.add(self.relative(path))
+                self.seen.file(path)
             self._modules[home] = path if present else None
         return self._modules[home]
 
@@ -127,22 +111,19 @@ class Ground:
 
     def _look(self, modules: str, name: str) -> tuple[str, Manifest] | None:
         scope, slash, bare = name.rpartition("/")
-        self.names.setdefault(self.relative(modules), set()).add(scope or bare)
         holder = modules
         if slash:
             holder = f"{modules}/{scope}"
-            if not os.path.isdir(holder):
+            if not self.seen.has(modules, scope):
                 return None
-            self._link(holder)
-            self.names.setdefault(self.relative(holder), set()).add(bare)
-        path = f"{holder}/{bare}"
-        if not os.path.lexists(path):
+        if not self.seen.has(holder, bare):
             return None
-        self._link(path)
-        real = os.path.realpath(path)
+        path = f"{holder}/{bare}"
+        real = self.seen.real(path)
         # By the path that was asked for, so that a link led elsewhere on the way counts; and also
         # where it leads nowhere, or the folder holds no manifest: it may yet appear.
-        self.files.add(self.relative(f"{path}/{manifest.NAME}"))
+        asked = f"{path}/{manifest.NAME}"
+        self.seen.file(asked)
         if not os.path.isdir(real):
             return None
         if not self.is_home(real):
@@ -155,9 +136,5 @@ class Ground:
             )
             return None
         declared = self.relative(f"{real}/{manifest.NAME}")
-        found = manifest.read(self.workshop, declared, own=self.is_own(real))
+        found = manifest.read(self.seen, declared, own=self.is_own(real), at=asked)
         return (real, found) if found is not None else None
-
-    def _link(self, path: str) -> None:
-        if os.path.islink(path):
-            self.links.add(self.relative(path))

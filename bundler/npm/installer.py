@@ -6,7 +6,6 @@ leaves in node_modules. Sources: the documentation of npm, pnpm, Yarn and Bun.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,6 +116,4 @@ def _manager(ground: Ground, folder: str) -> str:
 
 
 def _read(ground: Ground, folder: str) -> Manifest | None:
-    path = ground.relative(os.path.join(folder, manifest.NAME))
-    ground.files.add(path)
-    return manifest.read(ground.workshop, path, own=True)
+    return manifest.read(ground.seen, ground.relative(f"{folder}/{manifest.NAME}"), own=True)

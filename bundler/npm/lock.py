@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.model import InputSet, Location, ProjectError, RelPath, error
+from lambdad.bundler.model import Location, ProjectError, RelPath, error
 from lambdad.bundler.npm.manifest import load_object, texts
 
 NAMES: Final = ("npm-shrinkwrap.json", "package-lock.json")
@@ -53,8 +53,7 @@ def parse(path: RelPath, folder: str, content: bytes) -> Lock:
                 f"{path} has lockfileVersion {version!r}; known are 1, 2 and 3",
                 Location(path),
                 "write it anew with a released npm: `npm install --package-lock-only`",
-            ),
-            inputs=InputSet(files=frozenset((path,))),
+            )
         )
     if version == 1:
         table = dict(_nested("", fields.get("dependencies")))

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lambdad.bundler.inputs.seen import Seen, reason
 from lambdad.bundler.located import anyjson
-from lambdad.bundler.model import InputSet, Location, ProjectError, RelPath, error
-from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.model import Location, ProjectError, RelPath, error
 
 NAME: Final = "package.json"
 LOCAL: Final = ("file:", "link:", "portal:", "workspace:")
@@ -54,19 +54,19 @@ class Manifest:
     """Of each dependency's name, the first line that holds it as a key; own manifests only."""
 
 
-def read(workshop: Workshop, path: RelPath, *, own: bool) -> Manifest | None:
-    """The manifest at that path, or None if there is none.
+def read(seen: Seen, path: RelPath, *, own: bool, at: str | None = None) -> Manifest | None:
+    """The manifest at that path, or None if there is none; it is looked for `at` another path that
+    leads to it, if one is given.
 
     Raises ProjectError `bad-package-json`. An installed one (not `own`) may have oddly typed
     fields, as old packages do; they count as absent, as they do for npm.
     """
     try:
-        with open(workshop.absolute(path), "rb") as file:
-            content = file.read()
+        content = seen.content(path if at is None else at)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as fault:
-        raise _fault(path, f"can't be read: {fault.strerror}", None, own=own) from fault
+        raise _fault(path, f"can't be read: {reason(fault)}", None, own=own) from fault
     return parse(path, content, own=own)
 
 
@@ -124,10 +124,7 @@ def load_object(path: RelPath, content: bytes, *, own: bool) -> tuple[dict[str, 
 
 def _fault(path: RelPath, what: str, where: Location | None, *, own: bool) -> ProjectError:
     hint = "correct it" if own else "the installation is damaged: install again"
-    return ProjectError(
-        error("bad-package-json", f"{path} {what}", where or Location(path), hint),
-        inputs=InputSet(files=frozenset((path,))),
-    )
+    return ProjectError(error("bad-package-json", f"{path} {what}", where or Location(path), hint))
 
 
 def _versions(path: RelPath, fields: Mapping[str, Any], key: str, *, own: bool) -> dict[str, str]:

@@ -116,9 +116,7 @@ def _for_development(ground: Ground, declared: Manifest, by: Installer) -> froze
     """
     if not declared.named:
         return frozenset()
-    path = f"{by.folder}/{NAME}"
-    ground.exists(path)
-    root = read(ground.workshop, ground.relative(path), own=True) or declared
+    root = read(ground.seen, ground.relative(f"{by.folder}/{NAME}"), own=True) or declared
     return (declared.dev | root.dev) - declared.main - root.main
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs.seen import open_regular
 from lambdad.bundler.inputs.snapshot import Clock
 from lambdad.bundler.model import FileKey, InputSet, RelPath
 from lambdad.bundler.npm import installer, manifest, package_files, production
@@ -162,7 +163,7 @@ def _digest_of_files(folder: str) -> str:
             path = f"{place}/{name}"
             found.update(f"{path[len(folder) :]}\0".encode(errors="surrogateescape"))
             try:
-                with open(path, "rb") as file:
+                with open_regular(path) as file:
                     found.update(hashlib.file_digest(file, "sha256").digest())
             except OSError:
                 found.update(b"unreadable")  # as for whoever loads it

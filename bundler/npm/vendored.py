@@ -19,18 +19,17 @@ from typing import Any, Final
 
 from lambdad.bundler.inputs import snapshot, tree
 from lambdad.bundler.inputs.kept import Kept, recall
-from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.inputs.seen import LOCK, Seen, reason
 from lambdad.bundler.memory import FUNCTIONS, SETS, Memory, Slot
 from lambdad.bundler.model import (
     BuildRequest,
     Diagnostic,
-    InputSet,
     Location,
     ProjectError,
     RelPath,
     Segment,
     Severity,
+    Snapshot,
     error,
     warning,
 )
@@ -70,8 +69,7 @@ processors anyway."""
 class Vendored:
     segment: Segment | None
     """None if the function has no dependencies."""
-    inputs: InputSet
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
     """Warnings."""
     by: str = "npm"
     """Which manager installs here."""
@@ -92,7 +90,6 @@ def recalled(
 
     def make(seen: Seen) -> Vendored:
         found = vendor(request, replace(workshop, seen=seen), path, named)
-        seen.add(found.inputs)
         if found.segment is not None:
             found = replace(found, segment=_shared(found.segment, memory))
         return found
@@ -133,15 +130,16 @@ def vendor(
         if known is not None:
             return known
         clock = workshop.clock()
-        declared = manifest.read(workshop, path, own=True)
-        if named:
-            declared = _only(declared, path, named)
-        if declared is None:
-            inputs = InputSet(files=frozenset((path,)))
-            return Vendored(segment=None, inputs=inputs, diagnostics=())
-        vendored, key = _make(request, workshop, declared)
+        with workshop.seen.apart() as seen:
+            declared = manifest.read(seen, path, own=True)
+            if named:
+                declared = _only(declared, path, named)
+            if declared is None:
+                return Vendored(segment=None)
+            vendored, key = _make(request, replace(workshop, seen=seen), declared)
         if clock is not None:
-            _remember(workshop, name, vendored, key, clock)
+            proof = snapshot.observe(workshop.root, seen.inputs(), since=clock)
+            _remember(workshop, name, vendored, key, proof)
         return vendored
 
 
@@ -166,22 +164,16 @@ def _make(
 ) -> tuple[Vendored, str | None]:
     function = request.function
     ground = Ground(workshop, function.allow)
-    ground.files.add(declared.path)
-    code = os.path.realpath(os.path.dirname(workshop.absolute(declared.path)))
-    try:
-        by, found = _production(request, ground, code, declared)
-        notes = _check(request, by, found, declared)
-        placed = placement.place(code, found.edges, declared.path)
-        packages, linked = _packages(request, ground, found, placed)
-        _check_native(ground, request, by, packages, declared)
-        notes += _uncompiled(ground, by, packages, declared)
-    except ProjectError as fault:
-        inputs = snapshot.union(ground.inputs(), fault.inputs)
-        raise ProjectError(*fault.diagnostics, inputs=inputs) from fault
-    inputs = snapshot.union(ground.inputs(), linked)
+    code = workshop.seen.real(os.path.dirname(declared.path) or ".")
+    by, found = _production(request, ground, code, declared)
+    notes = _check(request, by, found, declared)
+    placed = placement.place(code, found.edges, declared.path)
+    packages = _packages(request, ground, found, placed)
+    _check_native(ground, request, by, packages, declared)
+    notes += _uncompiled(ground, by, packages, declared)
     listed = package_files.listing(placed, packages)
     if not listed:
-        return Vendored(segment=None, inputs=inputs, diagnostics=notes, by=by.name), None
+        return Vendored(segment=None, diagnostics=notes, by=by.name), None
     contents = [(name, item.file.executable, item.digest) for name, item in listed]
     key = segments.key("npm", contents)
     segment = segments.find(workshop.store, key)
@@ -191,7 +183,7 @@ def _make(
         segment = segments.make(
             workshop.store, key, package_files.entries(workshop.recording(), listed)
         )
-    return Vendored(segment=segment, inputs=inputs, diagnostics=notes, by=by.name), key
+    return Vendored(segment=segment, diagnostics=notes, by=by.name), key
 
 
 def _production(
@@ -209,7 +201,7 @@ def _production(
             is_member = pinned is None or pinned.members is None or member in pinned.members
         if not is_member:
             by, npm_lock, pinned = replace(by, folder=code, lock=None), None, None
-        elif npm_lock is not None and os.path.isdir(f"{by.folder}/{LINKED_STORE}"):
+        elif npm_lock is not None and ground.seen.is_folder(f"{by.folder}/{LINKED_STORE}"):
             pinned, npm_lock = pins.of_npm(npm_lock), None
     return by, production.find(
         ground,
@@ -233,10 +225,9 @@ def _catalogs(ground: Ground, by: Installer, declared: Manifest) -> dict[tuple[s
 
 def _content(ground: Ground, path: RelPath) -> bytes:
     try:
-        with open(ground.workshop.absolute(path), "rb") as file:
-            return file.read()
+        return ground.seen.content(path, LOCK)
     except OSError as fault:
-        message = f"can't read {path}: {fault.strerror}"
+        message = f"can't read {path}: {reason(fault)}"
         raise ProjectError(error("unreadable-file", message, Location(path))) from fault
 
 
@@ -261,27 +252,25 @@ def _check(
 
 def _packages(
     request: BuildRequest, ground: Ground, found: Production, placed: dict[Position, str]
-) -> tuple[dict[str, Package], InputSet]:
-    """Every folder of the set, read; and the inputs that are the local ones' files."""
+) -> dict[str, Package]:
+    """Every folder of the set, read. The files of local ones are inputs; what is installed changes
+    through an installer, which writes package.json and its own record anew."""
     function = request.function
     edges = [edge for some in found.edges.values() for edge in some]
     linked = {edge.found.folder for edge in edges if edge.found.linked}
     local = {edge.found.folder for edge in edges if edge.local} | linked
     names = {folder: position[-1] for position, folder in placed.items() if position}
     packages: dict[str, Package] = {}
-    inputs = InputSet()
     for folder, name in sorted(names.items()):
         patterns = package_files.LINKED if folder in linked else package_files.INSTALLED
-        looking = ground.workshop.recording()
+        looking = ground.workshop if folder in local else ground.workshop.recording()
         walked = tree.walk(
             looking.seen, ground.relative(folder), exclude=patterns, allow=function.allow
         )
         packages[folder] = package_files.examine(
             looking, name, walked.files, function.runtime, function.architecture
         )
-        if folder in local:
-            inputs = snapshot.union(inputs, looking.seen.inputs())
-    return packages, inputs
+    return packages
 
 
 def _check_native(
@@ -347,12 +336,11 @@ def _memo_name(
 
 
 def _remember(
-    workshop: Workshop, name: str, vendored: Vendored, key: str | None, clock: Clock
+    workshop: Workshop, name: str, vendored: Vendored, key: str | None, proof: Snapshot
 ) -> None:
-    inputs = snapshot.observe(workshop.root, vendored.inputs, since=clock)
     memo = {
         "segment": key,
-        "inputs": record.encode_snapshot(inputs),
+        "inputs": record.encode_snapshot(proof),
         "diagnostics": record.canonical(vendored.diagnostics),
         "by": vendored.by,
     }
@@ -377,9 +365,9 @@ def _recall(workshop: Workshop, name: str) -> Vendored | None:
         segment = segments.find(workshop.store, memo["segment"])
         if segment is None:
             return None
+    workshop.seen.add(snapshot.inputs_of(inputs))
     return Vendored(
         segment=segment,
-        inputs=snapshot.inputs_of(inputs),
         diagnostics=tuple(record.decode_diagnostic(item) for item in memo["diagnostics"]),
         by=memo["by"],
     )

@@ -114,10 +114,10 @@ def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
     told: dict[str, str] = {}
     for function in project.functions:
         path = os.path.normpath(os.path.join(function.code, manifest.NAME))
-        code = os.path.realpath(look.absolute(function.code))
+        code = look.seen.real(function.code)
         ground = Ground(look, function.allow)
         try:
-            declared = manifest.read(look, path, own=True)
+            declared = manifest.read(look.seen, path, own=True)
             by = installer.find(ground, code, declared) if declared is not None else None
         except ProjectError:
             continue  # builds tell what is wrong with it

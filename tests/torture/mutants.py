@@ -19,7 +19,6 @@ from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import InputSet, Project, ProjectError, Snapshot
-from lambdad.bundler.npm.installed import Ground
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.serving import schedule
 from lambdad.daemon.serving.builds import Builds
@@ -196,18 +195,6 @@ def _forgets_files(*fragments: str) -> Callable[[], None]:
     return apply
 
 
-def _no_npm_lock() -> None:
-    """Rule 7: of what npm writes, neither its lock nor its record of the installation."""
-    real = Ground.inputs
-
-    def inputs(self: Ground) -> InputSet:
-        found = real(self)
-        files = frozenset(path for path in found.files if not path.endswith("package-lock.json"))
-        return replace(found, files=files)
-
-    put(Ground, "inputs", inputs)
-
-
 def _remembers_dependencies() -> None:
     """Rule 8: dependencies once known are believed without a look."""
 
@@ -240,7 +227,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
         "believes-the-closure": _believes_the_closure,
         "believes-contexts": _believes_contexts,
         "no-requirements": _forgets_files("requirements"),
-        "no-npm-lock": _no_npm_lock,
+        "no-npm-lock": _forgets_files("package-lock.json"),
         "remembers-dependencies": _remembers_dependencies,
         "reads-configuration-once": _reads_configuration_once,
     }

@@ -158,7 +158,7 @@ def _production(root: str) -> Mapping[str, tuple[Edge, ...]]:
         root=root + TOP, repository=root + TOP, store=Store(Path(root, "store")), environ={}
     )
     ground = Ground(workshop, ())
-    declared = manifest.read(workshop, "src/inner/package.json", own=True)
+    declared = manifest.read(workshop.seen, "src/inner/package.json", own=True)
     assert declared is not None
     code = root + CODE
     by = installer.find(ground, code, declared)

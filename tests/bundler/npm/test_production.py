@@ -62,7 +62,7 @@ def test_no_manifest(workshop: Workshop) -> None:
     contents = pack(workshop)
     assert names(contents) == ["app.js", "lib/util.js"]
     assert contents.dependencies is None
-    assert "src/package.json" in contents.inputs.files
+    assert "src/package.json" in workshop.seen.inputs().files
 
 
 def test_managers_own_files_stay_out(workshop: Workshop) -> None:
@@ -244,11 +244,11 @@ def test_missing_below(workshop: Workshop) -> None:
 def test_installing_heals(workshop: Workshop) -> None:
     """A failure's inputs cover the folder that the missing package will appear in."""
     lay(workshop, {"src/package.json": spec("x", dependencies={"a": "1", "@s/b": "1"})})
-    inputs = fault(workshop).inputs
-    assert "src/node_modules" in inputs.files
+    fault(workshop)
+    assert "src/node_modules" in workshop.seen.inputs().files
     lay(workshop, installed(spec("a")))
-    inputs = fault(workshop).inputs
-    names_that_count = inputs.listings["src/node_modules"]
+    fault(workshop)
+    names_that_count = workshop.seen.inputs().listings["src/node_modules"]
     assert getattr(names_that_count, "names", ()) == {"a", "@s"}
 
 
@@ -491,7 +491,7 @@ def test_bad_file(workshop: Workshop, case: str) -> None:
     assert told.code == code
     assert told.where is not None
     assert (told.where.file, told.where.line) == (path, line)
-    assert path in caught.inputs.files
+    assert path in workshop.seen.inputs().files
 
 
 def test_odd_fields_of_installed_packages(workshop: Workshop) -> None:
