@@ -12,8 +12,7 @@ from pathlib import Path
 from benchmarks.measure import Claim, run
 from benchmarks.peers import LAMBDAD
 from lambdad.bundler.model import Want
-from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
+from lambdad.bundler.store import project_state, record
 from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
 from lambdad.daemon.wire.address import address, read_note
@@ -51,7 +50,7 @@ def _fresh(root: Path, environ: Mapping[str, str]) -> list[Claim]:
 
     ask()
     ask()  # what was written in the tick of the first build is looked at again
-    known = record.load(Output(str(root)).record("One", Want.LIVE))
+    known = record.load(project_state.of(str(root), environ).record("One", Want.LIVE))
     assert known is not None
     inputs = [f"{root}/{path}" for path in (*known.inputs.files, *known.inputs.listings)]
 

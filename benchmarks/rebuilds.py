@@ -79,10 +79,10 @@ class App:
     def produce(self) -> list[Outcome]:
         """The build of all, from the moment it is known what is stale."""
         jobs = []
-        view = snapshot.view(self.output.clock)
+        view, state = snapshot.view(self.output.clock), self.workshop.state()
         for request in self.requests:
             known = record_cache.of(self.memory).get(
-                self.output.record(request.function.name, request.want)
+                state.record(request.function.name, request.want)
             )
             found = look(self.project.root, request, known, once=view.look)
             if isinstance(found, Outcome):

@@ -44,6 +44,7 @@ from lambdad.bundler.store import freshness, live_folders, record, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import MadeKey, Record
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.toolchain import request_of
@@ -97,6 +98,7 @@ def build(
     with disk_faults():
         output.prepare()
         view = snapshot.view(output.clock)
+    state = workshop.state()
     outcomes: dict[str, Outcome] = {}
     later: list[Callable[[], None]] = []
     workshop = replace(workshop, recall=workshop.recall and not force, later=later.append)
@@ -110,7 +112,7 @@ def build(
     jobs = []
     for function in functions:
         request = request_of(workshop, function, want=want, locked=locked)
-        known = recorded(output, function.name, want, workshop.memory)
+        known = recorded(state, function.name, want, workshop.memory)
         looked = look(workshop.root, request, known, force=force, once=view.look)
         if isinstance(looked, Outcome):
             note(looked)
@@ -119,20 +121,22 @@ def build(
     produce(jobs, workshop, output, note, view)
     if want is Want.ZIP:
         if upkeep is not None:
-            upkeep.tell(outcomes.values())
+            upkeep.tell(outcomes.values(), state)
         for outcome in outcomes.values():
             settled(outcome)
     for work in later:
         work()
     if jobs and upkeep is not None:
-        upkeep.collect()
+        upkeep.collect(state)
     return tuple(outcomes[function.name] for function in functions)
 
 
-def recorded(output: Output, function: str, want: Want, memory: Memory | None) -> Record | None:
+def recorded(
+    state: ProjectState, function: str, want: Want, memory: Memory | None
+) -> Record | None:
     """What is recorded of the function's last build as what is wanted, if that can be believed."""
-    path = output.record(function, want)
-    return record.load(path) if memory is None else record_cache.of(memory).get(path)
+    place = state.record(function, want)
+    return record.load(place) if memory is None else record_cache.of(memory).get(place)
 
 
 def look(
@@ -312,7 +316,8 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> Outcome | Supersed
     if isinstance(made, Artifact) and isinstance(packed, Contents):
         before = job.record.artifact if job.record else None
         known = zip_sources.of(packed, made)
-        workshop.later(functools.partial(zip_sources.keep, output, job.name, known, before))
+        state = workshop.state()
+        workshop.later(functools.partial(zip_sources.keep, output, state, job.name, known, before))
     return outcome
 
 
@@ -333,21 +338,21 @@ def _keep(
     elif job.record is not None:  # the last good one stays
         artifact, live, keys = job.record.artifact, job.record.live, job.record.made
     duration_s = time.monotonic() - turn.started_s
-    if inputs.files or inputs.listings:  # else nothing would ever make it stale
-        known = Record(
-            request=record.canonical_request(job.request),
-            inputs=inputs,
-            succeeded=made is not None,
-            artifact=artifact,
-            live=live,
-            made=keys,
-            diagnostics=diagnostics,
-            reasons=job.reasons,
-            duration_s=duration_s,
-        )
+    known = Record(
+        request=record.canonical_request(job.request),
+        inputs=inputs,
+        succeeded=made is not None,
+        artifact=artifact,
+        live=live,
+        made=keys,
+        diagnostics=diagnostics,
+        reasons=job.reasons,
+        duration_s=duration_s,
+    )
+    if record.has_inputs(known):
         memory = workshop.memory
         save = record.save if memory is None else record_cache.of(memory).save
-        save(output.record(job.name, job.request.want), known)
+        save(workshop.state().record(job.name, job.request.want), known)
     return Outcome(
         name=job.name,
         function=job.request.function,

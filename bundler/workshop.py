@@ -11,7 +11,9 @@ from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, stat_key
 from lambdad.bundler.memory import Memory
+from lambdad.bundler.store import project_state
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.store import Store
 
 
@@ -61,6 +63,10 @@ class Workshop:
     def recording(self) -> Workshop:
         """The same with a recorder in which nothing is yet."""
         return replace(self, seen=Seen(self.root, self.repository))
+
+    def state(self) -> ProjectState:
+        """What is remembered of the project. It costs two stat calls."""
+        return project_state.of(self.root, self.environ)
 
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""

@@ -34,14 +34,13 @@ def _built(functions: Sequence[Function], workshop: Workshop) -> list[Outcome]:
     """
     from lambdad.bundler import build
     from lambdad.bundler.inputs.snapshot import Look
-    from lambdad.bundler.store.output import Output
     from lambdad.bundler.toolchain import request_of
 
-    output, once = Output(workshop.root), Look()
+    state, once = workshop.state(), Look()
     fresh: list[Outcome] = []
     others: list[Function] = []
     for function in functions:
-        known = build.recorded(output, function.name, Want.ZIP, workshop.memory)
+        known = build.recorded(state, function.name, Want.ZIP, workshop.memory)
         found = build.look(workshop.root, request_of(workshop, function), known, once=once, most=1)
         if isinstance(found, Outcome):
             fresh.append(found)

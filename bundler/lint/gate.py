@@ -11,7 +11,6 @@ from lambdad.bundler.lint.run import first_builds, formatted, holders_of, of_fun
 from lambdad.bundler.lint.tool import Batch
 from lambdad.bundler.model import Diagnostic, Function, Method, Outcome, Severity
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 
 LEVELS: Final = {"warn": Severity.WARNING, "error": Severity.ERROR}
@@ -57,7 +56,7 @@ def refuses(items: Sequence[Diagnostic]) -> bool:
 
 def failed(function: Function, items: Sequence[Diagnostic], workshop: Workshop) -> Outcome:
     """What a function comes to whose findings keep it from being built; the last zip stays."""
-    known = record.load(Output(workshop.root).record(function.name))
+    known = record.load(workshop.state().record(function.name))
     return Outcome(
         name=function.name,
         function=function,

@@ -24,7 +24,6 @@ from lambdad.bundler.model import (
     Want,
 )
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
@@ -66,10 +65,10 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
     """What the last build that still tells installed; None: that is not known. With `resolve`, it
     is then found out as a build does. Raises ProjectError where that fails.
     """
-    output = Output(workshop.root)
+    state = workshop.state()
     for want in Want:
         request = request_of(workshop, function, want=want)
-        known = record.load(output.record(function.name, want))
+        known = record.load(state.record(function.name, want))
         if known is None or not known.succeeded or record.request_changes(known.request, request):
             continue
         if next(snapshot.changes(workshop.root, _deciding(known.inputs)), None) is not None:
@@ -103,7 +102,7 @@ def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed 
     """Raises OSError or BadZipFile."""
     if known.artifact is None:
         return None
-    noted = zip_sources.load(Output(workshop.root), function.name)
+    noted = zip_sources.load(workshop.state(), function.name)
     fits = noted is not None and noted.sha256 == known.artifact.sha256
     owners = noted.owners if noted is not None and fits else {}
     archive = workshop.absolute(known.artifact.immutable_path)

@@ -9,7 +9,6 @@ from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.model import Function, Language, Method, RelPath, Want
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 
@@ -52,7 +51,7 @@ def beside(function: Function, workshop: Workshop) -> frozenset[RelPath]:
 def _bundled(function: Function, workshop: Workshop) -> Iterator[RelPath]:
     found = False
     for want in Want:
-        known = record.load(Output(workshop.root).record(function.name, want))
+        known = record.load(workshop.state().record(function.name, want))
         for path, key in known.inputs.files.items() if known is not None else ():
             if key is not None and path.endswith(SCRIPTS) and "node_modules" not in path.split("/"):
                 found = True

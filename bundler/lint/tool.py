@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,8 +23,6 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
-from lambdad.bundler.store.sealed import seal, unseal
-from lambdad.bundler.store.store import write_atomic
 from lambdad.bundler.workshop import Workshop
 
 TIMEOUT_S: Final = 60.0
@@ -240,10 +237,10 @@ def kept(
 def _load(tool: str, workshop: Workshop) -> dict[RelPath, Any]:
     """Damage, or another version's file, is a miss."""
     try:
-        saved = unseal(_place(tool, workshop).read_bytes())
+        saved = workshop.state().lint(tool).read()
         if isinstance(saved, dict) and saved["version"] == _VERSION:
             return {path: (key, items) for path, (key, items) in saved["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     return {}
 
@@ -256,8 +253,4 @@ def _save(tool: str, files: dict[RelPath, Any], workshop: Workshop) -> None:
     with contextlib.suppress(OSError):
         Output(workshop.root).prepare()
         document = {"version": _VERSION, "files": files}
-        write_atomic(_place(tool, workshop), seal(document), missable=True)
-
-
-def _place(tool: str, workshop: Workshop) -> Path:
-    return Output(workshop.root).folder / "state" / "lint" / f"{tool}.json"
+        workshop.state().lint(tool).write(document)

@@ -7,6 +7,7 @@ that they may have read.
 from __future__ import annotations
 
 import configparser
+import contextlib
 import functools
 import os
 import tomllib
@@ -202,10 +203,12 @@ def _projects(config: str, met: set[str]) -> Iterable[str]:
 
 
 def _state(workshop: Workshop, of: str) -> str:
-    """Where a checker keeps what makes its next run quicker: below .lambdad, absolute."""
-    name = digest(os.path.relpath(of, workshop.root))[:16]
-    ending = os.path.splitext(of)[1]
-    return str(Output(workshop.root).folder / "state" / "lint" / f"{name}{ending}")
+    """Where a checker keeps what makes its next run quicker: below .lambdad, absolute. The checker
+    believes what it finds there, so a project must not be able to bring it."""
+    with contextlib.suppress(OSError):  # then nothing is kept
+        Output(workshop.root).prepare()
+    path = workshop.state().checkers(os.path.relpath(of, workshop.root))
+    return f"{path}{os.path.splitext(of)[1]}"
 
 
 # --- pyright -------------------------------------------------------------------------------------

@@ -16,8 +16,6 @@ from lambdad.bundler.model import BuildRequest, Diagnostic, InputSet, Segment
 from lambdad.bundler.store import record
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Json
-from lambdad.bundler.store.sealed import seal, unseal
-from lambdad.bundler.store.store import write_atomic
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
 
@@ -41,16 +39,17 @@ class Installed:
 def find(request: BuildRequest, workshop: Workshop) -> Installed | None:
     """What the last build kept, if all that decided it is as it was, which is then recorded;
     damage is a miss."""
-    path = Output(workshop.root).dependencies(request.function.name)
     try:
-        saved = unseal(path.read_bytes())
+        saved = workshop.state().dependencies(request.function.name).read()
         if not isinstance(saved, dict) or saved["key"] != _key(request):
             return None
         kept = record.decode_snapshot(saved["inputs"])
         diagnostics = tuple(map(record.decode_diagnostic, saved["diagnostics"]))
         key = saved["segment"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
+    if not (kept.files or kept.listings):
+        return None  # nothing would ever end it
     if next(snapshot.changes(workshop.root, kept), None) is not None:
         return None
     segment = segments.find(workshop.store, key) if key is not None else None
@@ -82,10 +81,9 @@ def keep(
         "diagnostics": record.canonical(installed.diagnostics),
         "segment": segments.key_of(installed.segment) if installed.segment else None,
     }
-    output = Output(workshop.root)
     with contextlib.suppress(OSError):
-        output.make("state/python")
-        write_atomic(output.dependencies(request.function.name), seal(document), missable=True)
+        Output(workshop.root).make("state/python")
+        workshop.state().dependencies(request.function.name).write(document)
 
 
 def _key(request: BuildRequest) -> Json:

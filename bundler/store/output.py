@@ -1,19 +1,24 @@
-"""The project's .lambdad folder: zips, the manifest, and what is remembered of each function."""
+"""The project's .lambdad folder: zips, live trees and the manifest.
+
+What is remembered beside them is in project_state.py.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from lambdad.bundler.model import Artifact, Function, Want
+from lambdad.bundler.model import Artifact, Function
 from lambdad.bundler.store import identity
+from lambdad.bundler.store.sealed import SealedFile
 from lambdad.bundler.store.store import TEMPORARY, collect_abandoned, write_atomic
 
 FOLDER: Final = identity.FOLDER
@@ -24,7 +29,7 @@ ARTIFACT_KEPT_S: Final = 600.0
 FOLDERS: Final = (
     *("build", "artifacts", "live"),
     *("state", "state/live", "state/python", "state/makeup", "state/makeup/before"),
-    "state/lint",
+    *("state/lint", "state/build"),
 )
 
 
@@ -69,23 +74,6 @@ class Output:
         """The file that is touched to read the file system's clock."""
         return f"{self.root}/{FOLDER}/clock"
 
-    def record(self, function: str, want: Want = Want.ZIP) -> Path:
-        """What is remembered of the function as the one thing says nothing of it as the other."""
-        folder = "state/live" if want is Want.LIVE else "state"
-        return self.folder / folder / f"{file_stem(function)}.json"
-
-    def dependencies(self, function: str) -> Path:
-        """What is remembered of a Python function's dependencies."""
-        return self.folder / "state" / "python" / f"{file_stem(function)}.json"
-
-    def makeup(self, function: str) -> Path:
-        """What the function's zip was made of."""
-        return self.folder / "state" / "makeup" / f"{file_stem(function)}.json"
-
-    def former(self, function: str) -> Path:
-        """What is remembered of the zip before the last."""
-        return self.folder / "state" / "makeup" / "before" / f"{file_stem(function)}.json"
-
     def live(self, function: str) -> str:
         """Holds a folder for each digest that the function's bundle had lately."""
         return f"{FOLDER}/live/{file_stem(function)}"
@@ -124,28 +112,38 @@ class Output:
         return self.folder / "build" / "manifest.json"
 
     def write_manifest(
-        self, changed: Mapping[str, object], known: Iterable[str]
+        self,
+        changed: Mapping[str, Mapping[str, object]],
+        known: Iterable[str],
+        proof: SealedFile,
+        recorded: Callable[[], Mapping[str, Mapping[str, object]]],
     ) -> Mapping[str, object]:
         """build/manifest.json tells programs what lies there; functions not in `known` leave it.
+
+        Of functions that are not `changed` it keeps what it told before, if `proof` says that a
+        build of this user's wrote it so, else it tells what is `recorded` of them.
 
         It is read and written: one process's threads must take turns. Returns what it tells of
         each function now. Raises OSError.
         """
-        path = self.manifest
-        entries = self._manifest(path)
-        entries |= changed
-        kept = {name: entries[name] for name in sorted(set(known) & entries.keys())}
-        text = json.dumps({"schema": 1, "functions": kept}, indent=2) + "\n"
-        if not path.exists() or path.read_text() != text:
-            write_atomic(path, text.encode())
+        before = self._content(self.manifest)
+        names, entries, is_proven = sorted(known), changed, True
+        if before is not None and not changed.keys() >= set(names):
+            is_proven = proof.read() == _digest(before)
+            entries = {**(_functions(before) if is_proven else recorded()), **changed}
+        kept = {name: entries[name] for name in names if name in entries}
+        now = (json.dumps({"schema": 1, "functions": kept}, indent=2) + "\n").encode()
+        if now != before:
+            write_atomic(self.manifest, now)
+        if now != before or not is_proven:
+            proof.write(_digest(now))
         return kept
 
-    def _manifest(self, path: Path) -> dict[str, Any]:
+    def _content(self, path: Path) -> bytes | None:
         try:
-            entries = json.loads(path.read_bytes())["functions"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-        return entries if isinstance(entries, dict) else {}
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def collect_abandoned(self, now_s: float | None = None) -> None:
         """What killed builds left behind is gone."""
@@ -163,6 +161,16 @@ class Output:
                 with contextlib.suppress(OSError):
                     if entry.name not in kept and entry.stat().st_ctime < limit:
                         os.unlink(entry.path)
+
+
+def _functions(manifest: bytes) -> dict[str, Mapping[str, object]]:
+    """Of a manifest that is proven to be ours."""
+    entries: dict[str, Mapping[str, object]] = json.loads(manifest)["functions"]
+    return entries
+
+
+def _digest(manifest: bytes) -> str:
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def manifest_entry(function: Function, artifact: Artifact) -> Mapping[str, object]:

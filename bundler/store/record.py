@@ -1,7 +1,7 @@
 """What is remembered of a function's last build: one JSON file each in .lambdad/state.
 
-It is a cache: written beside and renamed, and anything torn, foreign or of another version is a
-miss, which costs a build and never a wrong answer.
+It is a cache: written beside and renamed, and anything torn, foreign, without inputs or of another
+version is a miss, which costs a build and never a wrong answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from lambdad.bundler.model import (
@@ -29,10 +28,9 @@ from lambdad.bundler.model import (
     Stems,
     Walk,
 )
-from lambdad.bundler.store.sealed import seal, unseal
-from lambdad.bundler.store.store import write_atomic
+from lambdad.bundler.store.sealed import SealedFile
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 Json = Any
 
@@ -58,19 +56,26 @@ class Record:
     duration_s: float
 
 
-def load(path: Path) -> Record | None:
-    """The record, or None if there is none that can be believed."""
+def load(file: SealedFile) -> Record | None:
+    """The record, or None if there is none that can be believed: one without inputs is none, since
+    nothing would ever make it stale."""
     try:
-        saved = unseal(path.read_bytes())
-        return _decode(saved) if saved and saved["version"] == VERSION else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        saved = file.read()
+        found = _decode(saved) if saved and saved["version"] == VERSION else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return found if found is not None and has_inputs(found) else None
 
 
-def save(path: Path, record: Record) -> MadeKey:
+def save(file: SealedFile, record: Record) -> MadeKey:
     """Returns the key of the file that was written. Raises OSError."""
-    status = write_atomic(path, seal(_encode(record)), missable=True)
+    status = file.write(_encode(record))
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def has_inputs(record: Record) -> bool:
+    """Whether anything could ever make the record stale."""
+    return bool(record.inputs.files or record.inputs.listings)
 
 
 def canonical(value: object) -> Json:

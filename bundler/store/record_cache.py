@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from lambdad.bundler.inputs import snapshot
@@ -14,6 +13,7 @@ from lambdad.bundler.memory import Memory, Slot
 from lambdad.bundler.model import RelPath, Snapshot
 from lambdad.bundler.store import record
 from lambdad.bundler.store.record import MadeKey, Record
+from lambdad.bundler.store.sealed import SealedFile
 
 
 def of(memory: Memory) -> RecordCache:
@@ -36,45 +36,45 @@ class RecordCache:
         """`shared` gives an equal snapshot of objects that others hold, too."""
         self._shared = shared
         self._lock = threading.Lock()
-        self._known: dict[Path, _Known] = {}
+        self._known: dict[SealedFile, _Known] = {}
 
-    def get(self, path: Path) -> Record | None:
+    def get(self, file: SealedFile) -> Record | None:
         """As record.load, but parsed only if somebody else has replaced the file."""
-        known = self._get(path)
+        known = self._get(file)
         return known.record if known is not None else None
 
-    def folders(self, path: Path) -> frozenset[RelPath]:
+    def folders(self, file: SealedFile) -> frozenset[RelPath]:
         """Those that the inputs of its record lie in, and that these lie in."""
-        known = self._get(path)
+        known = self._get(file)
         if known is None or known.record is None:
             return frozenset()
         if known.folders is None:
             known.folders = snapshot.folders(known.record.inputs)
         return known.folders
 
-    def save(self, path: Path, saved: Record) -> None:
+    def save(self, file: SealedFile, saved: Record) -> None:
         """As record.save."""
-        known = _Known(record.save(path, saved), saved)
+        known = _Known(record.save(file, saved), saved)
         with self._lock:
-            before = self._known.get(path)
-            self._known[path] = known
+            before = self._known.get(file)
+            self._known[file] = known
         # Else most of it is what was observed before, and shared already.
         if before is None:
             self._share(known)
 
-    def _get(self, path: Path) -> _Known | None:
+    def _get(self, file: SealedFile) -> _Known | None:
         try:
-            status = os.stat(path)
+            status = os.stat(file.path)
         except OSError:
             return None
         key = (status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
-            known = self._known.get(path)
+            known = self._known.get(file)
         if known is None or known.key != key:
-            known = _Known(key, record.load(path))
+            known = _Known(key, record.load(file))
             self._share(known)
             with self._lock:
-                self._known[path] = known
+                self._known[file] = known
         return known
 
     def _share(self, known: _Known) -> None:

@@ -6,6 +6,7 @@ functions too, since a kill may have come between a build's record and its line 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from lambdad.bundler.model import FileKey, Outcome, Project
 from lambdad.bundler.store import live_folders, record
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.output import Output, manifest_entry
+from lambdad.bundler.store.project_state import ProjectState
 
 _WRITING: Final = threading.Lock()
 """A manifest is read and written: the threads of a process take turns."""
@@ -27,13 +29,14 @@ class Upkeep:
     def __init__(self, project: Project, *, pause_s: float = 0.0) -> None:
         """It looks for what is not needed no more often than every `pause_s` seconds."""
         self._output = Output(project.root)
+        self._functions = project.functions
         self._names = [function.name for function in project.functions]
         self._pause_s = pause_s
         self._lock = threading.Lock()  # guards the one below
         self._due_s = 0.0
         self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
 
-    def tell(self, outcomes: Iterable[Outcome]) -> None:
+    def tell(self, outcomes: Iterable[Outcome], state: ProjectState) -> None:
         """The manifest names the outcomes' zips, and no function that is not declared.
 
         Where nothing is new it costs a stat call. Raises BundlerError.
@@ -49,10 +52,23 @@ class Upkeep:
             is_untouched = known is not None and known == snapshot.stat_key(path)
             if is_untouched and entries.items() <= told.items():
                 return
-            told = self._output.write_manifest(entries, self._names)
+            told = self._output.write_manifest(
+                entries, self._names, state.manifest(), lambda: self._recorded(state)
+            )
             self._manifest = snapshot.stat_key(path), told
 
-    def collect(self) -> None:
+    def _recorded(self, state: ProjectState) -> Mapping[str, Mapping[str, object]]:
+        """What the manifest tells of functions whose zips are recorded, and there."""
+        records = ((each, record.load(state.record(each.name))) for each in self._functions)
+        return {
+            function.name: manifest_entry(function, known.artifact)
+            for function, known in records
+            if known is not None
+            and known.artifact is not None
+            and os.path.exists(os.path.join(self._output.root, known.artifact.immutable_path))
+        }
+
+    def collect(self, state: ProjectState) -> None:
         """What killed builds left, and what no function has been for a while, is gone.
 
         It looks at all that is kept: once for many builds is enough.
@@ -64,6 +80,6 @@ class Upkeep:
             self._due_s = now_s + self._pause_s
         output = self._output
         output.collect_abandoned()
-        records = (record.load(output.record(name)) for name in self._names)
+        records = (record.load(state.record(name)) for name in self._names)
         output.collect(known.artifact for known in records if known and known.artifact)
         live_folders.collect(output, self._names)

@@ -42,7 +42,7 @@ class NoStateError(Exception):
     """Why the user's state folder can't be used, in words that a user reads."""
 
 
-def state_folder(environ: Mapping[str, str]) -> Path | None:
+def state_folder(environ: Mapping[str, str]) -> str | None:
     """Where the state folder lies or would lie: lambdad under XDG_STATE_HOME or ~/.local/state.
 
     None: there is no home. A relative XDG_STATE_HOME counts as none, as its specification wants:
@@ -54,7 +54,7 @@ def state_folder(environ: Mapping[str, str]) -> Path | None:
         if not os.path.isabs(home):
             return None
         base = os.path.join(home, ".local/state")
-    return Path(os.path.normpath(base), "lambdad")
+    return os.path.join(base, "lambdad")
 
 
 def opened(environ: Mapping[str, str], root: str) -> Folder:
@@ -69,8 +69,8 @@ def opened(environ: Mapping[str, str], root: str) -> Folder:
     if real == root or real.startswith(f"{root.rstrip('/')}/"):
         raise NoStateError(f"{path} lies inside the project, which could bring one")
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Folder.root(str(path), this_user())
+        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Folder.root(path, this_user())
     except OSError as fault:
         raise NoStateError(f"{path} can't be written ({fault.strerror})") from fault
     except BundlerError as fault:
@@ -81,7 +81,7 @@ def opened(environ: Mapping[str, str], root: str) -> Folder:
 
 _Stamp = tuple[int, ...]
 _lock: Final = threading.Lock()  # guards the one below
-_known: Final[dict[tuple[str, str], tuple[_Stamp | None, UserKey]]] = {}
+_known: Final[dict[tuple[str | None, str], tuple[_Stamp | None, UserKey]]] = {}
 """By state folder and project. A stamp of None: the key of this process."""
 
 
@@ -96,7 +96,7 @@ def user_key(environ: Mapping[str, str], root: str) -> UserKey:
 
     `root` is the project that asks, with its symlinks resolved. Any thread may call this.
     """
-    path = str(state_folder(environ))
+    path = state_folder(environ)
     with _lock:
         known = _known.get((path, root))
         if known is not None and (known[0] is None or known[0] == _stamp_at(f"{path}/{KEY}")):

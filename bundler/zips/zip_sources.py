@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from lambdad.bundler.model import Artifact, Contents, RelPath
 from lambdad.bundler.store.output import Output
-from lambdad.bundler.store.sealed import seal, unseal
-from lambdad.bundler.store.store import write_atomic
+from lambdad.bundler.store.project_state import ProjectState
+from lambdad.bundler.store.sealed import SealedFile
 from lambdad.bundler.zips import archive, names
 
 SOURCE_MAP: Final = "<source map>"
@@ -57,15 +57,17 @@ def of(contents: Contents, made: Artifact) -> Makeup:
     return Makeup(sha256=made.sha256, bundled=contents.bundled, owners=dict(_owners(contents)))
 
 
-def keep(output: Output, function: str, now: Makeup, before: Artifact | None) -> None:
+def keep(
+    output: Output, state: ProjectState, function: str, now: Makeup, before: Artifact | None
+) -> None:
     """Notes it; `before` was the function's artifact up to this build."""
     with contextlib.suppress(OSError):
         if before is None or before.sha256 != now.sha256:
-            output.former(function).unlink(missing_ok=True)
+            state.former(function).path.unlink(missing_ok=True)
             if before is not None:
-                _keep_former(output, function, before)
+                _keep_former(output, state, function, before)
     with contextlib.suppress(OSError):
-        write_atomic(output.makeup(function), seal(_document(now)), missable=True)
+        state.zip_sources(function).write(_document(now))
 
 
 def _document(makeup: Makeup) -> dict[str, Any]:
@@ -88,15 +90,15 @@ def _owners(contents: Contents) -> Iterator[tuple[str, str]]:
             yield entry.name, ""
 
 
-def _keep_former(output: Output, function: str, before: Artifact) -> None:
-    known = load(output, function)
+def _keep_former(output: Output, state: ProjectState, function: str, before: Artifact) -> None:
+    known = load(state, function)
     if known is None or known.sha256 != before.sha256:
         known = Makeup(sha256=before.sha256, bundled={}, owners={})
     document = _document(known) | {
         "size": before.size,
         "tail": base64.b64encode(_tail(os.path.join(output.root, before.immutable_path))).decode(),
     }
-    write_atomic(output.former(function), seal(document), missable=True)
+    state.former(function).write(document)
 
 
 def _tail(path: str) -> bytes:
@@ -111,28 +113,24 @@ def _tail(path: str) -> bytes:
         return file.read()
 
 
-def load(output: Output, function: str) -> Makeup | None:
+def load(state: ProjectState, function: str) -> Makeup | None:
     """What was noted last; whoever uses it checks that it is of the zip at hand."""
-    saved = _read(output.makeup(function))
+    saved = _read(state.zip_sources(function))
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         return _makeup(saved)
     return None
 
 
-def load_former(output: Output, function: str) -> Former | None:
-    saved = _read(output.former(function))
+def load_former(state: ProjectState, function: str) -> Former | None:
+    saved = _read(state.former(function))
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, binascii.Error):
         tail = base64.b64decode(saved["tail"], validate=True)
         return Former(makeup=_makeup(saved), size=saved["size"], tail=tail)
     return None
 
 
-def _read(path: os.PathLike[str]) -> Any:
-    try:
-        with open(path, "rb") as file:
-            saved = unseal(file.read())
-    except OSError:
-        return None
+def _read(document: SealedFile) -> Any:
+    saved = document.read()
     return saved if isinstance(saved, dict) and saved.get("version") == _VERSION else None
 
 

@@ -19,6 +19,7 @@ from lambdad.bundler.model import BundlerError
 from lambdad.bundler.report.shown import paint_for, size_text
 from lambdad.bundler.store import prune
 from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.user_state import state_folder
 from lambdad.bundler.toolchain import DEFLATE, ESBUILD, LAMBDAD, UV
 from lambdad.bundler.workshop import Workshop
 
@@ -76,6 +77,7 @@ def examine(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
     )
     yield _interpreters(environ)
     yield _store(cache_folder(environ))
+    yield _state(environ)
 
 
 def _tool(folder: str, name: str, arguments: Sequence[str], needed_for: str, hint: str) -> Finding:
@@ -181,9 +183,7 @@ def _interpreters(environ: dict[str, str]) -> Finding:
 
 
 def _store(root: Path) -> Finding:
-    nearest = root
-    while not nearest.exists():
-        nearest = nearest.parent
+    nearest = _standing(root)
     writable = os.access(nearest, os.W_OK)
     size = sum(item.size for item in prune.usage(Store(root)))
     free = shutil.disk_usage(nearest).free
@@ -194,3 +194,21 @@ def _store(root: Path) -> Finding:
         needed_for="every build",
         hint="make it writable and give it room, or name another folder in LAMBDAD_CACHE_DIR",
     )
+
+
+def _state(environ: dict[str, str]) -> Finding:
+    folder = state_folder(environ)
+    return Finding(
+        what="state",
+        well=folder is not None and os.access(_standing(Path(folder)), os.W_OK),
+        found=folder or "there is no home folder",
+        needed_for="remembering builds and trust from one run to the next",
+        hint="make it writable, or name another folder in XDG_STATE_HOME",
+    )
+
+
+def _standing(path: Path) -> Path:
+    """The path, or if it is missing the nearest folder above it."""
+    while not path.exists():
+        path = path.parent
+    return path

@@ -16,7 +16,8 @@ from lambdad.bundler.report.render import diagnostic_json, location_json
 from lambdad.bundler.report.shown import paint_for, plain, size_text
 from lambdad.bundler.store import freshness, record
 from lambdad.bundler.store.freshness import Stale
-from lambdad.bundler.store.output import Output, artifact_json
+from lambdad.bundler.store.output import artifact_json
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.toolchain import request_of
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.terminal.screen import show_diagnostic
@@ -78,8 +79,8 @@ def command(place: projects.Place, **flags: bool) -> int:
 
 def _items(app: Project) -> list[Item]:
     """Every declared function, in the order of the files that declare them."""
-    output, once = Output(app.root), Look()
-    found = [_item(app, function, output, once) for function in app.functions]
+    saved, once = projects.state_of(app), Look()
+    found = [_item(app, function, saved, once) for function in app.functions]
     found += [
         Item(function=other, state=other.status, diagnostics=other.diagnostics)
         for other in app.not_built
@@ -87,8 +88,8 @@ def _items(app: Project) -> list[Item]:
     return sorted(found, key=lambda item: _declared(item.function))
 
 
-def _item(app: Project, function: Function, output: Output, once: Look) -> Item:
-    known = record.load(output.record(function.name))
+def _item(app: Project, function: Function, saved: ProjectState, once: Look) -> Item:
+    known = record.load(saved.record(function.name))
     if known is None:
         return Item(function=function, state=NEVER)
     verdict = freshness.check(app.root, request_of(app, function), known, once)

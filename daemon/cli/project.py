@@ -14,7 +14,16 @@ import click
 
 from lambdad.bundler import trust
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, Severity
+from lambdad.bundler.model import (
+    BundlerError,
+    Function,
+    NotBuilt,
+    Project,
+    Severity,
+    warning,
+)
+from lambdad.bundler.store import project_state, user_state
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.workshop import Workshop, silent
 from lambdad.daemon.terminal.screen import show_diagnostic
@@ -83,7 +92,7 @@ def options(command: Callable[..., int]) -> Callable[..., int]:
 def read(place: Place, *, vouches: bool = True) -> Project:
     """The project that the options name. With `vouches`, a person who gives the command in a
     terminal trusts the project's own tools from then on: for commands that may run them, and that
-    are not an editor's.
+    are not an editor's. Where nothing can be remembered between runs, a line on stderr says so.
 
     Raises BundlerError `no-project`, click.UsageError.
     """
@@ -100,6 +109,9 @@ def read(place: Place, *, vouches: bool = True) -> Project:
     )
     if vouches and trust.is_terminal():
         trust.trust(project.root, os.environ)
+    if fault := user_state.user_key(os.environ, project.root).fault:
+        note = f"nothing is remembered between runs: {fault}; XDG_STATE_HOME names another folder"
+        show_diagnostic(warning("not-remembered", note))
     return project
 
 
@@ -125,6 +137,11 @@ def workshop_for(
         say=say,
         offline=offline,
     )
+
+
+def state_of(project: Project) -> ProjectState:
+    """What is remembered of the project."""
+    return project_state.of(project.root, os.environ)
 
 
 def names_of(project: Project) -> list[str]:

@@ -15,7 +15,6 @@ from lambdad.bundler import build
 from lambdad.bundler.model import Outcome, Project, Want
 from lambdad.bundler.report.render import document
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.trust import is_trusted
@@ -85,10 +84,10 @@ def _save_here(root: str, files: list[str], *, trusted: bool) -> dict[str, Any]:
     app = projects.read(projects.Place(project=root), vouches=False)
     trusted = trusted or is_trusted(app.root, os.environ)
     workshop = replace(projects.workshop_for(app), trusted=trusted)
-    output = Output(app.root)
+    state = workshop.state()
 
     def recorded(key: Key) -> Record | None:
-        return record.load(output.record(key.function, Want(key.want)))
+        return record.load(state.record(key.function, Want(key.want)))
 
     named = [saved(app.root, path) for path in files]
     held = touched(app, named, recorded, lately=(), declared={})

@@ -16,7 +16,6 @@ from lambdad.bundler.model import Function, Method, Project
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.shown import paint_for, size_text
 from lambdad.bundler.report.sizes import Change, Comparison, File, Package, Sizes
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.zips import zip_sources
 from lambdad.bundler.zips.limits import UNZIPPED, ZIPPED
 from lambdad.daemon.cli import project as projects
@@ -138,7 +137,6 @@ def command(
 def _measure(app: Project, name: str, place: projects.Place, *, as_json: bool) -> Measured | int:
     """The function's zip, built now if it was stale; else the exit code, with the reason told."""
     wanted, not_built = projects.select(app, (name,))
-    output = Output(app.root)
     with Results(app.root, as_json=as_json, verbose=False, news_only=True, lines=False) as results:
         for force in (False, True):
             told = None
@@ -151,7 +149,7 @@ def _measure(app: Project, name: str, place: projects.Place, *, as_json: bool) -
             if item["status"] != "built":
                 return _not_built(item, as_json=as_json)
             artifact = item["artifact"]
-            known = zip_sources.load(output, item["name"])
+            known = zip_sources.load(projects.state_of(app), item["name"])
             if known is not None and known.sha256 != artifact["sha256"]:
                 known = None
             # A build from before such things were noted, or whose note was lost: only another
@@ -182,7 +180,7 @@ def _not_built(item: dict[str, Any], *, as_json: bool) -> int:
 def _compare(app: Project, found: Measured, other: str) -> Comparison | None:
     """None: there is nothing to compare with. Raises click.UsageError."""
     if other == LAST:
-        former = zip_sources.load_former(Output(app.root), found.name)
+        former = zip_sources.load_former(projects.state_of(app), found.name)
         if former is None:
             return None
         try:

@@ -11,7 +11,6 @@ from lambdad.bundler.model import Function, Project, Snapshot
 from lambdad.bundler.report.explain import counted_text, document, stale_because
 from lambdad.bundler.report.shown import duration_text
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Record
 from lambdad.daemon.cli import project as projects
 
@@ -39,7 +38,7 @@ def command(
         reasons = "; ".join(item.message for item in not_built[0].diagnostics)
         click.echo(f"{function} is {not_built[0].status}: {reasons}")
         return 0 if not_built[0].status == "skipped" else 1
-    known = record.load(Output(app.root).record(wanted[0].name))
+    known = record.load(projects.state_of(app).record(wanted[0].name))
     stale = stale_because(app, wanted[0], known)
     if flags["as_json"]:
         click.echo(json.dumps(document(function, stale, known), indent=2))

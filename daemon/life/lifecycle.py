@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 from lambdad.bundler import tools
+from lambdad.bundler.store.user_state import user_key
 from lambdad.bundler.version import LAMBDAD
 from lambdad.daemon.life import lock, process
 from lambdad.daemon.life.control import READY, SPAWNED, THRIFT
@@ -87,6 +88,8 @@ def run(
         with _listening(where) as listener:
             home = _home(root, where, environ)
             log.info("lambdad %s serves %s", LAMBDAD, root)
+            if fault := user_key(environ, root).fault:
+                log.warning("nothing is remembered between runs: %s", fault)
             last = threading.Timer(LAST_S, _abandon, (home,))
             last.daemon = True
             serving = functools.partial(serve, listener, root, environ)

@@ -73,7 +73,7 @@ def _zip(last: Last, function: Function, site: Site) -> Iterator[str]:
         return
     zipped, unzipped = size_text(last.artifact.size), size_text(last.artifact.unzipped_size)
     yield f"zip: {zipped}, {unzipped} unzipped"
-    known = zip_sources.load(site.output, function.name)
+    known = zip_sources.load(site.state(), function.name)
     if known is not None and known.sha256 != last.artifact.sha256:
         known = None
     try:

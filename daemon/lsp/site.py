@@ -25,7 +25,8 @@ from lambdad.bundler.model import (
     Snapshot,
     Want,
 )
-from lambdad.bundler.store.output import Output
+from lambdad.bundler.store import project_state
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.toolchain import request_of
 from lambdad.daemon.serving.builds import Builds
@@ -56,7 +57,6 @@ class Site:
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         self.root = root
         self.environ = environ
-        self.output = Output(root)
         self._builds = Builds(root, environ)
         self._lock = threading.Lock()
         self._known: tuple[Project, Snapshot] | None = None
@@ -76,6 +76,10 @@ class Site:
                 return None
             self._known = project, snapshot.observe(self.root, project.inputs, since=now)
             return project if project.root == self.root else None
+
+    def state(self) -> ProjectState:
+        """What is remembered of the project."""
+        return project_state.of(self.root, self.environ)
 
     def absolute(self, path: RelPath) -> str:
         return os.path.normpath(os.path.join(self.root, path))
@@ -117,7 +121,7 @@ class Site:
             record = self._builds.recorded(Key(function.name, want.value))
             if record is not None:
                 try:
-                    built_s = os.stat(self.output.record(function.name, want)).st_mtime
+                    built_s = os.stat(self.state().record(function.name, want).path).st_mtime
                 except OSError:
                     continue
                 yield want, record, built_s

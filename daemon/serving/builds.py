@@ -29,10 +29,11 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.report import explain
 from lambdad.bundler.report.render import diagnostic_json
-from lambdad.bundler.store import identity, record_cache
+from lambdad.bundler.store import identity, project_state, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.identity import Identity
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.store.upkeep import Upkeep
@@ -161,18 +162,19 @@ class Builds:
         zips: list[Outcome] = []
         wanted = tuple(keys)
         once = Look() if len(wanted) > 1 else snapshot.stat_key
+        state = self._state()
         for key in wanted:
             request = declared.request(key)
             if request is None:
                 found[key] = declared.absent(key)
                 continue
-            known = self.recorded(key)
+            known = build.recorded(state, key.function, request.want, self._memory)
             looked = build.look(self._root, request, known, once=once, most=1)
             found[key] = looked if isinstance(looked, Outcome) else None
             if isinstance(looked, Outcome) and request.want is Want.ZIP:
                 zips.append(looked)
         if zips:
-            declared.upkeep.tell(zips)
+            declared.upkeep.tell(zips, state)
         return found
 
     def build(
@@ -210,12 +212,15 @@ class Builds:
 
     # --- what is recorded ------------------------------------------------------------------------
 
+    def _state(self) -> ProjectState:
+        return project_state.of(self._root, self._environ)
+
     def recorded(self, key: Key) -> Record | None:
         """What is remembered of the function's last build as that."""
         return self._record(key.function, Want(key.want))
 
     def _record(self, function: str, want: Want) -> Record | None:
-        return build.recorded(self._output, function, want, self._memory)
+        return build.recorded(self._state(), function, want, self._memory)
 
     def why(self, project: Project, name: str) -> dict[str, object]:
         """What `lambdad why --json` prints, of the zip, or of the live tree if there is no zip."""
@@ -250,10 +255,10 @@ class Builds:
     def touched(self, keys: Iterable[Key], paths: frozenset[RelPath]) -> frozenset[Key]:
         """Those keys whose last build looked at a path, below it, or listed its folder."""
         listed = paths | {os.path.dirname(path) or "." for path in paths}
-        records = record_cache.of(self._memory)
+        records, state = record_cache.of(self._memory), self._state()
 
         def is_touched(key: Key) -> bool:
-            place = self._output.record(key.function, Want(key.want))
+            place = state.record(key.function, Want(key.want))
             known = records.get(place)
             return known is not None and not (
                 paths.isdisjoint(known.inputs.files)

@@ -18,13 +18,15 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lambdad.bundler.store import record
+from lambdad.bundler.model import Want
+from lambdad.bundler.store import project_state, record
 from lambdad.bundler.store.output import FOLDER, Output
+from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.store import ABANDONED_S, TEMPORARY
 from lambdad.daemon.client import asking
 from lambdad.daemon.life import process
@@ -59,8 +61,9 @@ PLACES = {
 class Wholeness:
     """What lies in .lambdad, looked at over and over: whole at any moment, or not there."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         self._output = Output(root)
+        self._environ = environ
         self._known: dict[Path, str] = {}
 
     def check(self) -> None:
@@ -77,9 +80,9 @@ class Wholeness:
             for found in json.loads(manifest.read_bytes())["functions"].values():
                 path = self._output.folder.parent / found["immutable_path"]
                 assert not path.exists() or _digest(path) == found["sha256"], path
-        for folder in ("state", "state/live"):
+        for folder, want in (("state", Want.ZIP), ("state/live", Want.LIVE)):
             for path in self._files(folder):
-                assert record.load(path) is not None, path
+                assert self._record(path, want) is not None, path
         self._check_live()
         self._check_made()
 
@@ -97,11 +100,15 @@ class Wholeness:
     def _check_made(self) -> None:
         """What a record says was made, and its name still stands for, is there."""
         for path in self._files("state"):
-            found = record.load(path)
+            found = self._record(path, Want.ZIP)
             assert found is not None, path
             if found.artifact is not None:
                 made = Path(self._output.root, found.artifact.immutable_path)
                 assert made.exists(), (path, made)
+
+    def _record(self, path: Path, want: Want) -> Record | None:
+        state = project_state.of(self._output.root, self._environ)
+        return record.load(state.record(path.stem, want))
 
     def _files(self, folder: str) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
@@ -157,7 +164,7 @@ class Crashes:
         self.app = app
         self.counts: dict[str, int] = {}
         self._random = random.Random(seed)
-        self._whole = Wholeness(app.site.root)
+        self._whole = Wholeness(app.site.root, app.site.environ)
         self._orphans: list[int] = []
         self._number = 0
         self._token = ""

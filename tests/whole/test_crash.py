@@ -104,7 +104,7 @@ class Place:
         share_esbuild(self.store)
         write_tree(self.root, CRASH_APP)
         self.builds = self.next_builds()
-        self.whole = Wholeness(str(self.root))
+        self.whole = Wholeness(os.path.realpath(self.root), self.environ)
         self.number = 0
 
     def next_builds(self) -> Builds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from lambdad.bundler.model import Artifact, Contents, Entry, InputSet, Segment
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.sizes import Kind
+from lambdad.bundler.store import project_state
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.zips import archive, names, zip_sources
 from lambdad.bundler.zips.zip_sources import Makeup
 
@@ -48,6 +51,10 @@ def output(tmp_path: Path) -> Output:
     made = Output(str(tmp_path))
     made.prepare()
     return made
+
+
+def state_of(output: Output) -> ProjectState:
+    return project_state.of(output.root, os.environ)
 
 
 def in_memory(files: dict[str, bytes]) -> bytes:
@@ -181,14 +188,14 @@ def test_the_former_zip(output: Output) -> None:
     bytes is no other zip."""
     one, two = contents("a.js", "old.js"), contents("a.js", "new.js")
     first, second = written(output, one), written(output, two)
-    zip_sources.keep(output, "One", zip_sources.of(one, first), None)
-    assert zip_sources.load_former(output, "One") is None
-    known = zip_sources.load(output, "One")
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(one, first), None)
+    assert zip_sources.load_former(state_of(output), "One") is None
+    known = zip_sources.load(state_of(output), "One")
     whole = sizes.of_zip(f"{output.root}/{first.immutable_path}", known)
-    zip_sources.keep(output, "One", zip_sources.of(two, second), first)
-    zip_sources.keep(output, "One", zip_sources.of(two, second), second)
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(two, second), first)
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(two, second), second)
     Path(output.root, first.immutable_path).unlink()
-    former = zip_sources.load_former(output, "One")
+    former = zip_sources.load_former(state_of(output), "One")
     assert former is not None
     assert sizes.of_former(former) == whole
     assert whole.bundles == {"a.js"}
@@ -198,8 +205,8 @@ def test_own_code_among_dependencies(output: Output) -> None:
     """A file of own code in a dependency's folder is no file of that dependency."""
     made = contents("thing/mine.py", "other.py", owners=(("thing", "big-thing"),))
     artifact = written(output, contents("thing/mine.py", "other.py", "thing/theirs.py"))
-    zip_sources.keep(output, "One", zip_sources.of(made, artifact), None)
-    known = zip_sources.load(output, "One")
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(made, artifact), None)
+    known = zip_sources.load(state_of(output), "One")
     found = sizes.of_zip(f"{output.root}/{artifact.immutable_path}", known)
     assert {one.path: one.kind for one in found.files} == {
         "thing/mine.py": Kind.OWN,
@@ -212,19 +219,21 @@ def test_torn_notes_are_a_miss(output: Output) -> None:
     """Cut or changed at any byte, nothing is believed of them."""
     one, two = contents("a.js"), contents("b.js")
     first = written(output, one)
-    zip_sources.keep(output, "One", zip_sources.of(one, first), None)
-    zip_sources.keep(output, "One", zip_sources.of(two, written(output, two)), first)
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(one, first), None)
+    zip_sources.keep(
+        output, state_of(output), "One", zip_sources.of(two, written(output, two)), first
+    )
     for path, load in (
-        (output.makeup("One"), zip_sources.load),
-        (output.former("One"), zip_sources.load_former),
+        (state_of(output).zip_sources("One").path, zip_sources.load),
+        (state_of(output).former("One").path, zip_sources.load_former),
     ):
         whole = path.read_bytes()
         for at in range(len(whole)):
             for bad in (whole[:at], whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :]):
                 path.write_bytes(bad)
-                assert load(output, "One") is None, at
+                assert load(state_of(output), "One") is None, at
         path.unlink()
-        assert load(output, "One") is None
+        assert load(state_of(output), "One") is None
 
 
 def test_notes_never_fail_a_build(output: Output) -> None:
@@ -235,17 +244,17 @@ def test_notes_never_fail_a_build(output: Output) -> None:
     path.chmod(0o644)
     for content in (b"", b"short", b"PK\x05\x06" * 40):
         path.write_bytes(content)
-        zip_sources.keep(output, "One", zip_sources.of(two, second), first)
-        known = zip_sources.load(output, "One")
+        zip_sources.keep(output, state_of(output), "One", zip_sources.of(two, second), first)
+        known = zip_sources.load(state_of(output), "One")
         assert known is not None
         assert known.sha256 == second.sha256
     path.unlink()
-    zip_sources.keep(output, "One", zip_sources.of(two, second), first)
-    output.makeup("One").unlink(missing_ok=True)
-    output.former("One").unlink(missing_ok=True)
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(two, second), first)
+    state_of(output).zip_sources("One").path.unlink(missing_ok=True)
+    state_of(output).former("One").path.unlink(missing_ok=True)
     (output.folder / "state/makeup/before").rmdir()
     (output.folder / "state/makeup").rmdir()
     (output.folder / "state/makeup").write_text("in the way")
-    zip_sources.keep(output, "One", zip_sources.of(two, second), first)
-    assert zip_sources.load(output, "One") is None
-    assert zip_sources.load_former(output, "One") is None
+    zip_sources.keep(output, state_of(output), "One", zip_sources.of(two, second), first)
+    assert zip_sources.load(state_of(output), "One") is None
+    assert zip_sources.load_former(state_of(output), "One") is None

@@ -21,6 +21,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.store import record
 from lambdad.bundler.store.record import Record
+from lambdad.bundler.store.sealed import Seal, SealedFile
 from lambdad.bundler.toolchain import current_toolchain
 from tests.support.samples import function
 
@@ -47,30 +48,48 @@ RECORD = Record(
 )
 
 
-def test_round_trip(tmp_path: Path) -> None:
+@pytest.fixture
+def place(tmp_path: Path) -> SealedFile:
+    return SealedFile(tmp_path / "r.json", ("record",), Seal(b"k" * 32))
+
+
+def test_round_trip(place: SealedFile) -> None:
     """What was saved is what is loaded."""
-    record.save(tmp_path / "r.json", RECORD)
-    assert record.load(tmp_path / "r.json") == RECORD
+    record.save(place, RECORD)
+    assert record.load(place) == RECORD
 
 
-def test_torn_record_is_a_miss(tmp_path: Path) -> None:
+def test_torn_record_is_a_miss(place: SealedFile) -> None:
     """A kill at any byte costs a build, never a wrong answer."""
-    path = tmp_path / "r.json"
-    record.save(path, RECORD)
-    whole = path.read_bytes()
+    record.save(place, RECORD)
+    whole = place.path.read_bytes()
     for cut in range(len(whole)):
-        path.write_bytes(whole[:cut])
-        assert record.load(path) is None
+        place.path.write_bytes(whole[:cut])
+        assert record.load(place) is None
+
+
+def test_a_record_without_inputs_is_a_miss(place: SealedFile) -> None:
+    """Nothing would ever make it stale."""
+    none = Snapshot(files={}, links=RECORD.inputs.links, listings={}, suspects=frozenset())
+    record.save(place, replace(RECORD, inputs=none))
+    assert record.load(place) is None
 
 
 @pytest.mark.parametrize(
     "foreign",
     [b"", b"null", b"[]", b'{"version": 1}', b'{"version": 99}', b"\xff\xfe", b"{" * 9999],
 )
-def test_foreign_record_is_a_miss(tmp_path: Path, foreign: bytes) -> None:
+def test_foreign_record_is_a_miss(place: SealedFile, foreign: bytes) -> None:
     """Another version's or another program's file is no record."""
-    (tmp_path / "r.json").write_bytes(foreign)
-    assert record.load(tmp_path / "r.json") is None
+    place.path.write_bytes(foreign)
+    assert record.load(place) is None
+
+
+@pytest.mark.parametrize("foreign", [None, [], "text", {}, {"version": 1}, {"version": 99}])
+def test_another_versions_record_is_a_miss(place: SealedFile, foreign: object) -> None:
+    """Though it was sealed as a record is."""
+    place.write(foreign)
+    assert record.load(place) is None
 
 
 def test_labels_are_not_part_of_the_request() -> None:

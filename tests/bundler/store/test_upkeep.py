@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from lambdad.bundler.model import Artifact, Function, InputSet, Outcome, Project
+from lambdad.bundler.store import project_state
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.upkeep import Upkeep
 from tests.support.samples import function
 
@@ -43,6 +45,10 @@ def zipped(output: Output, name: str, sha256: str = "00") -> Outcome:
     return Outcome(name=name, function=one, status="built", artifact=artifact)
 
 
+def state_of(output: Output) -> ProjectState:
+    return project_state.of(output.root, os.environ)
+
+
 def manifest(output: Output) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(output.manifest.read_bytes())["functions"]
     return {name: entry["sha256"] for name, entry in found.items()}
@@ -51,15 +57,17 @@ def manifest(output: Output) -> dict[str, Any]:
 def test_the_manifest_keeps_what_others_told(output: Output) -> None:
     """Each build tells of its own functions, whoever told of the others."""
     one = project(output, "A", "B")
-    Upkeep(one).tell([zipped(output, "A")])
-    Upkeep(one).tell([zipped(output, "B", "01")])
+    Upkeep(one).tell([zipped(output, "A")], state_of(output))
+    Upkeep(one).tell([zipped(output, "B", "01")], state_of(output))
     assert manifest(output) == {"A": "00", "B": "01"}
 
 
 def test_what_is_not_declared_leaves_the_manifest(output: Output) -> None:
     """Whatever is told next."""
-    Upkeep(project(output, "A", "B")).tell([zipped(output, "A"), zipped(output, "B")])
-    Upkeep(project(output, "B")).tell([zipped(output, "B")])
+    Upkeep(project(output, "A", "B")).tell(
+        [zipped(output, "A"), zipped(output, "B")], state_of(output)
+    )
+    Upkeep(project(output, "B")).tell([zipped(output, "B")], state_of(output))
     assert manifest(output) == {"B": "00"}
 
 
@@ -67,23 +75,23 @@ def test_what_is_not_declared_leaves_the_manifest(output: Output) -> None:
 def test_a_harmed_manifest_is_mended(output: Output, harm: str) -> None:
     """Though the same upkeep wrote it, and has nothing new to tell."""
     upkeep = Upkeep(project(output, "A"))
-    upkeep.tell([zipped(output, "A")])
+    upkeep.tell([zipped(output, "A")], state_of(output))
     if harm == "gone":
         output.manifest.unlink()
     elif harm == "torn":
         os.truncate(output.manifest, 10)
     else:
         output.manifest.write_text('{"schema": 1, "functions": {}}')
-    upkeep.tell([zipped(output, "A")])
+    upkeep.tell([zipped(output, "A")], state_of(output))
     assert manifest(output) == {"A": "00"}
 
 
 def test_nothing_new_writes_nothing(output: Output) -> None:
     """A thousand checks of fresh functions leave the file as it is."""
     upkeep = Upkeep(project(output, "A", "B"))
-    upkeep.tell([zipped(output, "A"), zipped(output, "B")])
+    upkeep.tell([zipped(output, "A"), zipped(output, "B")], state_of(output))
     before = output.manifest.stat()
-    upkeep.tell([zipped(output, "A")])
+    upkeep.tell([zipped(output, "A")], state_of(output))
     assert output.manifest.stat() == before
 
 
@@ -93,10 +101,10 @@ def test_collects_no_more_often_than_it_should(
 ) -> None:
     """It looks at all that is kept, which is too much after every build of a daemon."""
     upkeep = Upkeep(project(output, "A"), pause_s=pause_s)
-    upkeep.collect()
+    upkeep.collect(state_of(output))
     folder = output.folder / "live" / "Gone" / "digest"
     folder.mkdir(parents=True)
     for path in (folder, folder.parent):
         os.utime(path, (0, 0))
-    upkeep.collect()
+    upkeep.collect(state_of(output))
     assert folder.exists() is not collected

@@ -14,7 +14,6 @@ from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Location, Severity, error, warning
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.lsp import fixes
@@ -116,7 +115,7 @@ def test_a_build_that_began_with_the_save(lay: Lay, workshop: Workshop) -> None:
     lay({"lambdad.toml": OWN.format(name="one"), "one/app.py": "def other(e, c): ...\n"})
     project = read_project(workshop.root, {})
     build.build(project.functions, workshop, Upkeep(project))
-    place = Output(workshop.root).record("one")
+    place = workshop.state().record("one")
     known = record.load(place)
     assert known is not None
     young = replace(known.inputs, suspects=frozenset({"one/app.py"}))

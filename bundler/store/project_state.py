@@ -1,0 +1,78 @@
+"""What is remembered of one project, below .lambdad/state: a sealed file for each thing.
+
+All of it is a cache: losing any costs time alone. The seals are over the user's key, the project's
+identity (its path, its token, and the very file that holds the token), and what each file is about.
+So a file is a miss that another user, machine or project wrote, that was restored from elsewhere,
+or that was written of another function, or of the same as another thing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lambdad.bundler.model import Want
+from lambdad.bundler.store import identity, user_state
+from lambdad.bundler.store.identity import Identity
+from lambdad.bundler.store.output import FOLDER, file_stem
+from lambdad.bundler.store.sealed import Seal, SealedFile
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectState:
+    """The files, and the seals that they are believed by."""
+
+    folder: Path
+    _seal: Seal | None = field(repr=False)
+    """None: the project has no identity yet, so nothing can have been written here."""
+
+    def record(self, function: str, want: Want = Want.ZIP) -> SealedFile:
+        """The function's last build. What is remembered of it as the one thing says nothing of it
+        as the other."""
+        place = "live/" if want is Want.LIVE else ""
+        return self._file(f"{place}{file_stem(function)}", "record", function, want.value)
+
+    def dependencies(self, function: str) -> SealedFile:
+        """What a Python function's dependencies came to."""
+        return self._file(f"python/{file_stem(function)}", "dependencies", function)
+
+    def zip_sources(self, function: str) -> SealedFile:
+        """What the function's zip was made of."""
+        return self._file(f"makeup/{file_stem(function)}", "makeup", function)
+
+    def former(self, function: str) -> SealedFile:
+        """The zip before the last."""
+        return self._file(f"makeup/before/{file_stem(function)}", "former", function)
+
+    def lint(self, tool: str) -> SealedFile:
+        """What a linter found in each file."""
+        return self._file(f"lint/{tool}", "lint", tool)
+
+    def checkers(self, config: str) -> Path:
+        """Where a type checker of the project's may keep what it likes, for that configuration.
+        Such files can't be sealed: their names are what no project can know."""
+        seal = self._seal or Seal(user_state.process_secret())
+        return self.folder / "lint" / seal.of("checkers", config).secret.hex()[:32]
+
+    def manifest(self) -> SealedFile:
+        """Which bytes build/manifest.json was last written with."""
+        return self._file("build/manifest", "manifest")
+
+    def _file(self, path: str, *about: str) -> SealedFile:
+        return SealedFile(self.folder / f"{path}.json", about, self._seal)
+
+
+def of(root: str, environ: Mapping[str, str]) -> ProjectState:
+    """The state of the project at `root`, its symlinks resolved. It costs two stat calls."""
+    who = identity.read(root)
+    if who is None:
+        return ProjectState(Path(root, FOLDER, "state"), None)
+    return _known(user_state.user_key(environ, root).secret, who)
+
+
+@functools.lru_cache(maxsize=64)
+def _known(secret: bytes, who: Identity) -> ProjectState:
+    seal = Seal(secret).of("project", who.root, who.token, who.file)
+    return ProjectState(Path(who.root, FOLDER, "state"), seal)
