@@ -99,7 +99,8 @@ def other_file_system() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """lambdad installed for another version of Python than the one that runs the tests."""
+    """lambdad installed for another version of Python than the one that runs the tests, beside
+    python-daemon, whose package is named as a folder of ours."""
     others = [minor for minor in (13, 12, 14, 11) if minor != sys.version_info.minor]
     found = [interpreters.find((3, minor), dict(os.environ)) for minor in others]
     version = next((path for path in found if path is not None), None)
@@ -111,6 +112,7 @@ def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Else uv takes a wheel that it built before, as long as pyproject.toml is as old as then.
     fresh = ["--refresh-package", "lambdad"]
     install = [find_uv_bin(), "pip", "install", "-q", *fresh, "--python", str(python), str(HERE)]
+    install.append("python-daemon")
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return python
