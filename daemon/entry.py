@@ -23,7 +23,13 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] in (["fresh"], ["save"]):
+    if arguments[:1] == ["build"]:
+        from lambdad.daemon.client import unchanged
+
+        code = unchanged.main(arguments[1:])
+        if code is not None:
+            return code
+    elif arguments[:1] in (["fresh"], ["save"]):
         answer = _quick(arguments[0], arguments[1:])
         if isinstance(answer, int):
             return answer

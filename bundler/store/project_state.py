@@ -60,6 +60,10 @@ class ProjectState:
         """Which bytes build/manifest.json was last written with."""
         return self._file("build/manifest", "manifest")
 
+    def last_answer(self) -> SealedFile:
+        """What `lambdad build` answered last, and all that the answer depends on."""
+        return self._file("build/last", "last answer")
+
     def _file(self, path: str, *about: str) -> SealedFile:
         return SealedFile(self.folder / f"{path}.json", about, self._seal)
 

@@ -15,6 +15,7 @@ from lambdad.bundler import build
 from lambdad.bundler.model import Function, NotBuilt, Outcome, Project, Want
 from lambdad.bundler.report.render import diagnostic_json, document, outcome_json
 from lambdad.bundler.store.upkeep import Upkeep
+from lambdad.daemon.cli import last_answer
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.cli.gated import gate
 from lambdad.daemon.client import asking
@@ -57,6 +58,7 @@ def command(
 ) -> int:
     """Build FUNCTIONs (all by default) into zips that Lambda takes."""
     started_s = time.monotonic()
+    kept = last_answer.begin(place.project or os.getcwd())
     as_json, verbose = bool(flags["as_json"]), bool(flags["verbose"])
     app = projects.read(place)
     wanted, not_built = projects.select(app, functions)
@@ -86,7 +88,10 @@ def command(
         gated.add_to(told)
         order = {item.name: index for index, item in enumerate(app.functions)}
         told["functions"].sort(key=lambda item: order.get(item["name"], len(order)))
-        return results.end(told, time.monotonic() - started_s)
+        code = results.end(told, time.monotonic() - started_s)
+    if plain and not locked and not any(item.lint in ("warn", "error") for item in wanted):
+        last_answer.keep(kept, app, functions, wanted, told)
+    return code
 
 
 def is_plain(app: Project, place: projects.Place) -> bool:

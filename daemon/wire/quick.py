@@ -77,9 +77,20 @@ def dumps(value: Any, indent: int | None = None) -> str:
 
 def sha256(content: bytes) -> str:
     """The digest as hexadecimal digits."""
+    return _sha256(content).hex()
+
+
+def hmac(key: bytes, content: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104). The key has at most 64 bytes."""
+    padded = key.ljust(64, b"\0")
+    inner = _sha256(bytes(byte ^ 0x36 for byte in padded) + content)
+    return _sha256(bytes(byte ^ 0x5C for byte in padded) + inner)
+
+
+def _sha256(content: bytes) -> bytes:
     for module in SHA256:
         try:
-            digest: str = __import__(module).sha256(content).hexdigest()
+            digest: bytes = __import__(module).sha256(content).digest()
         except (ImportError, AttributeError):
             continue
         return digest
