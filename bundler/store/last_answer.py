@@ -6,6 +6,7 @@ what each function's record holds, so it proves as much as checking every record
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -57,7 +58,9 @@ def compose(
         for item in answer["functions"]
     ]
     found["files"][os.path.relpath(code, root)] = _plain(stat_key(code))
-    return {**found, "made": made, "answer": {**answer, "functions": unchanged}}
+    # As text: a sealed document sorts its keys, and an answer has them in their order.
+    text = json.dumps({**answer, "functions": unchanged})
+    return {**found, "made": made, "answer": text}
 
 
 def _add(found: dict[str, Any], keys: Mapping[str, FileKey | None]) -> bool:

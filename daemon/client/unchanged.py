@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int | None:
     known = read(root, os.environ) if root is not None else None
     if root is None or known is None or not _answers(known, wanted) or not holds(root, known):
         return None
-    return _show(root, known["answer"], wanted, began_s)
+    return _show(root, quick.loads(known["answer"].encode()), wanted, began_s)
 
 
 def _show(root: str, answer: dict[str, Any], wanted: Wanted, began_s: float) -> int:
@@ -184,7 +184,9 @@ def _step(above: int, path: str | None, part: str) -> int:
     return descriptor
 
 
-def _content(name: str, most: int, folder: int | None = None, private: bool = False) -> bytes | None:
+def _content(
+    name: str, most: int, folder: int | None = None, private: bool = False
+) -> bytes | None:
     """A regular file of ours; `folder` is closed. Raises OSError."""
     try:
         descriptor = os.open(name, _AS_FILE, dir_fd=folder)
