@@ -23,7 +23,8 @@ from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.memory import Memory
-from lambdad.bundler.model import Contents, Outcome, Project, Snapshot
+from lambdad.bundler.model import BuildResult, Contents, Project, Snapshot
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store import record_cache
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store, cache_folder
@@ -76,7 +77,7 @@ class App:
         while self._left:
             self._left.pop()()
 
-    def produce(self) -> list[Outcome]:
+    def produce(self) -> list[BuildResult]:
         """The build of all, from the moment it is known what is stale."""
         jobs = []
         view, state = snapshot.view(self.output.clock), self.workshop.state()
@@ -85,12 +86,12 @@ class App:
                 state.record(request.function.name, request.want)
             )
             found = look(self.project.root, request, known, once=view.look)
-            if isinstance(found, Outcome):
+            if isinstance(found, BuildResult):
                 raise SystemExit(f"{found.name} is fresh after an edit")
             jobs.append(found)
-        made: list[Outcome] = []
+        made: list[BuildResult] = []
         build.produce(jobs, self.workshop, self.output, made.append, view)
-        if faults := [one.diagnostics for one in made if one.status != "built"]:
+        if faults := [one.diagnostics for one in made if status(one) != "built"]:
             raise SystemExit(str(faults[0]))
         return made
 

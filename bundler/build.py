@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 
 from lambdad.bundler import packers, tools
 from lambdad.bundler.inputs import snapshot
@@ -23,15 +23,17 @@ from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
     Artifact,
     BuildRequest,
+    BuildResult,
+    Built,
     BundlerError,
     Contents,
     Diagnostic,
+    Failed,
     Function,
     Live,
     Method,
-    NotBuilt,
-    Outcome,
     ProjectError,
+    RelPath,
     Runnable,
     Severity,
     Snapshot,
@@ -57,7 +59,7 @@ ROUNDS: Final = 5
 T = TypeVar("T")
 
 
-def _unheard(_outcome: Outcome) -> None:
+def _unheard(_outcome: BuildResult) -> None:
     """The listener of callers that have none."""
 
 
@@ -82,9 +84,9 @@ def build(
     want: Want = Want.ZIP,
     locked: bool = False,
     force: bool = False,
-    shown: Callable[[Outcome], None] = _unheard,
-    settled: Callable[[Outcome], None] = _unheard,
-) -> tuple[Outcome, ...]:
+    shown: Callable[[BuildResult], None] = _unheard,
+    settled: Callable[[BuildResult], None] = _unheard,
+) -> tuple[BuildResult, ...]:
     """Every function's outcome, in the order given.
 
     A fresh function is not built again unless `force`. One function's fault stops no other.
@@ -99,11 +101,11 @@ def build(
         output.prepare()
         view = snapshot.view(output.clock)
     state = workshop.state()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, BuildResult] = {}
     later: list[Callable[[], None]] = []
     workshop = replace(workshop, recall=workshop.recall and not force, later=later.append)
 
-    def note(outcome: Outcome) -> None:
+    def note(outcome: BuildResult) -> None:
         outcomes[outcome.name] = outcome
         shown(outcome)
         if want is not Want.ZIP:
@@ -114,10 +116,13 @@ def build(
         request = request_of(workshop, function, want=want, locked=locked)
         known = recorded(state, function.name, want, workshop.memory)
         looked = look(workshop.root, request, known, force=force, once=view.look)
-        if isinstance(looked, Outcome):
-            note(looked)
-        else:
-            jobs.append(looked)
+        match looked:
+            case Job():
+                jobs.append(looked)
+            case Built() | Failed():
+                note(looked)
+            case _:
+                assert_never(looked)
     produce(jobs, workshop, output, note, view)
     if want is Want.ZIP:
         if upkeep is not None:
@@ -147,7 +152,7 @@ def look(
     force: bool = False,
     once: Stat,
     most: int = freshness.SHOWN,
-) -> Outcome | Job:
+) -> BuildResult | Job:
     """The outcome of the last build, if that still holds now, else the job of building it anew.
 
     `known` is what was recorded under the request's function and want. `once` is a Look that
@@ -160,21 +165,11 @@ def look(
     return Job(request=request, record=known, reasons=reasons)
 
 
-def not_built(function: NotBuilt) -> Outcome:
-    """What a function that is not built comes to."""
-    return Outcome(
-        name=function.name,
-        function=None,
-        status=function.status,
-        diagnostics=function.diagnostics,
-    )
-
-
 def produce(
     jobs: Sequence[Job],
     workshop: Workshop,
     output: Output,
-    note: Callable[[Outcome], None],
+    note: Callable[[BuildResult], None],
     view: View | None = None,
 ) -> None:
     """Builds every job; those edited meanwhile are built again, up to ROUNDS times.
@@ -185,13 +180,16 @@ def produce(
     for left in range(ROUNDS - 1, -1, -1):
         again: list[Job] = []
         for job, result in _one_round(jobs, workshop, output, view):
-            if isinstance(result, Outcome):
-                note(result)
-            elif left:
-                reasons = tuple(f"{path} changed during the build" for path in result.changed)
-                again.append(replace(job, reasons=(*job.reasons, *reasons)))
-            else:
-                note(_restless(job, result))
+            match result:
+                case Built() | Failed():
+                    note(result)
+                case Superseded(changed) if left:
+                    reasons = tuple(f"{path} changed during the build" for path in changed)
+                    again.append(replace(job, reasons=(*job.reasons, *reasons)))
+                case Superseded(changed):
+                    note(_restless(job, changed))
+                case _:
+                    assert_never(result)
         if not again:
             return
         jobs, view = again, None
@@ -199,7 +197,7 @@ def produce(
 
 def _one_round(
     jobs: Sequence[Job], workshop: Workshop, output: Output, view: View | None
-) -> Iterable[tuple[Job, Outcome | Superseded]]:
+) -> Iterable[tuple[Job, BuildResult | Superseded]]:
     units = _units(jobs)
     if len(units) == 1:
         yield from _work(units[0], workshop, output, view)
@@ -242,7 +240,7 @@ class _Turn:
 
 def _work(
     unit: Sequence[Job], workshop: Workshop, output: Output, view: View | None = None
-) -> Iterator[tuple[Job, Outcome | Superseded]]:
+) -> Iterator[tuple[Job, BuildResult | Superseded]]:
     """Look before, pack, confirm after. The unit's functions have one method and one want."""
     started_s = time.monotonic()
     if view is None:
@@ -288,7 +286,7 @@ def _observe_known(job: Job, workshop: Workshop) -> Snapshot | None:
     return snapshot.observe(workshop.root, snapshot.inputs_of(known), known=known, look=look)
 
 
-def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> Outcome | Superseded:
+def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> BuildResult | Superseded:
     """Keeps the result only if its inputs held still; a fault of the machine is never kept."""
     job, output = turn.job, turn.output
     made: Artifact | Live | None = None
@@ -327,23 +325,33 @@ def _keep(
     inputs: Snapshot,
     diagnostics: tuple[Diagnostic, ...],
     workshop: Workshop,
-) -> Outcome:
+) -> BuildResult:
     """Publishes what was made, then remembers the build: a kill in between costs a build."""
-    job, output = turn.job, turn.output
-    artifact = made if isinstance(made, Artifact) else None
-    live = made if isinstance(made, Live) else None
+    job, output, function = turn.job, turn.output, turn.job.request.function
+    reported = (*function.notes, *diagnostics)
+    duration_s = time.monotonic() - turn.started_s
+    outcome: BuildResult
     keys: Mapping[str, MadeKey] = {}
     if made is not None:
         keys = freshness.made(output.root, _publish(job, made, output))
-    elif job.record is not None:  # the last good one stays
-        artifact, live, keys = job.record.artifact, job.record.live, job.record.made
-    duration_s = time.monotonic() - turn.started_s
+        outcome = Built(
+            function=function,
+            artifact=made if isinstance(made, Artifact) else None,
+            live=made if isinstance(made, Live) else None,
+            reasons=job.reasons,
+            duration_s=duration_s,
+            diagnostics=reported,
+        )
+    else:
+        outcome = replace(_failed(job, *reported), duration_s=duration_s)
+        if job.record is not None:
+            keys = job.record.made
     known = Record(
         request=record.canonical_request(job.request),
         inputs=inputs,
         succeeded=made is not None,
-        artifact=artifact,
-        live=live,
+        artifact=outcome.artifact,
+        live=outcome.live,
         made=keys,
         diagnostics=diagnostics,
         reasons=job.reasons,
@@ -353,16 +361,7 @@ def _keep(
         memory = workshop.memory
         save = record.save if memory is None else record_cache.of(memory).save
         save(workshop.state().record(job.name, job.request.want), known)
-    return Outcome(
-        name=job.name,
-        function=job.request.function,
-        status="built" if made is not None else "failed",
-        reasons=job.reasons,
-        duration_s=duration_s,
-        artifact=artifact,
-        live=live,
-        diagnostics=(*job.request.function.notes, *diagnostics),
-    )
+    return outcome
 
 
 def _write(
@@ -394,25 +393,33 @@ def _publish(job: Job, made: Artifact | Live, output: Output) -> Iterable[str]:
     return made.immutable_path, made.path
 
 
-def _remembered(function: Function, known: Record) -> Outcome:
-    return Outcome(
+def _remembered(function: Function, known: Record) -> BuildResult:
+    diagnostics = (*function.notes, *known.diagnostics)
+    if known.succeeded:
+        return Built(
+            function=function,
+            artifact=known.artifact,
+            live=known.live,
+            cached=True,
+            diagnostics=diagnostics,
+        )
+    return Failed(
         name=function.name,
         function=function,
-        status="built" if known.succeeded else "failed",
-        cached=True,
         artifact=known.artifact,
         live=known.live,
-        diagnostics=(*function.notes, *known.diagnostics),
+        cached=True,
+        diagnostics=diagnostics,
     )
 
 
-def _machine_fault(job: Job, fault: BundlerError) -> Outcome:
-    told = error(fault.code, fault.message, hint=fault.hint)
-    return replace(_failed(job, told), machine_fault=True)
+def _machine_fault(job: Job, fault: BundlerError) -> Failed:
+    reported = error(fault.code, fault.message, hint=fault.hint)
+    return replace(_failed(job, reported), machine_fault=True)
 
 
-def _restless(job: Job, result: Superseded) -> Outcome:
-    shown = ", ".join(result.changed[:3])
+def _restless(job: Job, changed: Sequence[RelPath]) -> Failed:
+    shown = ", ".join(changed[:3])
     fault = error(
         "restless-sources",
         f"{shown} changed during each of {ROUNDS} builds",
@@ -421,12 +428,11 @@ def _restless(job: Job, result: Superseded) -> Outcome:
     return _failed(job, *job.request.function.notes, fault)
 
 
-def _failed(job: Job, *diagnostics: Diagnostic) -> Outcome:
+def _failed(job: Job, *diagnostics: Diagnostic) -> Failed:
     """What was made last stays."""
-    return Outcome(
+    return Failed(
         name=job.name,
         function=job.request.function,
-        status="failed",
         reasons=job.reasons,
         artifact=job.record.artifact if job.record else None,
         live=job.record.live if job.record else None,

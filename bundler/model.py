@@ -219,15 +219,20 @@ class Function:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotBuilt:
-    """A declared function that is refused, skipped or faulty as declared.
+    """A declared function that no build is begun for: its declaration decides what it comes to."""
 
-    `status` is "refused", "skipped" or "failed", as in the answer's JSON; the diagnostics say why.
-    """
-
-    name: str
-    status: str
-    diagnostics: tuple[Diagnostic, ...]
+    outcome: Failed | Refused | Skipped
     where: Location = field(compare=False)
+    """Where it was declared."""
+
+    @property
+    def name(self) -> str:
+        return self.outcome.name
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Why it is not built."""
+        return self.outcome.diagnostics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -487,21 +492,81 @@ class Superseded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one function's turn came to, as answers and people are told it."""
+class Built:
+    """What was asked for is there: a zip, or a live tree."""
 
-    name: str
-    function: Function | None
-    status: str
-    """built, failed, refused or skipped."""
+    function: Function
+    artifact: Artifact | None = None
+    """Where a zip was asked for."""
+    live: Live | None = None
+    """Where a live tree was asked for."""
     cached: bool = False
+    """The last build's result still holds."""
     reasons: tuple[str, ...] = ()
     """Why it was built; empty if it was not."""
     duration_s: float = 0.0
-    artifact: Artifact | None = None
-    """Of a failed function: the last good one, if there is one."""
-    live: Live | None = None
-    """Likewise, where that was wanted."""
     diagnostics: tuple[Diagnostic, ...] = ()
+    """No errors among them."""
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A function that is ours to build, and has a fault."""
+
+    name: str
+    function: Function | None = None
+    """None if the declaration itself is at fault, or is gone."""
+    artifact: Artifact | None = None
+    """The last good zip, which stays."""
+    live: Live | None = None
+    """The last good live tree, which stays."""
+    cached: bool = False
+    """The last build's fault still holds."""
+    reasons: tuple[str, ...] = ()
+    duration_s: float = 0.0
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """At least one error."""
     machine_fault: bool = False
     """It failed for want of something on this machine, which says nothing about the project."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A function that is not ours to build as it stands; the diagnostics say why."""
+
+    name: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A function of which there is nothing to build, or that the configuration says to skip."""
+
+    name: str
+    function: Function | None = None
+    """Where it could be built all the same."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linted:
+    """A function whose code was linted; nothing was asked of a build."""
+
+    function: Function
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """The findings."""
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+BuildResult = Built | Failed
+"""What a build of a function comes to."""
+
+Outcome = Built | Failed | Refused | Skipped | Linted
+"""What one function's turn comes to."""

@@ -6,20 +6,23 @@ import posixpath
 import re
 from typing import Final
 
-from lambdad.bundler.config.declared import Draft, nearest
+from lambdad.bundler.config.declared import Draft, Ending, nearest
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.located.look import Kind, Look
 from lambdad.bundler.model import (
     Architecture,
     Diagnostic,
+    Failed,
     Function,
     Handler,
     Language,
     Location,
     Method,
     NotBuilt,
+    Refused,
     RelPath,
     Runtime,
+    Skipped,
     error,
     warning,
 )
@@ -71,7 +74,7 @@ IDENTIFIER: Final = re.compile("[A-Za-z_$][A-Za-z0-9_$]*")
 
 def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | NotBuilt:
     """The function, or every reason against it: to skip, else to refuse, else why it failed."""
-    if any(draft.told(status) for status in ("skipped", "refused")):
+    if any(map(draft.why, (Skipped, Refused))):
         return _not_built(draft)
     runtime = _runtime(draft)
     architecture = _architecture(draft)
@@ -118,9 +121,8 @@ def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | No
 
 
 def _not_built(draft: Draft) -> NotBuilt:
-    status = next(filter(draft.told, ("skipped", "refused")), "failed")
-    told = draft.told(status)
-    return NotBuilt(name=draft.name, status=status, diagnostics=told, where=draft.where)
+    ending: Ending = next(filter(draft.why, (Skipped, Refused)), Failed)
+    return draft.not_built(ending, *draft.why(ending))
 
 
 def _missing_hint(draft: Draft, setting: str) -> str:
@@ -139,7 +141,7 @@ def _runtime(draft: Draft) -> Runtime | None:
     name, where = draft.runtime.value, draft.runtime.where
     runtime = RUNTIMES.get(name)
     if runtime is None:
-        draft.because("runtime", "refused", _unsupported(name, where))
+        draft.refused("runtime", _unsupported(name, where))
         return None
     for setting, language in OF_LANGUAGE.items():
         if setting in draft.own and language is not runtime.language:
@@ -196,13 +198,13 @@ def _code(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Kind | None:
         if path.endswith(".zip") and look.kind(path) is None:
             message = f"there is no {shown}, an archive that something must make first"
             hint = "run what makes it, or name the sources and let lambdad build them"
-            draft.because("code", "refused", error("missing-output", message, where, hint))
+            draft.refused("code", error("missing-output", message, where, hint))
         else:
             draft.skipped("code", "ready-archive", f"{shown} is an archive: ready as it is", where)
         return None
     kind = look.kind(path)
     if kind is None and OUTPUTS.intersection(path.split("/")):
-        draft.because("code", "refused", _no_output(shown, where))
+        draft.refused("code", _no_output(shown, where))
     elif kind is None:
         message = f"there is no {shown}"
         hint = "the path starts at the folder of the file that says it"
@@ -349,5 +351,5 @@ def _needs_bundling(draft: Draft, look: Look, handler: Handler) -> bool:
     top = handler.module.partition("/")[0]
     if draft.handler and top in OUTPUTS and look.kind(_below(code, top)) is None:
         shown = shortened(_below(code, top))
-        draft.because("handler", "refused", _no_output(shown, draft.handler.where))
+        draft.refused("handler", _no_output(shown, draft.handler.where))
     return False

@@ -10,9 +10,23 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from lambdad.bundler.model import Copy, Diagnostic, Location, OptionValue, RelPath, Severity
+from lambdad.bundler.model import (
+    Copy,
+    Diagnostic,
+    Failed,
+    Location,
+    NotBuilt,
+    OptionValue,
+    Refused,
+    RelPath,
+    Severity,
+    Skipped,
+)
 
 T = TypeVar("T")
+
+Ending = type[Failed] | type[Refused] | type[Skipped]
+"""What a function can come to that is not built as declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +41,8 @@ class Said(Generic[T]):
 class Reason:
     """Why a function is not built as declared."""
 
-    status: str
-    """As in NotBuilt."""
+    ending: Ending
+    """What it comes to instead."""
     diagnostic: Diagnostic
 
 
@@ -78,21 +92,27 @@ class Draft:
     reasons: dict[str, list[Reason]] = field(default_factory=dict)
     notes: list[Diagnostic] = field(default_factory=list)
 
-    def because(self, setting: str, status: str, diagnostic: Diagnostic) -> None:
-        self.reasons.setdefault(setting, []).append(Reason(status, diagnostic))
-
-    def told(self, status: str) -> tuple[Diagnostic, ...]:
-        """Why it is of that status, if it is."""
+    def why(self, ending: Ending) -> tuple[Diagnostic, ...]:
+        """The reasons for that ending; none if there are no such reasons."""
         reasons = [reason for several in self.reasons.values() for reason in several]
-        told = [reason.diagnostic for reason in reasons if reason.status == status]
-        return tuple(sorted(told, key=by_place))
+        found = [reason.diagnostic for reason in reasons if reason.ending is ending]
+        return tuple(sorted(found, key=by_place))
 
     def failed(self, setting: str, diagnostic: Diagnostic) -> None:
-        self.because(setting, "failed", diagnostic)
+        self._because(setting, Failed, diagnostic)
+
+    def refused(self, setting: str, diagnostic: Diagnostic) -> None:
+        self._because(setting, Refused, diagnostic)
 
     def skipped(self, setting: str, code: str, message: str, where: Location) -> None:
         diagnostic = Diagnostic(code=code, severity=Severity.INFO, message=message, where=where)
-        self.because(setting, "skipped", diagnostic)
+        self._because(setting, Skipped, diagnostic)
+
+    def not_built(self, ending: Ending, *diagnostics: Diagnostic) -> NotBuilt:
+        return NotBuilt(outcome=ending(name=self.name, diagnostics=diagnostics), where=self.where)
+
+    def _because(self, setting: str, ending: Ending, diagnostic: Diagnostic) -> None:
+        self.reasons.setdefault(setting, []).append(Reason(ending, diagnostic))
 
 
 @dataclass(slots=True)

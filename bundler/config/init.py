@@ -7,16 +7,25 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler.config import pythons
 from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
+from lambdad.bundler.config.declared import Ending
 from lambdad.bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
 from lambdad.bundler.config.names import file_name, is_safe
 from lambdad.bundler.located.located import shortened
-from lambdad.bundler.model import BundlerError, Language, NotBuilt, Project
+from lambdad.bundler.model import (
+    BundlerError,
+    Failed,
+    Language,
+    NotBuilt,
+    Project,
+    Refused,
+    Skipped,
+)
 from lambdad.bundler.runtimes import RUNTIMES
 
 FILES: Final = 20_000
@@ -119,13 +128,20 @@ def _over_template(project: Project) -> str:
         text += f"\n[functions.{_key(name)}]\ncode = {_quoted(folder)}\n"
     told = [(each.name, each.handler.text) for each in project.functions]
     told += [
-        (each.name, each.status)
+        (each.name, _REMARKS[type(each.outcome)])
         for each in project.not_built
         if is_safe(each.name) and each.name not in sources and not _is_frameworks(each)
     ]
     for name, remark in told:
         text += f"\n# [functions.{_key(name)}]    # {shortened(remark)}\n"
     return text
+
+
+_REMARKS: Final[Mapping[Ending, str]] = {
+    Failed: "failed",
+    Refused: "refused",
+    Skipped: "skipped",
+}
 
 
 def _is_frameworks(each: NotBuilt) -> bool:

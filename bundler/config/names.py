@@ -7,7 +7,7 @@ from typing import Final
 
 from lambdad.bundler.config.declared import Draft
 from lambdad.bundler.located.located import shortened
-from lambdad.bundler.model import Location, NotBuilt, error
+from lambdad.bundler.model import Failed, Location, NotBuilt, error
 
 LONGEST: Final = 200
 """Bytes: file systems take 255 in a name, and ours get an ending."""
@@ -60,7 +60,7 @@ def _unsafe(draft: Draft) -> NotBuilt:
     message = f"\"{shortened(draft.name)}\" can't be a function's name: it would be a file's name"
     hint = "rename it: letters, digits, - and _"
     fault = error("bad-name", message, draft.where, hint)
-    return NotBuilt(name=draft.name, status="failed", diagnostics=(fault,), where=draft.where)
+    return draft.not_built(Failed, fault)
 
 
 def _clash(group: list[Draft]) -> Iterable[NotBuilt]:
@@ -71,7 +71,7 @@ def _clash(group: list[Draft]) -> Iterable[NotBuilt]:
         same = all(other.name == name for other in others)
         message = f'"{name}" is declared twice' if same else f'"{name}" would share its file'
         fault = error("name-clash", f"{message}: also {places}", draft.where, "rename one of them")
-        yield NotBuilt(name=name, status="failed", diagnostics=(fault,), where=draft.where)
+        yield draft.not_built(Failed, fault)
 
 
 def _shown(where: Location) -> str:

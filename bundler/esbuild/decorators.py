@@ -8,7 +8,7 @@ from typing import Final
 
 from lambdad.bundler.esbuild import tsconfig
 from lambdad.bundler.esbuild.closure import relative
-from lambdad.bundler.esbuild.outputs import Made
+from lambdad.bundler.esbuild.outputs import Share
 from lambdad.bundler.esbuild.plan import Plan
 from lambdad.bundler.esbuild.prober import Disk, Prober
 from lambdad.bundler.model import Diagnostic, Location, warning
@@ -20,7 +20,7 @@ _DECORATOR: Final = re.compile(r"^[ \t]*@[A-Za-z_$][\w$.]*", re.MULTILINE)
 _TYPESCRIPT: Final = (".ts", ".tsx", ".mts", ".cts")
 
 
-def metadata(one: Plan, made: Made, workshop: Workshop, disk: Disk) -> tuple[Diagnostic, ...]:
+def metadata(one: Plan, made: Share, workshop: Workshop, disk: Disk) -> tuple[Diagnostic, ...]:
     """The first decorator of a source whose tsconfig.json asks for metadata of types."""
     chosen = dict(one.function.esbuild)
     if "tsconfigRaw" in chosen:

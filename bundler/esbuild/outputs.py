@@ -17,7 +17,7 @@ from lambdad.bundler.zips.zip_sources import SOURCE_MAP
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class Success:
     """A build that went well, of one function or of many."""
 
     job: Job
@@ -26,7 +26,7 @@ class Built:
     """The metafile's records of the outputs, by absolute path."""
 
     @classmethod
-    def of(cls, job: Job, output: Output) -> Built:
+    def of(cls, job: Job, output: Output) -> Success:
         records = {
             os.path.normpath(os.path.join(job.folder, path)): record
             for path, record in output.metafile["outputs"].items()
@@ -35,7 +35,7 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Share:
     """One function's share of a build that went well."""
 
     files: Mapping[str, bytes]
@@ -54,7 +54,7 @@ class Made:
     """Of each of `files` that esbuild made of sources, what each of these has in it, in bytes."""
 
 
-def share(one: Plan, built: Built, root: str) -> Made:
+def share(one: Plan, built: Success, root: str) -> Share:
     """What of a build's output is this function's; `root` is the project's."""
     job, output, records = built.job, built.output, built.records
     extension = table.extension(one.function.esbuild)
@@ -81,7 +81,7 @@ def share(one: Plan, built: Built, root: str) -> Made:
         files = dict(output.files)
     first = f"{one.entries[0][0]}{extension}"
     roots |= {relative(path, job.folder) for path in one.injected}
-    return Made(
+    return Share(
         files=files,
         handler=first,
         record=records[f"{one.code}/{first}"],
@@ -96,7 +96,7 @@ _MAP_MARK: Final = b"//# sourceMappingURL=data:"
 
 
 def _sources(
-    one: Plan, built: Built, files: Mapping[str, bytes], root: str
+    one: Plan, built: Success, files: Mapping[str, bytes], root: str
 ) -> Mapping[str, Mapping[RelPath, int]]:
     found = {}
     home = relative(one.folder, root)

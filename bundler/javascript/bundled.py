@@ -14,7 +14,7 @@ from lambdad.bundler.esbuild.closure import Sources, closure, from_metafile, fro
 from lambdad.bundler.esbuild.contexts import Contexts
 from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
 from lambdad.bundler.esbuild.known import BUNDLES, Known, imports_of, observe_decided, recall
-from lambdad.bundler.esbuild.outputs import Built, Made, share
+from lambdad.bundler.esbuild.outputs import Share, Success, share
 from lambdad.bundler.esbuild.plan import SOURCES, Plan, plan
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.start import start
@@ -153,13 +153,13 @@ class _Packer:
         job = _job(group[0], entries, "/")
         output = self._esbuild.build(job, self._workshop.look)
         if not output.errors:
-            built = Built.of(job, output)
+            built = Success.of(job, output)
             return {one.function.name: self._from_group(one, built) for one in group}
         # Halved, so that a few faults among many functions cost a few builds.
         middle = len(group) // 2
         return self._pack_together(group[:middle]) | self._pack_together(group[middle:])
 
-    def _from_group(self, one: Plan, built: Built) -> Contents | ProjectError:
+    def _from_group(self, one: Plan, built: Success) -> Contents | ProjectError:
         made = share(one, built, self._workshop.root)
         if made.has_assets:
             # An asset lies in the output folder itself: not where the bundle looks in its zip.
@@ -192,7 +192,7 @@ class _Packer:
         return job, self._esbuild.build(job, self._workshop.look)
 
     def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
-        built = Built.of(job, output)
+        built = Success.of(job, output)
         root = self._workshop.root
         found = self._contents(one, built, share(one, built, root))
         self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
@@ -212,7 +212,7 @@ class _Packer:
             and f"--external:{name}" not in one.flags
         )
 
-    def _contents(self, one: Plan, built: Built, made: Made) -> Contents | ProjectError:
+    def _contents(self, one: Plan, built: Success, made: Share) -> Contents | ProjectError:
         output = built.output
         inputs = self._inputs(one, built, made)
         root = self._workshop.root
@@ -243,7 +243,7 @@ class _Packer:
             diagnostics=found,
         )
 
-    def _inputs(self, one: Plan, built: Built, made: Made) -> InputSet:
+    def _inputs(self, one: Plan, built: Success, made: Share) -> InputSet:
         """The closure of a build that went well; it is kept for the next one."""
         workshop, name = self._workshop, one.function.name
         known = self._known.get(name)

@@ -9,13 +9,13 @@ from lambdad.bundler.esbuild import exports
 from lambdad.bundler.esbuild import options as table
 from lambdad.bundler.esbuild.closure import relative
 from lambdad.bundler.esbuild.engine import Output
-from lambdad.bundler.esbuild.outputs import Made
+from lambdad.bundler.esbuild.outputs import Share
 from lambdad.bundler.esbuild.plan import Plan
 from lambdad.bundler.model import Diagnostic, InputSet, error, warning
 from lambdad.bundler.workshop import Workshop
 
 
-def missing_export(one: Plan, output: Output, made: Made, root: str) -> Diagnostic | None:
+def missing_export(one: Plan, output: Output, made: Share, root: str) -> Diagnostic | None:
     """The bundle does not export what Handler names."""
     function = one.function
     chosen = dict(function.esbuild)
@@ -62,7 +62,7 @@ def missing_export(one: Plan, output: Output, made: Made, root: str) -> Diagnost
     )
 
 
-def sdk_v2(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
+def sdk_v2(one: Plan, made: Share) -> tuple[Diagnostic, ...]:
     """The user made AWS SDK v2 external on a runtime that has none."""
     function = one.function
     brought = function.layers or aws_sdk.V2 in function.install
@@ -84,7 +84,9 @@ def sdk_v2(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
     )
 
 
-def archives(one: Plan, made: Made, inputs: InputSet, workshop: Workshop) -> tuple[Diagnostic, ...]:
+def archives(
+    one: Plan, made: Share, inputs: InputSet, workshop: Workshop
+) -> tuple[Diagnostic, ...]:
     """The place of Plug'n'Play's archives on this machine is in the bundle: in the comments that
     name sources, or in its source map."""
     outside = {
@@ -113,7 +115,7 @@ def archives(one: Plan, made: Made, inputs: InputSet, workshop: Workshop) -> tup
     )
 
 
-def requires(one: Plan, made: Made) -> tuple[Diagnostic, ...]:
+def requires(one: Plan, made: Share) -> tuple[Diagnostic, ...]:
     """An ES module has no `require`: what CommonJS code in it requires from outside fails."""
     chosen = dict(one.function.esbuild)
     if chosen.get("format") != "esm":

@@ -7,11 +7,11 @@ from typing import Final
 
 from lambdad.bundler.lint.tool import Batch, Findings, Tool, broken, merged
 from lambdad.bundler.model import (
+    BuildResult,
     BundlerError,
     Diagnostic,
     Function,
     Language,
-    Outcome,
     RelPath,
     Want,
 )
@@ -27,7 +27,7 @@ def _lint(batch: Batch, workshop: Workshop) -> Findings:
     return merged(_by_place(outcome) for outcome in outcomes)
 
 
-def _built(functions: Sequence[Function], workshop: Workshop) -> list[Outcome]:
+def _built(functions: Sequence[Function], workshop: Workshop) -> list[BuildResult]:
     """Of the last builds, where they still hold; else of such as are made now, as for live use.
 
     Raises BundlerError.
@@ -37,19 +37,19 @@ def _built(functions: Sequence[Function], workshop: Workshop) -> list[Outcome]:
     from lambdad.bundler.toolchain import request_of
 
     state, once = workshop.state(), Look()
-    fresh: list[Outcome] = []
+    fresh: list[BuildResult] = []
     others: list[Function] = []
     for function in functions:
         known = build.recorded(state, function.name, Want.ZIP, workshop.memory)
         found = build.look(workshop.root, request_of(workshop, function), known, once=once, most=1)
-        if isinstance(found, Outcome):
+        if isinstance(found, BuildResult):
             fresh.append(found)
         else:
             others.append(function)
     return [*fresh, *(build.build(others, workshop, want=Want.LIVE) if others else ())]
 
 
-def _by_place(outcome: Outcome) -> Findings:
+def _by_place(outcome: BuildResult) -> Findings:
     files: dict[RelPath, list[Diagnostic]] = {}
     rest: list[Diagnostic] = []
     for item in outcome.diagnostics:

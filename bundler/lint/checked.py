@@ -1,7 +1,7 @@
 """What type checkers print, as diagnostics.
 
-Each reader raises Refused if the checker refuses its configuration, and msgspec.MsgspecError or
-ValueError if what it printed is nothing that it would print.
+Each reader raises CheckerRefusalError if the checker refuses its configuration, and
+msgspec.MsgspecError or ValueError if what it printed is nothing that it would print.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEVERITIES: Final[Mapping[str, Severity]] = {
 """Others (note, information, message) are of no weight."""
 
 
-class Refused(Exception):  # noqa: N818 -- it is an ending, told as such
+class CheckerRefusalError(Exception):
     """The checker refuses its configuration; the text is its own."""
 
 
@@ -50,7 +50,7 @@ def tsc(answer: Completed, named: Named, places: Places) -> Iterable[Diagnostic]
         raise ValueError(answer.stderr)
     for match, text in found:
         if match["file"] is None:
-            raise Refused(" ".join(text))
+            raise CheckerRefusalError(" ".join(text))
         path = named(match["file"])
         number, column = int(match["line"]), int(match["column"])
         yield Diagnostic(
@@ -94,7 +94,7 @@ class _Pyright(msgspec.Struct, rename="camel"):
 def pyright(answer: Completed, named: Named, places: Places) -> Iterable[Diagnostic]:
     """https://microsoft.github.io/pyright/#/command-line, which tells its exit codes, too."""
     if answer.code == 3 or "could not be parsed" in answer.stderr:
-        raise Refused(answer.stderr or answer.stdout)
+        raise CheckerRefusalError(answer.stderr or answer.stdout)
     text = answer.stdout
     if text.startswith("No configuration file found."):
         text = text[max(text.find("{"), 0) :]
@@ -142,7 +142,7 @@ def mypy(answer: Completed, named: Named, places: Places, *, units: Units) -> It
         raise ValueError(answer.stderr)
     lines = [line for line in answer.stdout.splitlines() if line.strip()]
     if answer.code == 2 and not lines:
-        raise Refused(answer.stderr.rpartition("mypy: error: ")[2])
+        raise CheckerRefusalError(answer.stderr.rpartition("mypy: error: ")[2])
     for line in lines:
         item = _mypy_json(line) if line.startswith("{") else _mypy_text(line)
         column = item.column + 1 if item.column >= 0 else None

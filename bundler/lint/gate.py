@@ -9,7 +9,7 @@ from typing import Final
 from lambdad.bundler.lint import builds
 from lambdad.bundler.lint.run import first_builds, formatted, holders_of, of_function, run, tools
 from lambdad.bundler.lint.tool import Batch
-from lambdad.bundler.model import Diagnostic, Function, Method, Outcome, Severity
+from lambdad.bundler.model import Diagnostic, Failed, Function, Method, Severity
 from lambdad.bundler.store import record
 from lambdad.bundler.workshop import Workshop
 
@@ -54,13 +54,12 @@ def refuses(items: Sequence[Diagnostic]) -> bool:
     return any(item.severity is Severity.ERROR for item in items)
 
 
-def failed(function: Function, items: Sequence[Diagnostic], workshop: Workshop) -> Outcome:
+def failed(function: Function, items: Sequence[Diagnostic], workshop: Workshop) -> Failed:
     """What a function comes to whose findings keep it from being built; the last zip stays."""
     known = record.load(workshop.state().record(function.name))
-    return Outcome(
+    return Failed(
         name=function.name,
         function=function,
-        status="failed",
         artifact=known.artifact if known is not None else None,
         diagnostics=(*function.notes, *items),
     )

@@ -16,8 +16,10 @@ from lambdad.bundler.lint import sources
 from lambdad.bundler.lint.tool import Batch, Findings, Tool, as_errors, merged
 from lambdad.bundler.model import (
     Diagnostic,
+    Failed,
     Function,
     Language,
+    Linted,
     Location,
     NotBuilt,
     Outcome,
@@ -25,6 +27,7 @@ from lambdad.bundler.model import (
     ProjectError,
     RelPath,
     Severity,
+    Skipped,
 )
 from lambdad.bundler.workshop import Workshop
 
@@ -43,7 +46,7 @@ class Report:
     """What a lint came to."""
 
     outcomes: tuple[Outcome, ...]
-    """The functions', each with its findings; status "linted", or as declared."""
+    """The functions', each with its findings: linted, or as declared."""
     diagnostics: tuple[Diagnostic, ...]
     """Of the project, of files that no function holds, of what could not be run."""
     files: tuple[RelPath, ...]
@@ -106,23 +109,23 @@ def lint(
     found = merged([early, walked, run(tools(), batch, workshop)])
     if not whole:
         found = replace(found, files={path: found.files.get(path, ()) for path in batch.files})
-    outcomes = [
-        _outcome(
-            function,
-            "linted",
-            (
-                *(function.notes if function in whole else ()),
-                *_judged(function, of_function(function, batch, found)),
+    outcomes: list[Outcome] = [
+        Linted(
+            function=function,
+            diagnostics=_in_order(
+                (
+                    *(function.notes if function in whole else ()),
+                    *_judged(function, of_function(function, batch, found)),
+                )
             ),
         )
         for function in asked
     ]
-    outcomes += [_outcome(function, "skipped", (_off(function),)) for function in off]
     outcomes += [
-        Outcome(name=item.name, function=None, status="failed", diagnostics=item.diagnostics)
-        for item in not_built
-        if item.status == "failed"
+        Skipped(name=function.name, function=function, diagnostics=(_off(function),))
+        for function in off
     ]
+    outcomes += [item.outcome for item in not_built if isinstance(item.outcome, Failed)]
     loose = (path for path in found.files if not batch.holders.get(path))
     rest = (item for path in loose for item in found.files[path])
     return Report(
@@ -234,9 +237,8 @@ def _judged(function: Function, items: Iterable[Diagnostic]) -> Iterable[Diagnos
     return as_errors(found) if function.lint == "error" else found
 
 
-def _outcome(function: Function, status: str, told: Iterable[Diagnostic]) -> Outcome:
-    items = tuple(sorted(told, key=_by_place))
-    return Outcome(name=function.name, function=function, status=status, diagnostics=items)
+def _in_order(items: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(items, key=_by_place))
 
 
 def _off(function: Function) -> Diagnostic:

@@ -153,7 +153,7 @@ def _check(run: _Run) -> Findings:
         return answer
     try:
         read = list(run.read(answer, run.named, Places(workshop)))
-    except checked.Refused as fault:
+    except checked.CheckerRefusalError as fault:
         hint, where = own.again(run.own, workshop), Location(own.relative(run.config, workshop))
         return misconfigured(run.name, own.first_words(str(fault)), hint, where)
     except (msgspec.MsgspecError, ValueError, RecursionError):

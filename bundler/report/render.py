@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, assert_never
 
-from lambdad.bundler.model import Diagnostic, Language, Location, Outcome, Severity
+from lambdad.bundler.model import (
+    BuildResult,
+    Built,
+    Diagnostic,
+    Failed,
+    Function,
+    Language,
+    Linted,
+    Live,
+    Location,
+    Outcome,
+    Refused,
+    Severity,
+    Skipped,
+)
 from lambdad.bundler.report.shown import plain
 from lambdad.bundler.store.output import artifact_json
 
@@ -26,40 +40,81 @@ def document(outcomes: Sequence[Outcome], diagnostics: Sequence[Diagnostic]) -> 
 
 def is_ok(outcomes: Iterable[Outcome], diagnostics: Iterable[Diagnostic]) -> bool:
     """Every function is built or skipped, and nothing of the project as a whole is an error."""
-    return all(outcome.status in {"built", "skipped"} for outcome in outcomes) and not any(
+    return all(isinstance(outcome, Built | Skipped) for outcome in outcomes) and not any(
         item.severity is Severity.ERROR for item in diagnostics
     )
 
 
+def status(outcome: Outcome) -> str:
+    """The word for it in JSON and in text."""
+    match outcome:
+        case Built():
+            return "built"
+        case Failed():
+            return "failed"
+        case Refused():
+            return "refused"
+        case Skipped():
+            return "skipped"
+        case Linted():
+            return "linted"
+        case _:
+            assert_never(outcome)
+
+
 def outcome_json(outcome: Outcome) -> dict[str, object]:
-    answer: dict[str, object] = {
-        "name": outcome.name,
-        "status": outcome.status,
-        "cached": outcome.cached,
-        "reasons": list(outcome.reasons),
-        "duration_ms": round(outcome.duration_s * 1000, 1),
-    }
-    if outcome.machine_fault:
-        answer["machine_fault"] = True
-    if function := outcome.function:
-        answer |= {
-            "runtime": function.runtime.name,
-            "architecture": function.architecture.value,
-            "handler": function.handler.text,
-        }
-    if outcome.artifact is not None:
-        answer["artifact"] = dict(artifact_json(outcome.artifact))
-    if (live := outcome.live) is not None:
-        loaded: dict[str, object] = {
-            "entry": live.entry,
-            "path": list(live.path),
-            "digest": live.digest,
-        }
-        if function is not None and function.runtime.language is Language.PYTHON:
-            loaded["interpreter"] = live.interpreter
-        answer["live"] = loaded
+    answer: dict[str, object] = {"name": outcome.name, "status": status(outcome)}
+    match outcome:
+        case Built() | Failed():
+            answer |= _build_json(outcome)
+        case Refused():
+            answer |= _NO_BUILD
+        case Skipped() | Linted():
+            answer |= {**_NO_BUILD, **_function_json(outcome.function)}
+        case _:
+            assert_never(outcome)
     answer["diagnostics"] = [diagnostic_json(item) for item in outcome.diagnostics]
     return answer
+
+
+_NO_BUILD: Final = {"cached": False, "reasons": [], "duration_ms": 0.0}
+
+
+def _build_json(result: BuildResult) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "cached": result.cached,
+        "reasons": list(result.reasons),
+        "duration_ms": round(result.duration_s * 1000, 1),
+    }
+    if isinstance(result, Failed) and result.machine_fault:
+        answer["machine_fault"] = True
+    answer |= _function_json(result.function)
+    if result.artifact is not None:
+        answer["artifact"] = dict(artifact_json(result.artifact))
+    if result.live is not None:
+        answer["live"] = _live_json(result.live, result.function)
+    return answer
+
+
+def _live_json(live: Live, function: Function | None) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "entry": live.entry,
+        "path": list(live.path),
+        "digest": live.digest,
+    }
+    if function is not None and function.runtime.language is Language.PYTHON:
+        answer["interpreter"] = live.interpreter
+    return answer
+
+
+def _function_json(function: Function | None) -> dict[str, object]:
+    if function is None:
+        return {}
+    return {
+        "runtime": function.runtime.name,
+        "architecture": function.architecture.value,
+        "handler": function.handler.text,
+    }
 
 
 def diagnostic_json(item: Diagnostic) -> dict[str, object]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.model import FileKey, Outcome, Project
+from lambdad.bundler.model import BuildResult, FileKey, Project
 from lambdad.bundler.store import live_folders, record
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.output import Output, manifest_entry
@@ -36,15 +36,15 @@ class Upkeep:
         self._due_s = 0.0
         self._manifest: tuple[FileKey | None, Mapping[str, object]] = (None, {})
 
-    def tell(self, outcomes: Iterable[Outcome], state: ProjectState) -> None:
-        """The manifest names the outcomes' zips, and no function that is not declared.
+    def tell(self, results: Iterable[BuildResult], state: ProjectState) -> None:
+        """The manifest names the results' zips, and no function that is not declared.
 
         Where nothing is new it costs a stat call. Raises BundlerError.
         """
         entries = {
-            outcome.name: manifest_entry(outcome.function, outcome.artifact)
-            for outcome in outcomes
-            if outcome.function is not None and outcome.artifact is not None
+            result.name: manifest_entry(result.function, result.artifact)
+            for result in results
+            if result.function is not None and result.artifact is not None
         }
         path = str(self._output.manifest)
         with _WRITING, disk_faults():

@@ -118,7 +118,7 @@ def build_here(
         results.function(outcome_json(outcome))
 
     for refused in not_built:
-        show(build.not_built(refused))
+        show(refused.outcome)
     workshop = projects.workshop_for(app, say=results.say, offline=offline)
     build.build(wanted, workshop, Upkeep(app), want=want, locked=locked, force=force, shown=show)
     return document(outcomes, app.diagnostics)

@@ -12,7 +12,7 @@ import click
 
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Artifact, Diagnostic, Function, NotBuilt, Project, Severity
-from lambdad.bundler.report.render import diagnostic_json, location_json
+from lambdad.bundler.report.render import diagnostic_json, location_json, status
 from lambdad.bundler.report.shown import paint_for, plain, size_text
 from lambdad.bundler.store import freshness, record
 from lambdad.bundler.store.freshness import Stale
@@ -82,7 +82,7 @@ def _items(app: Project) -> list[Item]:
     saved, once = projects.state_of(app), Look()
     found = [_item(app, function, saved, once) for function in app.functions]
     found += [
-        Item(function=other, state=other.status, diagnostics=other.diagnostics)
+        Item(function=other, state=status(other.outcome), diagnostics=other.diagnostics)
         for other in app.not_built
     ]
     return sorted(found, key=lambda item: _declared(item.function))

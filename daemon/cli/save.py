@@ -87,7 +87,7 @@ def _save_here(root: str, files: list[str], *, trusted: bool) -> dict[str, Any]:
     state = workshop.state()
 
     def recorded(key: Key) -> Record | None:
-        return record.load(state.record(key.function, Want(key.want)))
+        return record.load(state.record(key.function, key.want))
 
     named = [saved(app.root, path) for path in files]
     held = touched(app, named, recorded, lately=(), declared={})
@@ -105,9 +105,9 @@ def _built(app: Project, keys: tuple[Key, ...], workshop: Workshop) -> list[Outc
     outcomes: list[Outcome] = []
     functions = {function.name: function for function in app.functions}
     for want in Want:
-        names = [key.function for key in keys if key.want == want.value]
+        names = [key.function for key in keys if key.want is want]
         wanted = [functions[name] for name in names if name in functions]
         outcomes += build.build(wanted, workshop, Upkeep(app), want=want) if wanted else []
         refused = [item for item in app.not_built if item.name in names]
-        outcomes += [build.not_built(item) for item in refused]
+        outcomes += [item.outcome for item in refused]
     return outcomes

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import click
 
-from lambdad.bundler.model import Function, Project, Snapshot
+from lambdad.bundler.model import Function, Project, Skipped, Snapshot
 from lambdad.bundler.report.explain import counted_text, document, stale_because
+from lambdad.bundler.report.render import status
 from lambdad.bundler.report.shown import duration_text
 from lambdad.bundler.store import record
 from lambdad.bundler.store.record import Record
@@ -35,9 +36,10 @@ def command(
     app = projects.read(place, vouches=False)
     wanted, not_built = projects.select(app, (function,))
     if not_built:
-        reasons = "; ".join(item.message for item in not_built[0].diagnostics)
-        click.echo(f"{function} is {not_built[0].status}: {reasons}")
-        return 0 if not_built[0].status == "skipped" else 1
+        outcome = not_built[0].outcome
+        reasons = "; ".join(item.message for item in outcome.diagnostics)
+        click.echo(f"{function} is {status(outcome)}: {reasons}")
+        return 0 if isinstance(outcome, Skipped) else 1
     known = record.load(projects.state_of(app).record(wanted[0].name))
     stale = stale_because(app, wanted[0], known)
     if flags["as_json"]:

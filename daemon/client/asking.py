@@ -52,7 +52,7 @@ def request(
             return exchange.ask(where.socket, method, path, body, timeout_s, hear=hear)
         except exchange.Gone as fault:
             # A refusal where the note was believed says that the note's daemon is dead.
-            if not (believed and isinstance(fault, exchange.Refused)):
+            if not (believed and isinstance(fault, exchange.NotListening)):
                 left -= 1
             if not left:
                 raise

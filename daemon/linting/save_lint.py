@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lambdad.bundler.lint.tool import Batch, Findings, Tool, merged
-from lambdad.bundler.model import Diagnostic, Function, Location, Outcome, Project, RelPath
+from lambdad.bundler.model import Built, Diagnostic, Function, Location, Outcome, Project, RelPath
 from lambdad.bundler.report.render import diagnostic_json
 from lambdad.bundler.trust import is_trusted
 from lambdad.bundler.workshop import Workshop
@@ -134,7 +134,7 @@ class SaveLint:
     async def told(self, outcomes: Iterable[Outcome], limit_s: float | None) -> dict[str, Any]:
         """What is added to the answer, when the quick tools are done, or the time is up."""
         told = await self._within(self._coming, limit_s)
-        built = {outcome.name for outcome in outcomes if outcome.status == "built"}
+        built = {outcome.name for outcome in outcomes if isinstance(outcome, Built)}
         if told is not None and told.quick.pending & built:
             # It began with the build, and what that found out is news to it.
             again = self._loop.run_in_executor(

@@ -11,6 +11,7 @@ from typing import Final
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Function, Method, NotBuilt, Project, Severity
 from lambdad.bundler.report import sizes
+from lambdad.bundler.report.render import status
 from lambdad.bundler.report.shown import duration_text, size_text
 from lambdad.bundler.report.sizes import Kind
 from lambdad.bundler.zips import zip_sources
@@ -43,7 +44,7 @@ def _lens(last: Last | None) -> str:
 def hover(item: Function | NotBuilt, project: Project, site: Site) -> str:
     """Markdown."""
     if isinstance(item, NotBuilt):
-        lines = [f"**{item.name}** is {item.status}"]
+        lines = [f"**{item.name}** is {status(item.outcome)}"]
         lines += [_escaped(each.message) for each in item.diagnostics]
         return "  \n".join(lines)
     head = f"**{item.name}** {item.runtime.name} {item.architecture.value}, {item.method.value}"

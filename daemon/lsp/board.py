@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.model import Diagnostic, Location, Project, RelPath, Severity
+from lambdad.bundler.model import Diagnostic, Location, Project, RelPath, Severity, Skipped
 from lambdad.daemon.terminal.answer import diagnostic_of
 
 _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -48,7 +48,7 @@ class Board:
             self._declared, self._homes, self.builds, self._findings = (), {}, {}, ()
             return
         # That something is skipped as it should be is no news to who reads the file.
-        wrong = [each for each in project.not_built if each.status != "skipped"]
+        wrong = [each for each in project.not_built if not isinstance(each.outcome, Skipped)]
         faults = (item for each in wrong for item in each.diagnostics)
         self._declared = (*project.diagnostics, *faults)
         self._homes = {each.name: each.handler_where for each in project.functions}

@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lambdad.bundler import build
+from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Clock, Look
 from lambdad.bundler.model import (
     Artifact,
+    BuildResult,
     BundlerError,
     Function,
-    Outcome,
     Project,
     RelPath,
     Snapshot,
@@ -45,7 +46,7 @@ class Last:
     """When, in seconds since 1970."""
     artifact: Artifact | None
     """The last zip's, whatever was built last."""
-    outcome: Outcome | None
+    outcome: BuildResult | None
     """What it came to, if that still holds."""
     stale: tuple[str, ...] = ()
     """Else why it does not."""
@@ -101,13 +102,12 @@ class Site:
         # what it said they do: of an edit that left no trace the editor's save will tell.
         proven = replace(record, inputs=replace(record.inputs, suspects=frozenset()))
         looked = build.look(self.root, request, proven, once=once)
-        is_fresh = isinstance(looked, Outcome)
         return Last(
             record=record,
             built_s=built_s,
             artifact=zips[-1] if zips else None,
-            outcome=looked if isinstance(looked, Outcome) else None,
-            stale=() if is_fresh else looked.reasons,
+            outcome=None if isinstance(looked, Job) else looked,
+            stale=looked.reasons if isinstance(looked, Job) else (),
         )
 
     def holders(self, project: Project, path: RelPath) -> Iterator[Function]:
@@ -118,7 +118,7 @@ class Site:
 
     def _records(self, function: Function) -> Iterator[tuple[Want, Record, float]]:
         for want in Want:
-            record = self._builds.recorded(Key(function.name, want.value))
+            record = self._builds.recorded(Key(function.name, want))
             if record is not None:
                 try:
                     built_s = os.stat(self.state().record(function.name, want).path).st_mtime

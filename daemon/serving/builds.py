@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from lambdad.bundler import build, trust
+from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
     BuildRequest,
+    BuildResult,
     BundlerError,
+    Failed,
     Outcome,
     Project,
     RelPath,
@@ -28,7 +31,7 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.report import explain
-from lambdad.bundler.report.render import diagnostic_json
+from lambdad.bundler.report.render import diagnostic_json, status
 from lambdad.bundler.store import identity, project_state, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.identity import Identity
@@ -60,8 +63,7 @@ class _Declared:
         """What is asked of a build under that key; None if no such function is declared."""
         made = self._requests.get(key)
         if made is None and (function := self.functions.get(key.function)) is not None:
-            want = Want(key.want)
-            made = request_of(self.project, function, want=want, locked=key.locked)
+            made = request_of(self.project, function, want=key.want, locked=key.locked)
             self._requests[key] = made
         return made
 
@@ -69,7 +71,7 @@ class _Declared:
         """What becomes of a key whose function is not built, or is no longer declared."""
         for other in self.project.not_built:
             if other.name == key.function:
-                return build.not_built(other)
+                return other.outcome
         # It was declared when it was asked for.
         return _failed(key, "function-gone", f"{key.function} is no longer declared")
 
@@ -159,7 +161,7 @@ class Builds:
         """
         declared = self._declared()
         found: dict[Key, Outcome | None] = {}
-        zips: list[Outcome] = []
+        zips: list[BuildResult] = []
         wanted = tuple(keys)
         once = Look() if len(wanted) > 1 else snapshot.stat_key
         state = self._state()
@@ -170,8 +172,8 @@ class Builds:
                 continue
             known = build.recorded(state, key.function, request.want, self._memory)
             looked = build.look(self._root, request, known, once=once, most=1)
-            found[key] = looked if isinstance(looked, Outcome) else None
-            if isinstance(looked, Outcome) and request.want is Want.ZIP:
+            found[key] = None if isinstance(looked, Job) else looked
+            if not isinstance(looked, Job) and key.want is Want.ZIP:
                 zips.append(looked)
         if zips:
             declared.upkeep.tell(zips, state)
@@ -200,7 +202,7 @@ class Builds:
         try:
             declared = self._declared()
             workshop = replace(self.workshop(declared.project), say=say)
-            for want, locked in sorted({(key.want, key.locked) for key in keys}):
+            for want, locked in dict.fromkeys((key.want, key.locked) for key in keys):
                 alike = [key for key in keys if (key.want, key.locked) == (want, locked)]
                 _build_alike(declared, alike, workshop, shown, settle)
         except BundlerError as fault:
@@ -217,7 +219,7 @@ class Builds:
 
     def recorded(self, key: Key) -> Record | None:
         """What is remembered of the function's last build as that."""
-        return self._record(key.function, Want(key.want))
+        return self._record(key.function, key.want)
 
     def _record(self, function: str, want: Want) -> Record | None:
         return build.recorded(self._state(), function, want, self._memory)
@@ -236,7 +238,7 @@ class Builds:
         return {
             "schema": 1,
             "name": name,
-            "status": refused.status,
+            "status": status(refused.outcome),
             "diagnostics": [diagnostic_json(item) for item in refused.diagnostics],
         }
 
@@ -258,7 +260,7 @@ class Builds:
         records, state = record_cache.of(self._memory), self._state()
 
         def is_touched(key: Key) -> bool:
-            place = state.record(key.function, Want(key.want))
+            place = state.record(key.function, key.want)
             known = records.get(place)
             return known is not None and not (
                 paths.isdisjoint(known.inputs.files)
@@ -289,18 +291,16 @@ def _build_alike(
         functions,
         workshop,
         declared.upkeep,
-        want=Want(key.want),
+        want=key.want,
         locked=key.locked,
         shown=lambda outcome: shown(by_name[outcome.name], outcome),
         settled=lambda outcome: settled(by_name[outcome.name], outcome),
     )
 
 
-def _failed(key: Key, code: str, message: str, hint: str | None = None) -> Outcome:
-    return Outcome(
+def _failed(key: Key, code: str, message: str, hint: str | None = None) -> Failed:
+    return Failed(
         name=key.function,
-        function=None,
-        status="failed",
         diagnostics=(error(code, message, hint=hint),),
         machine_fault=True,
     )

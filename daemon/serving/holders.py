@@ -24,6 +24,7 @@ from lambdad.bundler.model import (
     NotBuilt,
     Project,
     RelPath,
+    Skipped,
     Snapshot,
     Stems,
     Walk,
@@ -108,8 +109,8 @@ def touched(
         if wants := errand.wants(function):
             found.append((_chosen(function.name, wants, order), any(wants.values())))
             holding.append(function)
-    found.sort(key=lambda each: (rank.get(each[0].function, len(rank)), each[0]))
-    faulty = (Key(item.name, Want.LIVE.value) for item in project.not_built if errand.tells(item))
+    found.sort(key=lambda each: (rank.get(each[0].function, len(rank)), each[0].order))
+    faulty = (Key(item.name, Want.LIVE) for item in project.not_built if errand.tells(item))
     keys = (*(key for key, _moved in found[:MOST]), *faulty)
     stale = frozenset(key.function for key, moved in found[MOST:] if moved)
     return Touched(
@@ -134,12 +135,12 @@ def _holding(
     return tuple(function for function in holding if alone.wants(function))
 
 
-def _chosen(name: str, wants: Mapping[str, bool], order: Iterable[Key]) -> Key:
+def _chosen(name: str, wants: Mapping[Want, bool], order: Iterable[Key]) -> Key:
     """As what the function is rebuilt: as it was wanted last, else as it stands there."""
     for key in order:
         if key.function == name and key.want in wants:
             return key
-    return Key(name, Want.LIVE.value if Want.LIVE.value in wants else Want.ZIP.value)
+    return Key(name, Want.LIVE if Want.LIVE in wants else Want.ZIP)
 
 
 class _Errand:
@@ -171,12 +172,12 @@ class _Errand:
         """The same for others."""
         return _Errand(self._project, files, self._recorded, self._declared)
 
-    def wants(self, function: Function) -> dict[str, bool]:
+    def wants(self, function: Function) -> dict[Want, bool]:
         """As what the function holds the files, and whether they moved since that was built."""
-        found: dict[str, bool] = {}
+        found: dict[Want, bool] = {}
         known = False
         for want in Want:
-            record = self._recorded(Key(function.name, want.value))
+            record = self._recorded(Key(function.name, want))
             if record is None:
                 continue
             known = True
@@ -187,19 +188,19 @@ class _Errand:
                 elif moved is None and self._is_news(function):
                     moved = False  # others were quicker, and had it built
             if moved is not None:
-                found[want.value] = moved
+                found[want] = moved
         if not known and (self._is_news(function) or self._is_code(function)):
-            found = {want.value: True for want in Want}
+            found = dict.fromkeys(Want, True)
         return found
 
     def tells(self, item: NotBuilt) -> bool:
         """Whether what is wrong with its declaration is news to who saved the files."""
-        if item.status == "skipped" or not self._told:
+        if isinstance(item.outcome, Skipped) or not self._told:
             return False
         places = {item.where.file, *(each.where.file for each in item.diagnostics if each.where)}
         if not places.isdisjoint(self._told):
             return True
-        records = (self._recorded(Key(item.name, want.value)) for want in Want)
+        records = (self._recorded(Key(item.name, want)) for want in Want)
         return any(record and self._moved(record, None) is not None for record in records)
 
     def _is_other(self, record: Record, function: Function, want: Want) -> bool:

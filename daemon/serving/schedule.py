@@ -1,6 +1,6 @@
 """What the daemon does next: (state, event) -> (state, actions). No I/O, clock or threads.
 
-A task is a function wanted as one thing ("live" or "zip"). Its turn is a check, and a build if the
+A task is a function wanted as one thing, live or as a zip. Its turn is a check, and a build if the
 check finds it stale. The promise lies in one distinction: who asked before a turn began has
 `joined` it and is answered by it; who asked later is `queued` and gets a turn of its own, which
 begins after it asked (docs/design.md, freshness rule 1). A check that turns into a build takes the
@@ -13,16 +13,23 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-Outcome = Any
-"""What a turn came to; the schedule hands it on and does not look inside."""
+from lambdad.bundler.model import Want
+
+T = TypeVar("T")
+"""What a turn comes to; the schedule hands it on and does not look inside."""
 
 
 class Key(NamedTuple):
     function: str
-    want: str
+    want: Want
     locked: bool = False
+
+    @property
+    def order(self) -> tuple[str, str, bool]:
+        """What keys are sorted by."""
+        return self.function, self.want.value, self.locked
 
 
 class Stage(enum.Enum):
@@ -44,17 +51,17 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Generic[T]):
     """A request, and what of it is not known yet."""
 
     pending: frozenset[Key]
-    outcomes: Mapping[Key, Outcome]
+    outcomes: Mapping[Key, T]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class State(Generic[T]):
     tasks: Mapping[Key, Task] = field(default_factory=lambda: MappingProxyType({}))
-    waits: Mapping[int, Wait] = field(default_factory=lambda: MappingProxyType({}))
+    waits: Mapping[int, Wait[T]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 # --- events ------------------------------------------------------------------------------------
@@ -67,16 +74,18 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Generic[T]):
     """A check's end: the outcome of each fresh key, None for the stale."""
 
-    outcomes: Mapping[Key, Outcome | None]
+    outcomes: Mapping[Key, T | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class Ended(Generic[T]):
+    """A build's end."""
+
     key: Key
-    outcome: Outcome
+    outcome: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ class Moved:
     keys: frozenset[Key]
 
 
-Event = Asked | Checked | Built | Left | Moved
+Event = Asked | Checked[T] | Ended[T] | Left | Moved
 
 
 # --- actions -----------------------------------------------------------------------------------
@@ -108,23 +117,23 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Build these together; answer with a Built for each."""
+    """Build these together; answer with an Ended for each."""
 
     keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Generic[T]):
     request: int
-    outcomes: Mapping[Key, Outcome]
+    outcomes: Mapping[Key, T]
 
 
-Action = Check | Build | Reply
+Action = Check | Build | Reply[T]
 
 
-def step(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:
+def step(state: State[T], event: Event[T]) -> tuple[State[T], tuple[Action[T], ...]]:
     """The state after the event, and what is to be done now, in order."""
-    turn = _Turn(tasks=dict(state.tasks), waits=dict(state.waits))
+    turn: _Turn[T] = _Turn(tasks=dict(state.tasks), waits=dict(state.waits))
     match event:
         case Asked(request, keys):
             turn.waits[request] = Wait(keys, MappingProxyType({}))
@@ -132,7 +141,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:
         case Checked(outcomes):
             for key, outcome in outcomes.items():
                 turn.checked(key, outcome)
-        case Built(key, outcome):
+        case Ended(key, outcome):
             turn.settle(key, outcome)
             turn.release(key.function)
         case Left(request):
@@ -143,21 +152,21 @@ def step(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Turn(Generic[T]):
     """One event's work on copies of the state."""
 
     tasks: dict[Key, Task]
-    waits: dict[int, Wait]
+    waits: dict[int, Wait[T]]
     checks: list[Key] = field(default_factory=list)
     builds: list[Key] = field(default_factory=list)
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[Reply[T]] = field(default_factory=list)
 
-    def actions(self) -> tuple[Action, ...]:
-        found: list[Action] = list(self.replies)
+    def actions(self) -> tuple[Action[T], ...]:
+        found: list[Action[T]] = list(self.replies)
         if self.checks:
-            found.append(Check(tuple(sorted(self.checks))))
+            found.append(Check(_sorted(self.checks)))
         if self.builds:
-            found.append(Build(tuple(sorted(self.builds))))
+            found.append(Build(_sorted(self.builds)))
         return tuple(found)
 
     def ask(self, request: int, keys: Iterable[Key]) -> None:
@@ -176,7 +185,7 @@ class _Turn:
         self.tasks[key] = Task(Stage.CHECKING, joined)
         self.checks.append(key)
 
-    def checked(self, key: Key, outcome: Outcome | None) -> None:
+    def checked(self, key: Key, outcome: T | None) -> None:
         task = self.tasks[key]
         if outcome is not None:
             self.settle(key, outcome)
@@ -195,7 +204,7 @@ class _Turn:
         self.tasks[key] = Task(Stage.BUILDING, joined)
         self.builds.append(key)
 
-    def settle(self, key: Key, outcome: Outcome) -> None:
+    def settle(self, key: Key, outcome: T) -> None:
         """The turn is over: who joined it is answered; who queued gets the next one."""
         task = self.tasks.pop(key)
         for request in sorted(task.joined):
@@ -231,3 +240,7 @@ class _Turn:
                 self.begin(key, frozenset())
             elif task.stage is not Stage.HELD:
                 self.tasks[key] = replace(task, again=True)
+
+
+def _sorted(keys: Iterable[Key]) -> tuple[Key, ...]:
+    return tuple(sorted(keys, key=lambda key: key.order))

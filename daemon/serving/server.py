@@ -22,8 +22,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from lambdad.bundler.model import BundlerError, Diagnostic, Outcome, Project
-from lambdad.bundler.report.render import document, is_ok
+from lambdad.bundler.model import BundlerError, Diagnostic, Outcome, Project, Want
+from lambdad.bundler.report.render import document, is_ok, outcome_json, status
 from lambdad.bundler.toolchain import LAMBDAD
 from lambdad.daemon.life.leave import Leave
 from lambdad.daemon.linting.save_lint import Linting, SaveLint
@@ -43,8 +43,8 @@ from lambdad.daemon.serving.protocol import FreshRequest, RequestError, SaveRequ
 from lambdad.daemon.serving.schedule import (
     Action,
     Asked,
-    Built,
     Checked,
+    Ended,
     Event,
     Key,
     Left,
@@ -110,7 +110,7 @@ class Server:
         # Apart, so that however many builds wait for a network, what is fresh is answered.
         self._builders = ThreadPoolExecutor(max_workers=8, thread_name_prefix="build")
         self._loop = asyncio.get_running_loop()
-        self._state = State()
+        self._state: State[Outcome] = State()
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[Mapping[Key, Outcome]]] = {}
         self._lately: OrderedDict[Key, float] = OrderedDict()
@@ -166,14 +166,14 @@ class Server:
 
     # --- the schedule ----------------------------------------------------------------------------
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event[Outcome]) -> None:
         self._state, actions = schedule.step(self._state, event)
         for action in actions:
             self._perform(action)
         for following in self._following.values():
             following.stir()
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action[Outcome]) -> None:
         match action:
             case schedule.Check(keys):
                 self._pool.submit(self._check, keys)
@@ -233,17 +233,10 @@ class Server:
     def _built(self, key: Key, outcome: Outcome) -> None:
         self._outcomes[key] = outcome
         self._stale.discard(key.function)
-        self._apply(Built(key, outcome))
-        self._events.publish(
-            "built",
-            {
-                "function": key.function,
-                "want": key.want,
-                "status": outcome.status,
-                "reasons": list(outcome.reasons),
-                "duration_ms": round(outcome.duration_s * 1000, 1),
-            },
-        )
+        self._apply(Ended(key, outcome))
+        told = outcome_json(outcome)
+        shown = {name: told[name] for name in ("status", "reasons", "duration_ms")}
+        self._events.publish("built", {"function": key.function, "want": key.want.value, **shown})
 
     # --- the watcher -----------------------------------------------------------------------------
 
@@ -323,7 +316,9 @@ class Server:
         if unknown and is_ok((), project.diagnostics):
             detail = f"no function is called {', '.join(unknown)}"
             raise RequestError(404, "unknown-function", detail, unknown=unknown, known=known)
-        keys = [Key(name, message.want, message.locked) for name in names if name in set(known)]
+        keys = [
+            Key(name, Want(message.want), message.locked) for name in names if name in set(known)
+        ]
         self._remember(keys)
         return await self._answer(request, keys, message.timeout_s, project.diagnostics)
 
@@ -414,7 +409,7 @@ class Server:
             name: {
                 "state": building.get(name, "stale" if name in self._stale else "idle"),
                 "last": {
-                    key.want: outcome.status
+                    key.want.value: status(outcome)
                     for key, outcome in self._outcomes.items()
                     if key.function == name
                 },

@@ -34,7 +34,7 @@ class Gone(NoDaemon):
     """It was not there, died on the way, or does not answer."""
 
 
-class Refused(Gone):
+class NotListening(Gone):
     """Nobody listens."""
 
 
@@ -91,7 +91,7 @@ def _talk(
         try:
             _connect(peer, path)
         except OSError as fault:
-            raise Refused(fault.strerror or str(fault)) from fault
+            raise NotListening(fault.strerror or str(fault)) from fault
         peer.sendall(head.encode() + payload)
         status, content = _receive(peer, deadline, path if doubt else None, hear)
     except OSError as fault:

@@ -17,12 +17,13 @@ from lambdad.bundler import build, packers
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import (
     BuildRequest,
+    BuildResult,
     BundlerError,
     Contents,
+    Failed,
     Function,
     InputSet,
     Method,
-    Outcome,
     Project,
     ProjectError,
     Want,
@@ -30,6 +31,7 @@ from lambdad.bundler.model import (
     warning,
 )
 from lambdad.bundler.packers import Made, Maker
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
@@ -52,7 +54,7 @@ def project(workshop: Workshop, *functions: Function) -> Project:
     )
 
 
-def run(workshop: Workshop, *functions: Function) -> tuple[Outcome, ...]:
+def run(workshop: Workshop, *functions: Function) -> tuple[BuildResult, ...]:
     # Nothing here is about saves in the tick of a build: test_snapshot.py is.
     wait_for_tick(workshop.root)
     return build.build(functions, workshop, Upkeep(project(workshop, *functions)))
@@ -69,8 +71,8 @@ def test_built_once(workshop: Workshop, lay: Lay) -> None:
     lay(APP)
     (first,) = run(workshop, function())
     (second,) = run(workshop, function())
-    assert (first.status, first.cached, first.reasons) == ("built", False, ("never built here",))
-    assert (second.status, second.cached, second.reasons) == ("built", True, ())
+    assert (status(first), first.cached, first.reasons) == ("built", False, ("never built here",))
+    assert (status(second), second.cached, second.reasons) == ("built", True, ())
     assert second.artifact == first.artifact
     assert built(workshop)["words.py"] == b"WORD = 'one'\n"
 
@@ -92,24 +94,24 @@ def test_a_failure_keeps_the_last_good_zip(workshop: Workshop, lay: Lay) -> None
     os.rename(Path(workshop.root, "src/app.py"), Path(workshop.root, "app.py"))
     (failed,) = run(workshop, function())
     (again,) = run(workshop, function())
-    assert (failed.status, failed.cached) == ("failed", False)
-    assert (again.status, again.cached) == ("failed", True)
+    assert (status(failed), failed.cached) == ("failed", False)
+    assert (status(again), again.cached) == ("failed", True)
     assert failed.artifact == again.artifact == good.artifact
     assert again.diagnostics == failed.diagnostics
     assert "app.py" in built(workshop)
     os.rename(Path(workshop.root, "app.py"), Path(workshop.root, "src/app.py"))
     (mended,) = run(workshop, function())
-    assert (mended.status, mended.cached, mended.artifact) == ("built", False, good.artifact)
+    assert (status(mended), mended.cached, mended.artifact) == ("built", False, good.artifact)
 
 
 def test_a_failed_first_build_leaves_no_zip(workshop: Workshop, lay: Lay) -> None:
     """There is nothing under the name of a function that was never built."""
     lay({"src/other.py": ""})
     (outcome,) = run(workshop, function())
-    assert (outcome.status, outcome.artifact) == ("failed", None)
+    assert (status(outcome), outcome.artifact) == ("failed", None)
     assert os.listdir(Path(workshop.root, ".lambdad/build")) == ["manifest.json"]
     lay(APP)
-    assert run(workshop, function())[0].status == "built"
+    assert status(run(workshop, function())[0]) == "built"
 
 
 @pytest.mark.parametrize("harm", ["build", "artifacts", "edited"])
@@ -206,7 +208,7 @@ def test_locked_is_insisted_on(
         (outcome,) = build.build(
             [function()], workshop, Upkeep(project(workshop, function())), locked=locked
         )
-        assert outcome.status == ("failed" if locked else "built")
+        assert status(outcome) == ("failed" if locked else "built")
     assert not outcome.cached
 
 
@@ -268,7 +270,7 @@ def test_edited_while_it_is_built(
 
     numbers = meddle(monkeypatch, edit)
     (outcome,) = run(workshop, function())
-    assert outcome.status == "built"
+    assert status(outcome) == "built"
     assert numbers == [0, 1]
     assert "src/words.py changed during the build" in outcome.reasons
     assert built(workshop)["words.py"] == b"WORD = 'three'\n"
@@ -354,8 +356,9 @@ def test_a_fault_of_the_machine_is_not_remembered(
     make_zips_by(monkeypatch, Method.NODE, refuse)
     node = function("Node", method=Method.NODE)
     broken, well = run(workshop, node, function("Well"))
-    assert (broken.status, broken.machine_fault) == ("failed", True)
-    assert well.status == "built"
+    assert isinstance(broken, Failed)
+    assert broken.machine_fault
+    assert status(well) == "built"
     assert not run(workshop, node)[0].cached
 
 
@@ -375,7 +378,7 @@ def test_a_failures_closure_never_shrinks(
         return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
     make_zips_by(monkeypatch, Method.PYTHON, fail)
-    assert run(workshop, function())[0].status == "failed"
+    assert status(run(workshop, function())[0]) == "failed"
     monkeypatch.undo()
     assert run(workshop, function())[0].cached
     lay({"src/words.py": "WORD = 'two'\n"})
@@ -394,9 +397,9 @@ def test_a_failure_without_inputs_is_not_remembered(
         return [{item.function.name: ProjectError(error("x", "y"))} for item in requests]
 
     make_zips_by(monkeypatch, Method.PYTHON, fail)
-    assert run(workshop, function())[0].status == "failed"
+    assert status(run(workshop, function())[0]) == "failed"
     monkeypatch.undo()
-    assert run(workshop, function())[0].status == "built"
+    assert status(run(workshop, function())[0]) == "built"
 
 
 def test_a_store_that_can_not_be_made(workshop: Workshop, lay: Lay, tmp_path: Path) -> None:
@@ -406,7 +409,9 @@ def test_a_store_that_can_not_be_made(workshop: Workshop, lay: Lay, tmp_path: Pa
     (tmp_path / "file").touch()
     closed = replace(workshop, store=Store(tmp_path / "file" / "store"))
     needy, own = run(closed, function(), function(name="Own", code="own"))
-    assert (needy.status, needy.machine_fault, own.status) == ("failed", True, "built")
+    assert isinstance(needy, Failed)
+    assert needy.machine_fault
+    assert status(own) == "built"
     [fault] = needy.diagnostics
     assert fault.code == "not-writable"
     assert "LAMBDAD_CACHE_DIR" in str(fault.hint)
@@ -451,14 +456,15 @@ def test_a_full_disk(workshop: Workshop, small_disk: Path) -> None:
     whole = built(narrow)
     (source / "noise.bin").write_bytes(os.urandom(150_000))
     (outcome,) = run(narrow, function())
-    assert (outcome.status, outcome.machine_fault) == ("failed", True)
+    assert isinstance(outcome, Failed)
+    assert outcome.machine_fault
     assert [item.code for item in outcome.diagnostics] == ["disk-full"]
     assert outcome.artifact == good.artifact
     assert built(narrow) == whole
     left = [name for _, _, names in os.walk(small_disk / ".lambdad") for name in names]
     assert not [name for name in left if name.startswith(".tmp-")]
     (source / "noise.bin").unlink()
-    assert run(narrow, function())[0].status == "built"
+    assert status(run(narrow, function())[0]) == "built"
 
 
 # --- who is told when --------------------------------------------------------------------------
@@ -473,12 +479,12 @@ def test_shown_at_once_and_settled_once_in_place(workshop: Workshop, lay: Lay, w
     manifest = Path(workshop.root, ".lambdad/build/manifest.json")
     heard: list[tuple[str, str]] = []
 
-    def settled(outcome: Outcome) -> None:
+    def settled(outcome: BuildResult) -> None:
         heard.append(("settled", outcome.name))
         if outcome.artifact is not None:
             assert outcome.name in json.loads(manifest.read_text())["functions"]
 
-    def shown(outcome: Outcome) -> None:
+    def shown(outcome: BuildResult) -> None:
         heard.append(("shown", outcome.name))
 
     for _ in range(2):

@@ -12,6 +12,7 @@ from lambdad.bundler.config import files
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.config.serverless import esbuild, function, python, service, variables
 from lambdad.bundler.esbuild.options import OPTIONS
+from lambdad.bundler.model import Failed
 from tests.conftest import write_tree
 from tests.support.paths import ROOT
 
@@ -110,7 +111,7 @@ def test_settings_of_plugins(where: str, setting: str, becomes: str, tmp_path: P
         assert named
     else:
         assert not any(setting in message for message in warned)
-    failed = {each.name for each in project.not_built if each.status == "failed"}
+    failed = {each.name for each in project.not_built if isinstance(each.outcome, Failed)}
     assert failed == ({"script"} if becomes == "refused" else set())
 
 

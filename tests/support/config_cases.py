@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.model import Diagnostic, Function, Location, Project
+from lambdad.bundler.model import Diagnostic, Function, Location, NotBuilt, Project
+from lambdad.bundler.report.render import status
 from tests.support.paths import ROOT
 
 CASES = ROOT / "fixtures" / "config"
@@ -44,12 +45,16 @@ def told(project: Project) -> dict[str, Any]:
     return {
         "functions": {function.name: _function(function) for function in project.functions},
         "not_built": {
-            each.name: [f"{each.status} {_place(each.where)}", *map(_diagnostic, each.diagnostics)]
+            each.name: [_ending(each), *map(_diagnostic, each.diagnostics)]
             for each in project.not_built
         },
         "diagnostics": [_diagnostic(each) for each in project.diagnostics],
         "inputs": sorted(project.inputs.files),
     }
+
+
+def _ending(item: NotBuilt) -> str:
+    return f"{status(item.outcome)} {_place(item.where)}"
 
 
 def _function(function: Function) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from lambdad.bundler import build
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.model import Outcome
+from lambdad.bundler.model import BuildResult
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
@@ -131,7 +132,7 @@ class App:
         home = self.root.parent / f"{self.root.name}-home"
         npm_apps.run(self.root, self.registry, *self.command, *self.layout.install, home=home)
 
-    def build(self, *, force: bool = False) -> dict[str, Outcome]:
+    def build(self, *, force: bool = False) -> dict[str, BuildResult]:
         project = read_project(str(self.root), os.environ)
         assert not project.diagnostics
         workshop = Workshop(
@@ -149,7 +150,10 @@ class App:
         outcomes = self.build()
         clean = self.build(force=True)
         for name, outcome in outcomes.items():
-            assert (outcome.status, outcome.artifact) == (clean[name].status, clean[name].artifact)
+            assert (status(outcome), outcome.artifact) == (
+                status(clean[name]),
+                clean[name].artifact,
+            )
         return {name for name, outcome in outcomes.items() if not outcome.cached}
 
     def answer(self, name: str) -> Any:

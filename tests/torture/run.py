@@ -21,7 +21,8 @@ from typing import Any
 from lambdad.bundler import build
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.esbuild import binary
-from lambdad.bundler.model import Outcome, Want
+from lambdad.bundler.model import BuildResult, Want
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store.output import FOLDER
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.store.upkeep import Upkeep
@@ -116,10 +117,10 @@ class Torture:
         return told
 
 
-def _same(told: dict[str, Any], made: Outcome, want: Want) -> None:
-    if told["status"] != made.status:
-        raise Wrong(f"{made.name} is {told['status']}, clean {made.status}")
-    if made.status != "built":
+def _same(told: dict[str, Any], made: BuildResult, want: Want) -> None:
+    if told["status"] != status(made):
+        raise Wrong(f"{made.name} is {told['status']}, clean {status(made)}")
+    if status(made) != "built":
         return
     if want is Want.ZIP:
         assert made.artifact

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lambdad.bundler.model import Want
 from lambdad.bundler.report.render import document
 from lambdad.bundler.store.output import FOLDER
 from lambdad.bundler.store.store import Store, cache_folder
@@ -124,7 +125,7 @@ class Place:
     def build(self, want: str) -> Any:
         project = self.builds.project()
         outcomes = {}
-        keys = [Key(function.name, want) for function in project.functions]
+        keys = [Key(function.name, Want(want)) for function in project.functions]
         self.builds.build(keys, lambda key, outcome: outcomes.update({key: outcome}))
         return document([outcomes[key] for key in keys], project.diagnostics)
 
@@ -137,7 +138,7 @@ class Place:
     def check(self, want: str, *names: str) -> bool:
         """Whether these are fresh, as for a request; all where none is named."""
         project = self.builds.project()
-        keys = [Key(name, want) for name in names or [one.name for one in project.functions]]
+        keys = [Key(name, Want(want)) for name in names or [one.name for one in project.functions]]
         return all(self.builds.check(keys).values())
 
     def right(self, answer: Any, token: str) -> None:

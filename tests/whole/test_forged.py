@@ -17,7 +17,7 @@ import pytest
 
 from lambdad.bundler import build
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.model import Artifact, Outcome, Project, Snapshot
+from lambdad.bundler.model import Artifact, BuildResult, Project, Snapshot
 from lambdad.bundler.report import sizes
 from lambdad.bundler.store import project_state, record
 from lambdad.bundler.store.output import Output, manifest_entry
@@ -65,7 +65,7 @@ class Clone:
     def project(self) -> Project:
         return read_project(self.root, self.ours)
 
-    def build(self, *names: str, environ: dict[str, str] | None = None) -> dict[str, Outcome]:
+    def build(self, *names: str, environ: dict[str, str] | None = None) -> dict[str, BuildResult]:
         """What builds of the named functions come to, or of all: the user's, if nobody is named."""
         project = self.project
         workshop = Workshop(

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.bundler import build
-from lambdad.bundler.model import Copy, Function, Handler, Method, Outcome, Want
+from lambdad.bundler.model import BuildResult, Copy, Failed, Function, Handler, Method, Want
+from lambdad.bundler.report.render import status
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.store.upkeep import Upkeep
@@ -90,15 +91,15 @@ def of(kind: str, **changes: Any) -> Function:
     return function(**{**KINDS[kind], **changes})
 
 
-def run(workshop: Workshop, one: Function, want: Want = Want.ZIP) -> Outcome:
+def run(workshop: Workshop, one: Function, want: Want = Want.ZIP) -> BuildResult:
     wait_for_tick(workshop.root)
     (outcome,) = build.build((one,), workshop, Upkeep(project(workshop, one)), want=want)
     return outcome
 
 
-def good(workshop: Workshop, one: Function, want: Want = Want.ZIP) -> Outcome:
+def good(workshop: Workshop, one: Function, want: Want = Want.ZIP) -> BuildResult:
     outcome = run(workshop, one, want)
-    assert outcome.status == "built", outcome.diagnostics
+    assert status(outcome) == "built", outcome.diagnostics
     return outcome
 
 
@@ -106,7 +107,7 @@ def names(workshop: Workshop) -> set[str]:
     return set(built(workshop))
 
 
-def codes(outcome: Outcome) -> list[str]:
+def codes(outcome: BuildResult) -> list[str]:
     return [one.code for one in outcome.diagnostics]
 
 
@@ -203,7 +204,7 @@ def test_nothing_to_copy(
     kind, want = way
     one = of(kind, copy=(Copy(source, "t"), Copy("gone", "g")))
     outcome = run(workshop, one, want)
-    assert (outcome.status, codes(outcome)) == ("failed", ["missing-files"] * 2)
+    assert (status(outcome), codes(outcome)) == ("failed", ["missing-files"] * 2)
     assert source.partition("\0")[0] in outcome.diagnostics[0].message
     if mend is not None:
         assert run(workshop, one, want).cached
@@ -231,7 +232,7 @@ def test_outside(workshop: Workshop, lay: Lay, way: Way, source: str) -> None:
     kind, want = way
     copy = (Copy(source, "t"),)
     outcome = run(workshop, of(kind, copy=copy), want)
-    assert (outcome.status, codes(outcome)) == ("failed", ["outside-repository"])
+    assert (status(outcome), codes(outcome)) == ("failed", ["outside-repository"])
     good(workshop, of(kind, copy=copy, allow=("..",)), want)
 
 
@@ -240,7 +241,7 @@ def test_link_led_back(workshop: Workshop, lay: Lay, tmp_path: Path) -> None:
     lay({**APP, "way": "-> ../elsewhere"})
     (tmp_path / "elsewhere").mkdir()
     one = of("python", copy=(Copy("way", "t"),))
-    assert run(workshop, one).status == "failed"
+    assert status(run(workshop, one)) == "failed"
     Path(workshop.root, "way").unlink()
     lay({"way": "-> texts"})
     good(workshop, one)
@@ -254,7 +255,7 @@ def test_nowhere_to_copy(workshop: Workshop, lay: Lay, way: Way, to: str) -> Non
     lay(APP)
     kind, want = way
     outcome = run(workshop, of(kind, copy=(Copy("texts/one.txt", to),)), want)
-    assert (outcome.status, codes(outcome)) == ("failed", ["zip-name"])
+    assert (status(outcome), codes(outcome)) == ("failed", ["zip-name"])
 
 
 def test_up_needs_a_place(workshop: Workshop, lay: Lay) -> None:
@@ -308,7 +309,7 @@ def test_file_against_folder(workshop: Workshop, lay: Lay, kind: str, want: Want
     if want is Want.LIVE and kind != "esbuild":
         assert codes(outcome) == ["not-copied-here"]
     else:
-        assert (outcome.status, codes(outcome)) == ("failed", ["zip-clash"])
+        assert (status(outcome), codes(outcome)) == ("failed", ["zip-clash"])
 
 
 # --- live trees ----------------------------------------------------------------------------------
@@ -386,7 +387,7 @@ def test_broken_pattern(workshop: Workshop, lay: Lay, kind: str, want: Want) -> 
         if option == "exclude" and kind == "esbuild":
             continue
         outcome = run(workshop, of(kind, **{option: ("\\",)}), want)
-        assert (outcome.status, codes(outcome)) == ("failed", ["bad-value"])
+        assert (status(outcome), codes(outcome)) == ("failed", ["bad-value"])
 
 
 def test_included_package_that_is_installed(workshop: Workshop, lay: Lay) -> None:
@@ -434,8 +435,9 @@ def test_any_text(
         for outcome in build.build(
             (one, other), shop, Upkeep(project(shop, one, other)), want=want
         ):
-            assert outcome.status == "built" or outcome.diagnostics
-            assert not outcome.machine_fault
+            if isinstance(outcome, Failed):
+                assert outcome.diagnostics
+                assert not outcome.machine_fault
 
 
 # --- shared --------------------------------------------------------------------------------------
@@ -458,7 +460,7 @@ print(json.dumps(app.handler({}, None)))
 """
 
 
-def loaded(workshop: Workshop, outcome: Outcome) -> Any:
+def loaded(workshop: Workshop, outcome: BuildResult) -> Any:
     """What the live tree answers, with its own `sys.path`."""
     assert outcome.live is not None
     done = subprocess.run(
@@ -510,7 +512,7 @@ def test_no_shared_folder(workshop: Workshop, lay: Lay, want: Want) -> None:
     outcome = run(workshop, one, want)
     assert codes(outcome) == ["missing-files", "missing-files", "outside-repository"]
     one = of("python", shared=("common", "absent"))
-    assert run(workshop, one, want).status == "failed"
+    assert status(run(workshop, one, want)) == "failed"
     lay({"absent/x.py": ""})
     good(workshop, one, want)
 

@@ -13,7 +13,8 @@ import pytest
 
 from lambdad.bundler import build
 from lambdad.bundler.memory import Memory
-from lambdad.bundler.model import Architecture, Copy, Function, Handler, Method, Outcome, Want
+from lambdad.bundler.model import Architecture, BuildResult, Copy, Function, Handler, Method, Want
+from lambdad.bundler.report.render import status
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.store.upkeep import Upkeep
@@ -98,19 +99,19 @@ def of(**changes: Any) -> Function:
     return function(**{**fields, **changes})
 
 
-def run(workshop: Workshop, one: Function, want: Want = Want.ZIP, **how: Any) -> Outcome:
+def run(workshop: Workshop, one: Function, want: Want = Want.ZIP, **how: Any) -> BuildResult:
     wait_for_tick(workshop.root)
     (outcome,) = build.build((one,), workshop, Upkeep(project(workshop, one)), want=want, **how)
     return outcome
 
 
-def good(workshop: Workshop, one: Function, want: Want = Want.ZIP, **how: Any) -> Outcome:
+def good(workshop: Workshop, one: Function, want: Want = Want.ZIP, **how: Any) -> BuildResult:
     outcome = run(workshop, one, want, **how)
-    assert outcome.status == "built", outcome.diagnostics
+    assert status(outcome) == "built", outcome.diagnostics
     return outcome
 
 
-def codes(outcome: Outcome) -> list[str]:
+def codes(outcome: BuildResult) -> list[str]:
     return [one.code for one in outcome.diagnostics]
 
 
@@ -250,7 +251,7 @@ def test_not_installed(workshop: Workshop, install: Install, want: Want) -> None
     """What is not installed is named with the command that mends it, which is picked up."""
     install()
     outcome = run(workshop, of(install=("heavy", "unused")), want)
-    assert (outcome.status, codes(outcome)) == ("failed", ["not-installed"])
+    assert (status(outcome), codes(outcome)) == ("failed", ["not-installed"])
     assert outcome.diagnostics[0].message == "install names unused: not installed"
     assert outcome.diagnostics[0].hint == "run `npm install unused` in the project's folder"
     install("unused")

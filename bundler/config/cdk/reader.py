@@ -256,7 +256,7 @@ def _asset(assembly: Assembly, stack: Stack, draft: Draft, resource: Node, code:
             draft.skipped("source", "ready-archive", "its asset is an archive: ready", where)
         else:
             draft.staged = joined(stack.folder, path, assembly.look.root)
-            draft.because("source", "refused", _unknown(draft, where))
+            draft.refused("source", _unknown(draft, where))
     else:
         draft.code = Said(_placed(assembly.look, stack.folder, path), where)
 

@@ -147,7 +147,7 @@ def _package(context: Context, fields: Fields, property_name: str) -> None:
 def _refuse_image(draft: Draft, where: Location) -> None:
     message = "it is a container image, which lambdad does not build"
     hint = "build it with Docker, and say skip = true in lambdad.toml"
-    draft.because("package", "refused", error("container-image", message, where, hint))
+    draft.refused("package", error("container-image", message, where, hint))
 
 
 def _skip_inline(draft: Draft, where: Location) -> None:
@@ -229,7 +229,7 @@ def _build_method(metadata: Fields, draft: Draft) -> None:
             "skip = false has lambdad build it after all"
         )
         fault = error("unsupported-build-method", message, said.where, hint)
-        draft.because("skip", "refused", fault)
+        draft.refused("skip", fault)
 
 
 def _language_method(draft: Draft, said: Said[str]) -> None:

@@ -94,7 +94,7 @@ def _is_ours(service: Service, fields: Fields) -> bool:
             message = f"its provider is {shortened(name.value)}; lambdad builds for AWS Lambda"
             hint = "leave it to the framework, and say skip = true in lambdad.toml"
             fault = error("unsupported-provider", message, name.where, hint)
-            draft.because("provider", "refused", fault)
+            draft.refused("provider", fault)
             return False
     if "image" in fields.own:
         image = fields.own["image"]
@@ -102,7 +102,7 @@ def _is_ours(service: Service, fields: Fields) -> bool:
             message = "it is a container image, which lambdad does not build"
             hint = "build it with Docker, and say skip = true in lambdad.toml"
             fault = error("container-image", message, image.key_where, hint)
-            draft.because("package", "refused", fault)
+            draft.refused("package", fault)
             return False
     return True
 
@@ -170,7 +170,7 @@ def _refuse_unwritten(service: Service, draft: Draft) -> None:
         if plugin in service.plugins and not service.look.kind(service.path(written)):
             message = f'the plugin {plugin} writes the file of "{shown}" when it packages'
             fault = error("plugin-handler", message, where, f"{hint}; then lambdad builds it")
-            draft.because("handler", "refused", fault)
+            draft.refused("handler", fault)
         return
     top = module.partition("/")[0]
     if top not in OUTPUTS or "/" not in module or service.look.kind(_below(draft, top)):
@@ -178,7 +178,7 @@ def _refuse_unwritten(service: Service, draft: Draft) -> None:
     message = f'"{shown}" is what a compiler writes into {shortened(top)}, and that is not there'
     step = _step(service.manifest)
     hint = f"run {step} first, or name the sources and let lambdad bundle them"
-    draft.because("handler", "refused", error("missing-output", message, where, hint))
+    draft.refused("handler", error("missing-output", message, where, hint))
 
 
 def _below(draft: Draft, name: str) -> str:

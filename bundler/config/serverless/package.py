@@ -74,7 +74,7 @@ def skip_ready(service: Service, packaging: Packaging) -> bool:
         message = f"package.artifact names {shown}, which is not there"
         hint = "run what makes it first, or remove package.artifact to have lambdad build it"
         fault = error("missing-output", message, artifact.where, hint)
-        draft.because("package", "refused", fault)
+        draft.refused("package", fault)
     else:
         message = f"package.artifact names {shown}, which is ready"
         draft.skipped("package", "ready-archive", message, artifact.where)

@@ -18,7 +18,7 @@ from lambdad.bundler.config.serverless.function import read_function, ways
 from lambdad.bundler.config.serverless.variables import Scope, UnresolvedError, at, resolve, stage
 from lambdad.bundler.located.located import Document, Node, broken, decode, kind, shortened
 from lambdad.bundler.located.look import Look, folder_of, joined
-from lambdad.bundler.model import ProjectError, RelPath, error
+from lambdad.bundler.model import ProjectError, Refused, RelPath, Skipped, error
 
 PARAMETER: Final = re.compile(r"param:\s*([A-Za-z0-9_.-]+)")
 
@@ -59,7 +59,7 @@ def read(
         if isinstance(included, Document):
             found.diagnostics += included.diagnostics
             found.parameters.update(_asked_for(included.top))
-    if any(not (draft.told("refused") or draft.told("skipped")) for draft in found.drafts):
+    if any(not (draft.why(Refused) or draft.why(Skipped)) for draft in found.drafts):
         found.diagnostics += known_service.notes
     return found
 

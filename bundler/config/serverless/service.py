@@ -19,7 +19,7 @@ from lambdad.bundler.config.serverless.version import NEWEST, newest_major
 from lambdad.bundler.located import anyjson
 from lambdad.bundler.located.located import Node, kind
 from lambdad.bundler.located.look import Look, joined
-from lambdad.bundler.model import Diagnostic, ProjectError, RelPath, error
+from lambdad.bundler.model import Diagnostic, Failed, ProjectError, RelPath, error
 
 PACKAGE_JSON: Final = "package.json"
 
@@ -204,7 +204,7 @@ class Fields:
 
     def failed(self, setting: str, fault: Diagnostic) -> None:
         """Once, however often the field is looked at."""
-        if fault not in self.draft.told("failed"):
+        if fault not in self.draft.why(Failed):
             self.draft.failed(setting, fault)
 
     def wrong(self, node: Node, name: str, setting: str, expected: str) -> None:

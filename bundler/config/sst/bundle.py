@@ -118,7 +118,7 @@ def _commands(bundling: Bundling, node: Node) -> None:
         "to SST and say skip = true"
     )
     fault = error("command-hooks", message, node.key_where, hint)
-    bundling.draft.because("skip", "refused", fault)
+    bundling.draft.refused("skip", fault)
 
 
 def _copy_files(bundling: Bundling, node: Node) -> None:

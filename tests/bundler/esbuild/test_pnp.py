@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lambdad.bundler.esbuild import pnp
 from lambdad.bundler.javascript.bundled import pack
 from lambdad.bundler.model import Contents, ProjectError
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
 from tests.support import npm_apps, npm_workspace
 from tests.support.closures import needs_strace, touched, uncovered
@@ -56,7 +57,7 @@ def test_bundled_from_archives(app: App) -> None:
 
     app.write({"lib/package.json": {"name": "@own/lib", "main": "other.js"}})
     (app.root / "lib/index.js").unlink()
-    assert app.build()["Bundled"].status == "failed"
+    assert status(app.build()["Bundled"]) == "failed"
     app.write({"lib/other.js": 'exports.mark = "three";\n'})
     assert app.stale() == {"Bundled"}
     assert app.answer("Bundled")[2] == "three"
@@ -92,7 +93,7 @@ def test_archives_of_the_machine(
         app.write({"lambdad.toml": config + "[defaults.esbuild]\nminify = true\n"})
     app.install()
     outcome = app.build()["Alone"]
-    assert outcome.status == "built"
+    assert status(outcome) == "built"
     assert app.answer("Alone") == [["shared@2.0.0", ["leaf@1.1.0"]]]
     codes = [told.code for told in outcome.diagnostics]
     assert codes == ([] if minified else ["plug-and-play"])

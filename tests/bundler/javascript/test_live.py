@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lambdad.bundler import build
-from lambdad.bundler.model import Function, Handler, Live, Method, Outcome, Want
-from lambdad.bundler.report.render import outcome_json
+from lambdad.bundler.model import BuildResult, Function, Handler, Live, Method, Want
+from lambdad.bundler.report.render import outcome_json, status
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.store.upkeep import Upkeep
@@ -48,7 +48,9 @@ def workshop(tmp_path: Path) -> Workshop:
     return workshop_at(tmp_path / "project", Store(cache_folder(dict(os.environ))))
 
 
-def run(workshop: Workshop, *functions: Function, want: Want = Want.LIVE) -> tuple[Outcome, ...]:
+def run(
+    workshop: Workshop, *functions: Function, want: Want = Want.LIVE
+) -> tuple[BuildResult, ...]:
     wait_for_tick(workshop.root)
     return build.build(functions, workshop, Upkeep(project(workshop, *functions)), want=want)
 
@@ -162,7 +164,7 @@ def test_zip_and_live_are_remembered_apart(workshop: Workshop, lay: Lay) -> None
     lay({"src/list.ts": "export const handler = ;\n"})
     (failed,) = run(workshop, bundled())
     (failed_zip,) = run(workshop, bundled(), want=Want.ZIP)
-    assert (failed.status, failed.artifact, failed_zip.live) == ("failed", None, None)
+    assert (status(failed), failed.artifact, failed_zip.live) == ("failed", None, None)
     assert failed_zip.artifact == stale.artifact
 
 
@@ -172,7 +174,7 @@ def test_a_failure_names_the_last_good_one(workshop: Workshop, lay: Lay) -> None
     good = made(workshop, bundled())
     os.rename(Path(workshop.root, "src/word.ts"), Path(workshop.root, "word.ts"))
     outcomes = [run(workshop, bundled())[0] for _ in range(2)]
-    assert [(one.status, one.cached, one.live) for one in outcomes] == [
+    assert [(status(one), one.cached, one.live) for one in outcomes] == [
         ("failed", False, good),
         ("failed", True, good),
     ]
@@ -262,7 +264,7 @@ def test_the_sdk_of_the_runtime(workshop: Workshop, lay: Lay) -> None:
     a warning, and installing it makes the function stale."""
     lay(SDK)
     (without,) = run(workshop, bundled())
-    assert without.status == "built"
+    assert status(without) == "built"
     assert [item.code for item in without.diagnostics] == ["not-installed-here"]
     lay(CLIENT)
     (outcome,) = run(workshop, bundled())
@@ -319,5 +321,5 @@ def test_native_modules_are_this_machines(workshop: Workshop, lay: Lay) -> None:
             "src/fast.node": elf("arm64"),
         }
     )
-    assert run(workshop, bundled())[0].status == "built"
-    assert run(workshop, bundled(), want=Want.ZIP)[0].status == "failed"
+    assert status(run(workshop, bundled())[0]) == "built"
+    assert status(run(workshop, bundled(), want=Want.ZIP)[0]) == "failed"

@@ -12,8 +12,9 @@ import pytest
 
 from lambdad.bundler import build
 from lambdad.bundler.inputs.snapshot import Clock
-from lambdad.bundler.model import Function, Handler, Live, Method, Outcome, Want
+from lambdad.bundler.model import BuildResult, Function, Handler, Live, Method, Want
 from lambdad.bundler.npm import reach
+from lambdad.bundler.report.render import status
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
@@ -45,7 +46,7 @@ def node(**changes: Any) -> Function:
     return function(runtime=RUNTIMES["nodejs22.x"], method=Method.NODE, **changes)
 
 
-def run(workshop: Workshop, **changes: Any) -> Outcome:
+def run(workshop: Workshop, **changes: Any) -> BuildResult:
     wait_for_tick(workshop.root)
     one = node(**changes)
     return build.build([one], workshop, Upkeep(project(workshop, one)), want=Want.LIVE)[0]
@@ -216,7 +217,7 @@ def test_installing_what_was_missing(workshop: Workshop, lay: Lay) -> None:
     """Nothing has to be installed for Lambda; but once it is there, the worker must reload."""
     lay({name: text for name, text in APP.items() if "node_modules" not in name})
     first = run(workshop)
-    assert first.status == "built"
+    assert status(first) == "built"
     lay({name: text for name, text in APP.items() if "node_modules" in name})
     second = run(workshop)
     assert not second.cached
@@ -226,7 +227,7 @@ def test_installing_what_was_missing(workshop: Workshop, lay: Lay) -> None:
 def test_other_machines_packages_are_fine(workshop: Workshop, lay: Lay) -> None:
     """What is installed here need not fit Lambda."""
     lay({**APP, "src/node_modules/lib/package.json": package("lib", os=["darwin"], cpu=["ppc"])})
-    assert run(workshop).status == "built"
+    assert status(run(workshop)) == "built"
 
 
 @pytest.mark.parametrize(
@@ -242,9 +243,9 @@ def test_faults_are_told_and_mended(workshop: Workshop, lay: Lay, files: Tree, c
     lay(files)
     first, second = run(workshop), run(workshop)
     assert [item.code for item in first.diagnostics] == [code]
-    assert (second.status, second.cached) == ("failed", True)
+    assert (status(second), second.cached) == ("failed", True)
     lay(APP)
-    assert run(workshop).status == "built"
+    assert status(run(workshop)) == "built"
 
 
 def test_a_handler_among_packages(workshop: Workshop, lay: Lay) -> None:
@@ -263,7 +264,7 @@ def test_a_handler_in_a_layer(workshop: Workshop, lay: Lay) -> None:
     lay(APP)
     gone = Handler("vendor.handler", "vendor", "handler")
     outcome = run(workshop, handler=gone, layers=True)
-    assert outcome.status == "failed"
+    assert status(outcome) == "failed"
     assert "handler-not-here" in [item.code for item in outcome.diagnostics]
 
 

@@ -12,6 +12,7 @@ from lambdad.bundler.config.find import read_project
 from lambdad.bundler.lint import gate
 from lambdad.bundler.lint.run import lint
 from lambdad.bundler.model import Severity, Want
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store.upkeep import Upkeep
 from tests.support.python_index import Project, project
 
@@ -43,7 +44,7 @@ def app(project: Project) -> Project:
 def made(app: Project, want: Want = Want.ZIP) -> None:
     read = read_project(str(app.root), {})
     (outcome,) = build.build(read.functions, app.workshop, Upkeep(read), want=want)
-    assert outcome.status == "built", outcome.diagnostics
+    assert status(outcome) == "built", outcome.diagnostics
 
 
 def told(app: Project) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lambdad.bundler.lint import outputs
 from lambdad.bundler.lint.outputs import OUTPUTS
 from lambdad.bundler.lint.run import Report
-from lambdad.bundler.model import Diagnostic, InputSet, Location, Outcome, Project, Severity
+from lambdad.bundler.model import Diagnostic, InputSet, Linted, Location, Project, Severity
 from lambdad.bundler.report.shown import ansi
 from tests.support.samples import function
 
@@ -39,7 +39,7 @@ NOWHERE = Diagnostic(code="lint-tool", severity=Severity.ERROR, message="ruff ha
 def report(
     *items: Diagnostic, files: tuple[str, ...] = (), rest: tuple[Diagnostic, ...] = ()
 ) -> Report:
-    outcome = Outcome(name="One", function=function("One"), status="linted", diagnostics=items)
+    outcome = Linted(function=function("One"), diagnostics=items)
     return Report(outcomes=(outcome,), diagnostics=rest, files=files)
 
 
@@ -157,7 +157,7 @@ def test_each_once_as_the_strictest_has_it() -> None:
     )
     both = Report(
         outcomes=tuple(
-            Outcome(name=name, function=None, status="linted", diagnostics=(item,))
+            Linted(function=function(name), diagnostics=(item,))
             for name, item in (("One", mild), ("Two", strict))
         ),
         diagnostics=(),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.bundler.lint import checked, types
-from lambdad.bundler.lint.checked import Refused
+from lambdad.bundler.lint.checked import CheckerRefusalError
 from lambdad.bundler.lint.positions import Places, Units
 from lambdad.bundler.lint.tool import Batch, Findings
 from lambdad.bundler.model import Diagnostic, Severity
@@ -302,7 +302,7 @@ def test_any_output_is_read_or_refused(
     for read in readers:
         try:
             list(read(answer, str, places))
-        except (msgspec.MsgspecError, ValueError, Refused):
+        except (msgspec.MsgspecError, ValueError, CheckerRefusalError):
             continue
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import Outcome
+from lambdad.bundler.model import BuildResult
+from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
 from tests.support import npm_apps, npm_workspace
 from tests.support.npm_apps import Registry, spec
@@ -39,7 +40,7 @@ def app(
     return checkout(LAYOUTS[request.param], tmp_path / "app", registry, tools, shared_store)
 
 
-def codes(outcome: Outcome) -> list[str]:
+def codes(outcome: BuildResult) -> list[str]:
     return [diagnostic.code for diagnostic in outcome.diagnostics]
 
 
@@ -115,7 +116,7 @@ def test_lock_and_record(app: App) -> None:
     assert told.message.endswith("says: leaf 1.1.0 (the lock says 1.2.0)")
     assert told.hint == f"run `{command}` in the project's folder"
     path.write_text(locked)
-    assert app.build()["Apart"].status == "built"
+    assert status(app.build()["Apart"]) == "built"
     asking = app.root / ("pnpm-workspace.yaml" if app.layout.catalog else "src/package.json")
     asking.write_text(asking.read_text().replace("^2.0.0", "^2.0.0 || ^3.0.0"))
     (told,) = app.build()["Plain"].diagnostics

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import Artifact, Diagnostic, Location, Outcome, error, warning
+from lambdad.bundler.model import (
+    Artifact,
+    Built,
+    Diagnostic,
+    Failed,
+    Linted,
+    Live,
+    Location,
+    Outcome,
+    Refused,
+    Skipped,
+    error,
+    warning,
+)
 from lambdad.bundler.report import render, shown
 from tests.support.samples import function
 
@@ -17,6 +30,7 @@ FAULT = error(
     'it exports "main"; write src/orders.main',
 )
 ZIP = Artifact(path="p.zip", immutable_path="i.zip", sha256="00ff", size=1234567, unzipped_size=2)
+LIVE = Live(entry="e", path=("p",), digest="00")
 
 
 def test_a_diagnostic_shows_its_line(tmp_path: Path) -> None:
@@ -38,10 +52,8 @@ def test_a_line_that_is_not_for_reading_is_left_out(tmp_path: Path, content: byt
 
 def test_the_json_shape() -> None:
     """Every field of the answer, as clients read it."""
-    outcome = Outcome(
-        name="Orders",
-        function=function(),
-        status="built",
+    outcome = Built(
+        function=function("Orders"),
         reasons=("src/a.py changed",),
         duration_s=0.0041,
         artifact=ZIP,
@@ -75,19 +87,55 @@ def test_the_json_shape() -> None:
     }
 
 
+BUILT = Built(function=function())
+_BARE = {"cached": False, "reasons": [], "duration_ms": 0.0}
+_OF_FUNCTION = {"runtime": "python3.12", "architecture": "x86_64", "handler": "app.handler"}
+
+
 @pytest.mark.parametrize(
-    ("statuses", "faults", "ok"),
+    ("outcome", "shown"),
     [
-        (["built", "skipped"], [], True),
-        (["built", "refused"], [], False),
-        (["failed"], [], False),
-        (["built"], [FAULT], False),
-        (["built"], [warning("x", "y")], True),
+        (Refused(name="x", diagnostics=(FAULT,)), {"status": "refused", **_BARE}),
+        (Skipped(name="x", diagnostics=(FAULT,)), {"status": "skipped", **_BARE}),
+        (
+            Skipped(name="x", function=function(), diagnostics=(FAULT,)),
+            {"status": "skipped", **_BARE, **_OF_FUNCTION},
+        ),
+        (
+            Linted(function=function("x"), diagnostics=(FAULT,)),
+            {"status": "linted", **_BARE, **_OF_FUNCTION},
+        ),
+        (Failed(name="x", diagnostics=(FAULT,)), {"status": "failed", **_BARE}),
+        (
+            Failed(name="x", cached=True, machine_fault=True, live=LIVE, diagnostics=(FAULT,)),
+            {
+                "status": "failed",
+                **_BARE,
+                "cached": True,
+                "machine_fault": True,
+                "live": {"entry": "e", "path": ["p"], "digest": "00"},
+            },
+        ),
     ],
 )
-def test_ok(statuses: list[str], faults: list[Diagnostic], ok: bool) -> None:
+def test_every_ending_has_its_json(outcome: Outcome, shown: dict[str, object]) -> None:
+    """What is not built has the fields that every function has, and no others."""
+    told = [render.diagnostic_json(FAULT)]
+    assert render.outcome_json(outcome) == {"name": "x", **shown, "diagnostics": told}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "faults", "ok"),
+    [
+        ([BUILT, Skipped(name="x")], [], True),
+        ([BUILT, Refused(name="x")], [], False),
+        ([Failed(name="x")], [], False),
+        ([BUILT], [FAULT], False),
+        ([BUILT], [warning("x", "y")], True),
+    ],
+)
+def test_ok(outcomes: list[Outcome], faults: list[Diagnostic], ok: bool) -> None:
     """All built or skipped, and no error of the project as a whole."""
-    outcomes = [Outcome(name="x", function=None, status=status) for status in statuses]
     assert render.is_ok(outcomes, faults) is ok
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.model import Artifact, Function, InputSet, Outcome, Project
+from lambdad.bundler.model import Artifact, Built, Function, InputSet, Project
 from lambdad.bundler.store import project_state
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.project_state import ProjectState
@@ -33,7 +33,7 @@ def project(output: Output, *names: str) -> Project:
     )
 
 
-def zipped(output: Output, name: str, sha256: str = "00") -> Outcome:
+def zipped(output: Output, name: str, sha256: str = "00") -> Built:
     one: Function = function(name)
     artifact = Artifact(
         path=output.zip(name),
@@ -42,7 +42,7 @@ def zipped(output: Output, name: str, sha256: str = "00") -> Outcome:
         size=1,
         unzipped_size=1,
     )
-    return Outcome(name=name, function=one, status="built", artifact=artifact)
+    return Built(function=one, artifact=artifact)
 
 
 def state_of(output: Output) -> ProjectState:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from lambdad.bundler.config.find import FORMATS, project_folder
-from lambdad.bundler.model import Artifact, BundlerError, Diagnostic, Location, Outcome, Severity
+from lambdad.bundler.model import Artifact, BundlerError, Diagnostic, Failed, Location, Severity
 from lambdad.bundler.report.render import outcome_json
 from lambdad.daemon.cli.fresh import command
 from lambdad.daemon.client import asking, finding, fresh
@@ -279,11 +279,11 @@ def test_what_is_no_answer_is_none(folder: Path, said: bytes) -> None:
 
 def test_nobody_there_is_refused(folder: Path) -> None:
     """Neither a missing socket nor one that nobody listens on is worth a retry of its own."""
-    with pytest.raises(exchange.Refused):
+    with pytest.raises(exchange.NotListening):
         exchange.ask(str(folder / "gone"), "GET", "/")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "dead"))
-    with pytest.raises(exchange.Refused):
+    with pytest.raises(exchange.NotListening):
         exchange.ask(str(folder / "dead"), "GET", "/")
 
 
@@ -517,7 +517,7 @@ def test_diagnostics_arrive_whole() -> None:
     """What is read from an answer is what was written into it."""
     bare = Diagnostic(code="bad", severity=Severity.INFO, message="is")
     for item in (FAULT, bare):
-        outcome = Outcome(name="One", function=None, status="failed", diagnostics=(item,))
+        outcome = Failed(name="One", diagnostics=(item,))
         (told,) = json.loads(json.dumps(outcome_json(outcome)))["diagnostics"]
         assert answer.diagnostic_of(told) == item
 
@@ -525,8 +525,7 @@ def test_diagnostics_arrive_whole() -> None:
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     """0 ok, 1 the project is at fault, 2 time was up or the machine is to blame."""
     document: dict[str, Any] = {"schema": 1, "ok": True, "diagnostics": [], "functions": []}
-    machine = {**outcome_json(Outcome(name="One", function=None, status="failed"))}
-    machine["machine_fault"] = True
+    machine = outcome_json(Failed(name="One", machine_fault=True))
     for more, code in (
         ({}, 0),
         ({"ok": False}, 1),

@@ -8,12 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from lambdad.bundler.model import Want
 from lambdad.daemon.serving.schedule import (
     Asked,
     Build,
-    Built,
     Check,
     Checked,
+    Ended,
     Event,
     Key,
     Left,
@@ -24,14 +25,20 @@ from lambdad.daemon.serving.schedule import (
     step,
 )
 
-ONE, ZIP, TWO = Key("One", "live"), Key("One", "zip"), Key("Two", "live")
+Events = list[Event[str]]
+
+ONE, ZIP, TWO = Key("One", Want.LIVE), Key("One", Want.ZIP), Key("Two", Want.LIVE)
 
 
 def asked(request: int, *keys: Key) -> Asked:
     return Asked(request, frozenset(keys))
 
 
-def run(state: State, events: Iterable[Event]) -> tuple[State, list[object]]:
+def _order(key: Key) -> tuple[str, str, bool]:
+    return key.order
+
+
+def run(state: State[str], events: Iterable[Event[str]]) -> tuple[State[str], list[object]]:
     done: list[object] = []
     for event in events:
         state, actions = step(state, event)
@@ -54,7 +61,12 @@ def test_stale_functions_of_a_request_are_built_together() -> None:
 
 def test_who_asks_during_a_build_gets_a_look_of_its_own() -> None:
     """A build that began before the request does not answer it: the inputs are verified again."""
-    events: list[Event] = [asked(1, ONE), Checked({ONE: None}), asked(2, ONE), Built(ONE, "old")]
+    events: Events = [
+        asked(1, ONE),
+        Checked({ONE: None}),
+        asked(2, ONE),
+        Ended(ONE, "old"),
+    ]
     state, done = run(State(), events)
     assert done == [Check((ONE,)), Build((ONE,)), Reply(1, {ONE: "old"}), Check((ONE,))]
     _, done = run(state, [Checked({ONE: "old"})])
@@ -63,28 +75,38 @@ def test_who_asks_during_a_build_gets_a_look_of_its_own() -> None:
 
 def test_who_asks_during_a_check_is_taken_along_by_the_build() -> None:
     """The build begins after both asked, so it answers both."""
-    events: list[Event] = [asked(1, ONE), asked(2, ONE), Checked({ONE: None}), Built(ONE, "new")]
+    events: Events = [
+        asked(1, ONE),
+        asked(2, ONE),
+        Checked({ONE: None}),
+        Ended(ONE, "new"),
+    ]
     _, done = run(State(), events)
     assert done[1:] == [Build((ONE,)), Reply(1, {ONE: "new"}), Reply(2, {ONE: "new"})]
 
 
 def test_a_function_is_built_once_at_a_time() -> None:
     """Wanted as a zip while it is built as a live tree, it waits, and goes next."""
-    events: list[Event] = [asked(1, ONE), Checked({ONE: None}), asked(2, ZIP), Checked({ZIP: None})]
+    events: Events = [
+        asked(1, ONE),
+        Checked({ONE: None}),
+        asked(2, ZIP),
+        Checked({ZIP: None}),
+    ]
     state, done = run(State(), events)
     assert done == [Check((ONE,)), Build((ONE,)), Check((ZIP,))]
-    _, done = run(state, [Built(ONE, "live"), Built(ZIP, "zip")])
+    _, done = run(state, [Ended(ONE, "live"), Ended(ZIP, "zip")])
     assert done == [Reply(1, {ONE: "live"}), Build((ZIP,)), Reply(2, {ZIP: "zip"})]
 
 
 def test_a_client_that_leaves_drops_its_wait_and_nothing_else() -> None:
     """The build goes on for the others, or for nobody."""
-    events: list[Event] = [
+    events: Events = [
         asked(1, ONE),
         asked(2, ONE),
         Checked({ONE: None}),
         Left(1),
-        Built(ONE, "x"),
+        Ended(ONE, "x"),
     ]
     state, done = run(State(), events)
     assert done[1:] == [Build((ONE,)), Reply(2, {ONE: "x"})]
@@ -95,7 +117,7 @@ def test_building_ahead() -> None:
     """A change to what was lately wanted is looked at without a request, and once more after."""
     state, done = run(State(), [Moved(frozenset({ONE})), Checked({ONE: None})])
     assert done == [Check((ONE,)), Build((ONE,))]
-    _, done = run(state, [Moved(frozenset({ONE})), Built(ONE, "x")])
+    _, done = run(state, [Moved(frozenset({ONE})), Ended(ONE, "x")])
     assert done == [Check((ONE,))]
 
 
@@ -106,14 +128,14 @@ class Orderings(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = State()
+        self.state: State[int] = State()
         self.now = 0
         self.asked_at: dict[int, int] = {}
         self.waiting: dict[int, frozenset[Key]] = {}
         self.checks: list[tuple[tuple[Key, ...], int]] = []
         self.builds: dict[Key, int] = {}
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event[int]) -> None:
         self.now += 1
         self.state, actions = step(self.state, event)
         for action in actions:
@@ -145,8 +167,8 @@ class Orderings(RuleBasedStateMachine):
     @precondition(lambda self: self.builds)
     @rule(data=st.data())
     def build(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.builds)))
-        self.tell(Built(key, self.builds.pop(key)))
+        key = data.draw(st.sampled_from(sorted(self.builds, key=_order)))
+        self.tell(Ended(key, self.builds.pop(key)))
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -173,8 +195,8 @@ class Orderings(RuleBasedStateMachine):
                 keys, _began = self.checks.pop()
                 self.tell(Checked(dict.fromkeys(keys, None)))
             else:
-                key = min(self.builds)
-                self.tell(Built(key, self.builds.pop(key)))
+                key = min(self.builds, key=_order)
+                self.tell(Ended(key, self.builds.pop(key)))
         assert not self.waiting
         assert self.state == State()
 

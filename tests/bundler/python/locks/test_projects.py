@@ -17,6 +17,7 @@ from lambdad.bundler import build
 from lambdad.bundler.model import BundlerError, ProjectError, Want
 from lambdad.bundler.python import credentials, indexes
 from lambdad.bundler.python.indexes import Indexes
+from lambdad.bundler.report.render import status
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
@@ -349,7 +350,7 @@ def test_private_index(project: Project, kind: str, locked: bool) -> None:
         workshop = with_login(kind, project, url)
         one = function()
         outcome = build.build([one], workshop, Upkeep(project_of(workshop, one)))[0]
-        assert outcome.status == "built", outcome.diagnostics
+        assert status(outcome) == "built", outcome.diagnostics
     assert holding(project.root, password) == []
     assert holding(project.workshop.store.root, password) == []
     assert password not in repr(outcome)
