@@ -1,6 +1,6 @@
 # Every target sets itself up: it needs Python 3.11 or newer, Node.js and npm, and nothing else of ours.
 .DEFAULT_GOAL := help
-.PHONY: help demo test latest lock check format bench torture matrix clean
+.PHONY: help demo test latest lock check format bench torture matrix sst clean
 
 # The first of these that is 3.11 or newer; `make test PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -59,5 +59,9 @@ matrix: .venv/ready ## Tests with many versions of package managers, linters and
 torture: .venv/ready ## Long model-based runs
 	@$(BIN)/python -m pytest -m torture -p no:xdist $(ARGS)
 
+# SST's packages, and an emulator of AWS for it, are fetched into .sst-lab by npm and pip.
+sst: .venv/ready ## The real sst start and sst build of SST 1, alone and with lambdad
+	@LAMBDAD=$(abspath $(BIN)/lambdad) PYTHON=$(BIN)/python node clients/sst/test/real/run.js --folder $(abspath .sst-lab) $(ARGS)
+
 clean: ## Remove what the targets made here
-	rm -rf .venv .venv-latest .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv .venv-latest .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .sst-lab dist

@@ -91,6 +91,10 @@ def _function(look: Look, folder: RelPath, node: Node, form: str, found: Found) 
             message = f"{name} must be text, not {kind(said[name])}"
             found.diagnostics.append(error("bad-value", message, said[name].where))
             return None
+    if "layers" in said and not isinstance(said["layers"].value, bool):
+        message = f"layers must be true or false, not {kind(said['layers'])}"
+        found.diagnostics.append(error("bad-value", message, said["layers"].where))
+        return None
     handler = said.get("handler")
     if handler is None or not handler.text:
         message = f"{kind(node)} is no function: it has no handler"
