@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,11 @@ from lambdad.bundler.workshop import Workshop
 # A test's time says how busy the machine is, not whether the product works.
 settings.register_profile("lambdad", deadline=None)
 settings.load_profile("lambdad")
+
+# Where a machine sets it, each process that a test starts would compile all of lambdad anew, and
+# each worker all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -203,7 +203,7 @@ def test_whatever_is_saved(path: str, change: str, app: Served) -> None:
 BROKEN: Mapping[str, bytes] = {
     "binary": bytes(range(256)),
     "not UTF-8": "# café\ndef handler(e, c): pass\n".encode("latin-1"),
-    "huge": b"x = 1\n" * 100_000,
+    "huge": b"x = 1\n" * 10_000 + b'y = "' + b"y" * 600_000 + b'"\n',
     "empty": b"",
 }
 
