@@ -80,12 +80,12 @@ class App:
     def produce(self) -> list[BuildResult]:
         """The build of all, from the moment it is known what is stale."""
         jobs = []
-        view, state = snapshot.view(self.output.clock), self.workshop.state()
+        view, state = snapshot.view(self.output.read_clock()), self.workshop.state()
         for request in self.requests:
             known = record_cache.of(self.memory).get(
                 state.record(request.function.name, request.want)
             )
-            found = look(self.project.root, request, known, once=view.look)
+            found = look(self.output, request, known, once=view.look)
             if isinstance(found, BuildResult):
                 raise SystemExit(f"{found.name} is fresh after an edit")
             jobs.append(found)
@@ -139,7 +139,7 @@ def one_edit(root: Path, modules: int, slack_s: float) -> Claim:
 
     def whole() -> None:
         nonlocal before
-        clock = snapshot.read_clock(app.output.clock)
+        clock = app.output.read_clock()
         workshop = replace(app.workshop, look=Look())
         if before is not None:
             known = snapshot.inputs_of(before)

@@ -46,6 +46,7 @@ from lambdad.bundler.store import freshness, live_folders, record, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.freshness import Fresh
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import MadeKey, Record
 from lambdad.bundler.store.upkeep import Upkeep
@@ -86,6 +87,7 @@ def build(
     force: bool = False,
     shown: Callable[[BuildResult], None] = _unheard,
     settled: Callable[[BuildResult], None] = _unheard,
+    prepare: bool = True,
 ) -> tuple[BuildResult, ...]:
     """Every function's outcome, in the order given.
 
@@ -93,14 +95,16 @@ def build(
     `shown` is called with each outcome as soon as it is known, for people to see; `settled` with
     each once all that it names is in place, a zip's entry in the manifest included. Both are called
     in the caller's thread. Without an `upkeep` no manifest is written and nothing is collected.
+    Without `prepare` nothing is built in a project that has no .lambdad.
 
     Raises BundlerError where nothing can be built at all, or the manifest can't be written.
     """
     output = Output(workshop.root)
     with disk_faults():
-        output.prepare()
-        view = snapshot.view(output.clock)
-    state = workshop.state()
+        if prepare:
+            output.prepare()
+        view = snapshot.view(output.read_clock())
+    state = workshop.state(output)
     outcomes: dict[str, BuildResult] = {}
     later: list[Callable[[], None]] = []
     workshop = replace(workshop, recall=workshop.recall and not force, later=later.append)
@@ -114,8 +118,7 @@ def build(
     jobs = []
     for function in functions:
         request = request_of(workshop, function, want=want, locked=locked)
-        known = recorded(state, function.name, want, workshop.memory)
-        looked = look(workshop.root, request, known, force=force, once=view.look)
+        looked = look_at(request, state, workshop.memory, force=force, once=view.look)
         match looked:
             case Job():
                 jobs.append(looked)
@@ -139,13 +142,39 @@ def build(
 def recorded(
     state: ProjectState, function: str, want: Want, memory: Memory | None
 ) -> Record | None:
-    """What is recorded of the function's last build as what is wanted, if that can be believed."""
-    place = state.record(function, want)
-    return record.load(place) if memory is None else record_cache.of(memory).get(place)
+    """What is recorded of the function's last build as what is wanted, if that can be believed.
+
+    Raises BundlerError `not-ours`.
+    """
+    file = state.record(function, want)
+    return record.load(file) if memory is None else record_cache.of(memory).get(file)
+
+
+def look_at(
+    request: BuildRequest,
+    state: ProjectState,
+    memory: Memory | None,
+    *,
+    force: bool = False,
+    once: Stat,
+    most: int = freshness.SHOWN,
+) -> BuildResult | Job:
+    """As `look`, by what is recorded; where that is not ours, a failure that says so."""
+    function = request.function
+    try:
+        known = recorded(state, function.name, request.want, memory)
+        return look(state.project, request, known, force=force, once=once, most=most)
+    except BundlerError as fault:
+        return Failed(
+            name=function.name,
+            function=function,
+            diagnostics=(error(fault.code, fault.message, hint=fault.hint),),
+            machine_fault=True,
+        )
 
 
 def look(
-    root: str,
+    folder: ProjectFolder,
     request: BuildRequest,
     known: Record | None,
     *,
@@ -157,8 +186,10 @@ def look(
 
     `known` is what was recorded under the request's function and want. `once` is a Look that
     all share that are looked at in one go. After `most` reasons nobody looks on.
+
+    Raises BundlerError `not-ours`.
     """
-    verdict = freshness.check(root, request, known, once, most=most)
+    verdict = freshness.check(folder, request, known, once, most=most)
     if isinstance(verdict, Fresh) and not force:
         return _remembered(request.function, verdict.record)
     reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons
@@ -245,7 +276,7 @@ def _work(
     started_s = time.monotonic()
     if view is None:
         with disk_faults():
-            view = snapshot.view(output.clock)
+            view = snapshot.view(output.read_clock())
     clock, workshop = view.clock, replace(workshop, look=view.look)
     turns = {
         job.name: _Turn(
@@ -309,8 +340,11 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> BuildResult | Supe
     after = snapshot.observe(workshop.root, inputs, since=turn.clock, known=turn.before)
     if moved := snapshot.moved_between(turn.before, after, turn.clock):
         return Superseded(moved)
-    with disk_faults():
-        outcome = _keep(turn, made, after, diagnostics, workshop)
+    try:
+        with disk_faults():
+            outcome = _keep(turn, made, after, diagnostics, workshop)
+    except BundlerError as fault:
+        return _machine_fault(job, fault)
     if isinstance(made, Artifact) and isinstance(packed, Contents):
         before = job.record.artifact if job.record else None
         known = zip_sources.of(packed, made)
@@ -333,7 +367,7 @@ def _keep(
     outcome: BuildResult
     keys: Mapping[str, MadeKey] = {}
     if made is not None:
-        keys = freshness.made(output.root, _publish(job, made, output))
+        keys = freshness.made(output, _publish(job, made, output))
         outcome = Built(
             function=function,
             artifact=made if isinstance(made, Artifact) else None,
@@ -375,7 +409,7 @@ def _write(
     if workshop.memory is not None and packed.dependencies is not None:
         prefix = archive.prefix_of(packed.dependencies, workshop.memory)
     with disk_faults():
-        written = archive.write_file(output.folder / "artifacts", packed, prefix)
+        written = archive.write_file(output.make("artifacts"), packed, prefix)
     return Artifact(
         path=output.zip(job.name),
         immutable_path=output.artifact(written.sha256),

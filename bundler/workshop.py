@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, stat_key
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.store import project_state
-from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.store import Store
 
@@ -64,9 +63,10 @@ class Workshop:
         """The same with a recorder in which nothing is yet."""
         return replace(self, seen=Seen(self.root, self.repository))
 
-    def state(self) -> ProjectState:
-        """What is remembered of the project. It costs two stat calls."""
-        return project_state.of(self.root, self.environ)
+    def state(self, project: ProjectFolder | None = None) -> ProjectState:
+        """What is recorded of the project, reached through its folder if that is open already. It
+        costs two stat calls."""
+        return project_state.of(self.root, self.environ, project)
 
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""
@@ -79,5 +79,5 @@ class Workshop:
         meanwhile is suspect.
         """
         with contextlib.suppress(OSError):
-            return snapshot.read_clock(Output(self.root).clock)
+            return ProjectFolder(self.root).read_clock()
         return None

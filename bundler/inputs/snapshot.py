@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -19,6 +20,8 @@ from lambdad.bundler.model import FileKey, InputSet, Listing, Names, RelPath, Sn
 
 FOREIGN_SLACK_NS: Final = 2_000_000_000
 """On a file system whose clock we did not read, this much nearness makes an input suspect."""
+
+NO_DEVICE: Final = -1
 
 Stat = Callable[[str], FileKey | None]
 """What lies at an absolute path, symlinks followed, a folder's times included."""
@@ -43,6 +46,11 @@ def read_clock(touched: str) -> Clock:
         os.utime(file.fileno())
         status = os.fstat(file.fileno())
     return Clock(status.st_dev, status.st_ctime_ns)
+
+
+def any_clock() -> Clock:
+    """The machine's, where there is no file to touch: everything young is suspect."""
+    return Clock(NO_DEVICE, time.time_ns())
 
 
 def stat_key(path: str) -> FileKey | None:
@@ -84,9 +92,9 @@ class View:
     look: Look
 
 
-def view(touched: str) -> View:
-    """Raises OSError as `read_clock`."""
-    return View(read_clock(touched), Look())
+def view(clock: Clock) -> View:
+    """One that begins now; the clock was read just before."""
+    return View(clock, Look())
 
 
 def observe(

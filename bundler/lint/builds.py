@@ -41,7 +41,7 @@ def _built(functions: Sequence[Function], workshop: Workshop) -> list[BuildResul
     others: list[Function] = []
     for function in functions:
         known = build.recorded(state, function.name, Want.ZIP, workshop.memory)
-        found = build.look(workshop.root, request_of(workshop, function), known, once=once, most=1)
+        found = build.look(state.project, request_of(workshop, function), known, once=once, most=1)
         if isinstance(found, BuildResult):
             fresh.append(found)
         else:

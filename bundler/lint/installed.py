@@ -24,6 +24,7 @@ from lambdad.bundler.model import (
     Want,
 )
 from lambdad.bundler.store import record
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
@@ -43,8 +44,8 @@ class Installed:
     """Of files, as paths from the folder that is in `sys.path`; or of top-level modules alone."""
     owners: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """(path or folder) -> distribution, where that is known; "" is own code."""
-    archive: str | None = None
-    """The zip that has the files, absolute."""
+    archive: RelPath | None = None
+    """The zip that has the files, one of ours."""
 
     @functools.cached_property
     def modules(self) -> frozenset[str]:
@@ -78,7 +79,7 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
                 return _of_zip(function, known, workshop)
             if known.live is not None:
                 return _of_folders(function, known.live, workshop)
-        except (OSError, zipfile.BadZipFile):
+        except (OSError, ValueError, zipfile.BadZipFile):
             continue
     request = request_of(workshop, function)
     return _resolved(request, workshop) if resolve else _none_declared(request, workshop)
@@ -99,21 +100,23 @@ def _deciding(inputs: Snapshot) -> Snapshot:
 
 
 def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed | None:
-    """Raises OSError or BadZipFile."""
+    """Raises OSError, ValueError or BadZipFile."""
     if known.artifact is None:
         return None
     noted = zip_sources.load(workshop.state(), function.name)
     fits = noted is not None and noted.sha256 == known.artifact.sha256
     owners = noted.owners if noted is not None and fits else {}
-    archive = workshop.absolute(known.artifact.immutable_path)
+    archive = known.artifact.immutable_path
     own = set(_own_names(function, known.inputs.files))
-    return Installed(_zip_names(archive) - own, MappingProxyType(dict(owners)), archive)
+    names = _zip_names(workshop.root, archive) - own
+    return Installed(names, MappingProxyType(dict(owners)), archive)
 
 
 @functools.lru_cache(maxsize=64)
-def _zip_names(path: str) -> frozenset[str]:
-    """Its name is its digest, so it is the same for ever. Raises OSError or BadZipFile."""
-    with zipfile.ZipFile(path) as archive:
+def _zip_names(root: str, path: RelPath) -> frozenset[str]:
+    """Its name is its digest, so it is the same for ever. Raises OSError, ValueError or
+    BadZipFile."""
+    with ProjectFolder(root).at(path).open() as file, zipfile.ZipFile(file) as archive:
         return frozenset(archive.namelist())
 
 

@@ -22,7 +22,6 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 
 TIMEOUT_S: Final = 60.0
@@ -251,6 +250,5 @@ def _save(tool: str, files: dict[RelPath, Any], workshop: Workshop) -> None:
         there = [path for path in files if os.path.lexists(workshop.absolute(path))]
         files = {path: files[path] for path in there[-_MOST:]}
     with contextlib.suppress(OSError):
-        Output(workshop.root).prepare()
         document = {"version": _VERSION, "files": files}
         workshop.state().lint(tool).write(document)

@@ -7,7 +7,6 @@ that they may have read.
 from __future__ import annotations
 
 import configparser
-import contextlib
 import functools
 import os
 import tomllib
@@ -32,9 +31,11 @@ from lambdad.bundler.lint.tool import (
     misconfigured,
 )
 from lambdad.bundler.model import Diagnostic, Location, RelPath
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
+
+KIND: Final = "checks"
+"""Of the store: what checkers keep between their runs."""
 
 PYTHON: Final = (".py", ".pyi")
 _PYTHON_READ: Final = (*PYTHON, ".toml", ".ini", ".cfg", ".pth")
@@ -203,12 +204,11 @@ def _projects(config: str, met: set[str]) -> Iterable[str]:
 
 
 def _state(workshop: Workshop, of: str) -> str:
-    """Where a checker keeps what makes its next run quicker: below .lambdad, absolute. The checker
-    believes what it finds there, so a project must not be able to bring it."""
-    with contextlib.suppress(OSError):  # then nothing is kept
-        Output(workshop.root).prepare()
-    path = workshop.state().checkers(os.path.relpath(of, workshop.root))
-    return f"{path}{os.path.splitext(of)[1]}"
+    """Where a checker keeps what makes its next run quicker, absolute: in the store, where no
+    project can bring a symlink that the checker would follow, or a state that it would believe."""
+    name = workshop.state().checkers(os.path.relpath(of, workshop.root))
+    name += os.path.splitext(of)[1]
+    return str(workshop.store.find(KIND, name) or workshop.store.path(KIND, name))
 
 
 # --- pyright -------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from lambdad.bundler.inputs import tree
 from lambdad.bundler.lint.graph import Own
 from lambdad.bundler.lint.installed import Installed, module_of
 from lambdad.bundler.model import BuildRequest, Diagnostic, Location, ProjectError, Severity
+from lambdad.bundler.store.project_folder import OurFile, ProjectFolder
 from lambdad.bundler.workshop import Workshop
 
 _NEEDS: Final = re.compile(r"^Requires-Dist:\s*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
@@ -31,7 +32,7 @@ def check(
     modules = _modules(installed)
     try:
         used = _used(own, workshop)
-        spoken_for = set(_spoken_for(installed, installed.archive))
+        spoken_for = set(_spoken_for(installed, ProjectFolder(workshop.root).at(installed.archive)))
         return [
             _hint(item)
             for item in _direct(request, workshop)
@@ -39,7 +40,7 @@ def check(
             and name not in spoken_for
             and modules[name].isdisjoint(used)
         ]
-    except (OSError, zipfile.BadZipFile, ProjectError):
+    except (OSError, ValueError, zipfile.BadZipFile, ProjectError):
         return []  # a build tells what is wrong
 
 
@@ -64,12 +65,12 @@ def _used(own: Own, workshop: Workshop) -> set[str]:
     return words
 
 
-def _spoken_for(installed: Installed, archive: str) -> Iterator[str]:
+def _spoken_for(installed: Installed, archive: OurFile) -> Iterator[str]:
     """Distributions that others require, and those that offer something by entry points.
 
     Raises OSError or BadZipFile.
     """
-    with zipfile.ZipFile(archive) as opened:
+    with archive.open() as file, zipfile.ZipFile(file) as opened:
         for name in sorted(installed.names):
             folder, _, last = name.partition("/")
             if not folder.endswith(".dist-info") or last not in ("METADATA", "entry_points.txt"):

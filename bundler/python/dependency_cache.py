@@ -14,7 +14,6 @@ from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Clock
 from lambdad.bundler.model import BuildRequest, Diagnostic, InputSet, Segment
 from lambdad.bundler.store import record
-from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.record import Json
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
@@ -82,7 +81,6 @@ def keep(
         "segment": segments.key_of(installed.segment) if installed.segment else None,
     }
     with contextlib.suppress(OSError):
-        Output(workshop.root).make("state/python")
         workshop.state().dependencies(request.function.name).write(document)
 
 

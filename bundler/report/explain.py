@@ -5,6 +5,7 @@ from __future__ import annotations
 from lambdad.bundler.model import Function, Names, Project, Stems, Want
 from lambdad.bundler.store import freshness
 from lambdad.bundler.store.freshness import Fresh
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.toolchain import request_of
 
@@ -13,7 +14,9 @@ def stale_because(
     project: Project, function: Function, known: Record | None, want: Want = Want.ZIP
 ) -> tuple[str, ...]:
     """Why the last build no longer holds; empty if it does."""
-    verdict = freshness.check(project.root, request_of(project, function, want=want), known)
+    verdict = freshness.check(
+        ProjectFolder(project.root), request_of(project, function, want=want), known
+    )
     return () if isinstance(verdict, Fresh) else verdict.reasons
 
 

@@ -24,7 +24,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 from lambdad.bundler.zips import archive, names
 from lambdad.bundler.zips.zip_sources import SOURCE_MAP, Former, Makeup
@@ -126,14 +126,13 @@ class Comparison:
 # --- a zip -----------------------------------------------------------------------------------
 
 
-def of_zip(path: str, known: Makeup | None = None, like: Sizes | None = None) -> Sizes:
+def of_zip(file: BinaryIO, known: Makeup | None = None, like: Sizes | None = None) -> Sizes:
     """The sizes of a zip, ours or another's. `known` is what was noted of it, if anything was;
     where neither tells whose a file is, the place it has in `like` does.
 
     Raises OSError; zipfile.BadZipFile if it is no zip.
     """
-    with open(path, "rb") as file:
-        return _read(file, os.fstat(file.fileno()).st_size, known, like)
+    return _read(file, os.fstat(file.fileno()).st_size, known, like)
 
 
 def of_former(former: Former, like: Sizes | None = None) -> Sizes:

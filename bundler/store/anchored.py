@@ -19,6 +19,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from typing import BinaryIO, Final
 
 from lambdad.bundler.model import BundlerError
@@ -182,8 +183,7 @@ class Folder:
             status = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except OSError as fault:
             raise _located(fault, path) from fault
-        if refusal := ownership.refusal(path, status, FILE, self._owners):
-            raise refusal
+        ownership.check(path, status, FILE, self._owners)
         return status
 
     def holds(self, name: str) -> bool:
@@ -194,7 +194,7 @@ class Folder:
             return False
         return True
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedReader:
         """The file, to be read."""
         return open(self._opened(name, os.O_RDONLY), "rb")
 
@@ -354,12 +354,14 @@ class Folder:
             descriptor = os.open(name, flags | _AS_FILE, 0o644, dir_fd=self._descriptor)
         except OSError as fault:
             raise self._reason(fault, name, FILE) from fault
-        if refusal := ownership.refusal(path, os.fstat(descriptor), FILE, self._owners):
+        try:
+            ownership.check(path, os.fstat(descriptor), FILE, self._owners)
+        except BaseException:
             os.close(descriptor)
-            raise refusal
+            raise
         return descriptor
 
-    def _reason(self, fault: OSError, name: str, kind: int) -> Exception:
+    def _reason(self, fault: OSError, name: str, kind: int) -> OSError:
         path, owners = self._path(name), self._owners
         return ownership.reason(fault, path, kind, owners, name=name, dir_fd=self._descriptor)
 

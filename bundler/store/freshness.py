@@ -5,6 +5,7 @@ Stat is the truth: nothing here asks a watcher, and nothing is believed that was
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import stat
@@ -15,6 +16,7 @@ from typing import Final
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Stat
 from lambdad.bundler.model import BuildRequest, Severity
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.record import MadeKey, Record, request_changes
 
 SHOWN: Final = 20
@@ -32,7 +34,7 @@ class Stale:
 
 
 def check(
-    root: str,
+    folder: ProjectFolder,
     request: BuildRequest,
     record: Record | None,
     look: Stat = snapshot.stat_key,
@@ -42,7 +44,7 @@ def check(
     """Fresh only if the request, every recorded input and what was made are as they were.
 
     Callers who check many functions at once pass one Look, so that what they share costs once.
-    Nobody looks on after `most` reasons.
+    Nobody looks on after `most` reasons. Raises BundlerError `not-ours`.
     """
     if record is None:
         return Stale(("never built here",))
@@ -50,9 +52,9 @@ def check(
         return Stale(reasons)
     if reason := _lock_fault(request, record):
         return Stale((reason,))
-    if reasons := tuple(itertools.islice(snapshot.changes(root, record.inputs, look), most)):
+    if reasons := tuple(itertools.islice(snapshot.changes(folder.root, record.inputs, look), most)):
         return Stale(reasons)
-    if record.succeeded and (reason := _fault_of_made(root, record)):
+    if record.succeeded and (reason := _fault_of_made(folder, record)):
         return Stale((reason,))
     return Fresh(record)
 
@@ -65,23 +67,27 @@ def _lock_fault(request: BuildRequest, record: Record) -> str | None:
     return None
 
 
-def made(root: str, paths: Iterable[str]) -> Mapping[str, MadeKey]:
-    """The keys of what a build wrote; of a folder only its identity counts. Raises OSError."""
-    return {path: _made_key(os.path.join(root, path)) for path in paths}
+def made(folder: ProjectFolder, paths: Iterable[str]) -> Mapping[str, MadeKey]:
+    """The keys of what a build wrote; of a folder only its identity counts. Raises OSError, and
+    BundlerError `not-ours`."""
+    keys = {}
+    for path, status in folder.statuses(paths):
+        if status is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        keys[path] = _made_key(status)
+    return keys
 
 
-def _made_key(path: str) -> MadeKey:
-    status = os.stat(path)
+def _made_key(status: os.stat_result) -> MadeKey:
     if stat.S_ISDIR(status.st_mode):
         return status.st_ino, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _fault_of_made(root: str, record: Record) -> str | None:
-    for path, key in record.made.items():
-        try:
-            if _made_key(os.path.join(root, path)) != key:
-                return f"{path} was changed by another hand"
-        except OSError:
+def _fault_of_made(folder: ProjectFolder, record: Record) -> str | None:
+    for path, status in folder.statuses(record.made):
+        if status is None:
             return f"{path} is gone"
+        if _made_key(status) != record.made[path]:
+            return f"{path} was changed by another hand"
     return None

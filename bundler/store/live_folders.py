@@ -10,22 +10,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
-import shutil
+import re
+import stat
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 from lambdad.bundler.model import Entry, Live, RelPath, Runnable
-from lambdad.bundler.store.output import Output, file_stem
-from lambdad.bundler.store.store import TEMPORARY, collect_abandoned, write_atomic
+from lambdad.bundler.store.anchored import Folder, temporary_name
+from lambdad.bundler.store.output import Output, file_stem, folders_in
 
 KEPT_S: Final = 600.0
 """A folder stays so long after a newer one took its place: a worker may still load from it."""
 
 CURRENT: Final = "current"
 """Beside the folders: the digest that is published."""
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{40}")
+"""The names that are ours to remove."""
 
 
 def digest_of(own: Iterable[Entry], beside: Iterable[str] = ()) -> str:
@@ -40,115 +42,130 @@ def digest_of(own: Iterable[Entry], beside: Iterable[str] = ()) -> str:
 
 
 def write(output: Output, name: str, made: Runnable) -> Live:
-    """What is to be written lies under its digest: whole, or as it was before. Raises OSError."""
+    """What is to be written lies under its digest: whole, or as it was before.
+
+    Raises OSError, and BundlerError `not-ours`.
+    """
     if not made.own:
         return made.live
-    target = Path(output.root, output.live(name), made.live.digest)
-    output.make(f"live/{file_stem(name)}")
-    if _holds(target, made):
-        os.utime(target)  # from now on it is kept as if it were new
-        return made.live
-    folder = _temporary(output)
+    digest = made.live.digest
+    live = output.make("live")
+    home = live.make(file_stem(name))
+    with contextlib.suppress(FileNotFoundError):
+        folder = home.folder(digest)
+        if _holds(folder, made, f"{output.root}/{output.live(name)}/{digest}"):
+            folder.touch()  # from now on it is kept as if it were new
+            return made.live
+        home.discard(digest, aside=live)  # modified by another program
+    temporary = temporary_name()
     try:
-        _fill(folder, target, made)
-        if target.exists():  # changed by another hand
-            _discard(output, target)
-        os.rename(folder, target)
+        _fill(live.make_new(temporary), f"{output.root}/{output.live(name)}/{digest}", made)
+        live.move(temporary, home, digest)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        live.clear_away(temporary)
         raise
     return made.live
 
 
 def publish(output: Output, name: str, live: Live) -> tuple[str, ...]:
-    """It is what the function is now; the ten minutes of the one before begin. Raises OSError.
+    """It is what the function is now; the ten minutes of the one before begin.
 
-    Returns the paths that must stay as they are for it to be believed later.
+    Returns the paths that must stay as they are for it to be believed later. Raises OSError, and
+    BundlerError `not-ours`.
     """
-    home = output.live(name)
-    folder = f"{home}/{live.digest}"
-    if not live.entry.startswith(f"{folder}/"):
+    path = f"{output.live(name)}/{live.digest}"
+    if not live.entry.startswith(f"{path}/"):
         return live.path
-    current = Path(output.root, home, CURRENT)
-    before = _read(current)
+    home = output.make("live").make(file_stem(name))
+    before = _current(home)
     if before != live.digest:
-        if before:
+        if _DIGEST.fullmatch(before):
             with contextlib.suppress(OSError):
-                os.utime(Path(output.root, home, before))
-        write_atomic(current, live.digest.encode())
-    return tuple(_files(output.root, folder))
+                home.folder(before).touch()
+        home.write(CURRENT, live.digest.encode())
+    return tuple(_files(home.folder(live.digest), path))
 
 
 def collect(output: Output, names: Iterable[str], now_s: float | None = None) -> None:
     """Removes folders that have not been what any of the named functions is for ten minutes."""
     limit = (time.time() if now_s is None else now_s) - KEPT_S
     stems = {file_stem(name) for name in names}
-    top = output.folder / "live"
-    collect_abandoned(top, now_s)
-    for home in _folders(top):
-        current = _read(home / CURRENT) if home.name in stems else ""
-        for folder in _folders(home):
+    with contextlib.suppress(FileNotFoundError):
+        live = output.folder("live")
+        live.collect_abandoned(now_s)
+        for stem in folders_in(live):
+            with contextlib.suppress(FileNotFoundError):
+                _collect_home(live, stem, limit, is_declared=stem in stems)
+
+
+def _collect_home(live: Folder, stem: str, limit: float, *, is_declared: bool) -> None:
+    home = live.folder(stem)
+    current = _current(home) if is_declared else ""
+    for name in folders_in(home):
+        if _DIGEST.fullmatch(name) and name != current:
             with contextlib.suppress(OSError):
-                if folder.name != current and folder.stat().st_mtime < limit:
-                    _discard(output, folder)
+                if home.folder(name).own_status().st_mtime < limit:
+                    home.discard(name, aside=live)
+    # A young one may have been made for a build that is about to fill it.
+    if not current and not folders_in(home) and home.own_status().st_mtime < limit:
         with contextlib.suppress(OSError):
-            # A young one may have been made for a build that is about to fill it.
-            if not current and not any(_folders(home)) and home.stat().st_mtime < limit:
-                _discard(output, home)
+            live.discard(stem, aside=live)
 
 
-def _holds(target: Path, made: Runnable) -> bool:
+def _holds(folder: Folder, made: Runnable, path: str) -> bool:
+    """Whether the folder, which lies at `path`, has all that would be written into it."""
     try:
-        return all((target / entry.name).read_bytes() == entry.content for entry in made.own)
+        for entry in made.own:
+            above, name = _placed(folder, entry.name)
+            if above.read(name) != entry.content:
+                return False
+        for link, leads_to in made.links:
+            above, name = _placed(folder, link)
+            if above.leads_to(name) != _relative(path, link, leads_to):
+                return False
     except OSError:
         return False
+    return True
 
 
-def _fill(folder: Path, target: Path, made: Runnable) -> None:
+def _fill(folder: Folder, path: str, made: Runnable) -> None:
+    """Writes all of it; the folder is to lie at `path`."""
     for entry in made.own:
-        path = folder / entry.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(entry.content)
-        path.chmod(0o755 if entry.executable else 0o644)
-    for name, leads_to in made.links:
-        link = folder / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        # Relative, so that it holds when the project is moved.
-        link.symlink_to(os.path.relpath(leads_to, (target / name).parent))
+        above, name = _placed(folder, entry.name, make=True)
+        above.write(name, entry.content, 0o755 if entry.executable else 0o644)
+    for link, leads_to in made.links:
+        above, name = _placed(folder, link, make=True)
+        above.link(name, _relative(path, link, leads_to))
 
 
-def _temporary(output: Output) -> Path:
-    folder = output.make("live") / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-    folder.mkdir()
-    return folder
+def _placed(folder: Folder, path: RelPath, *, make: bool = False) -> tuple[Folder, str]:
+    """The folder that the path's last part lies in, and that part."""
+    *parts, name = path.split("/")
+    for part in parts:
+        folder = folder.make(part) if make else folder.folder(part)
+    return folder, name
 
 
-def _discard(output: Output, folder: Path) -> None:
-    """Under its name it is there or not; a kill on the way leaves a temporary that is collected."""
-    away = output.folder / "live" / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-    with contextlib.suppress(OSError):
-        os.rename(folder, away)
-        shutil.rmtree(away, ignore_errors=True)
+def _relative(path: str, link: RelPath, leads_to: str) -> str:
+    """What the symlink says: a way that holds when the project is moved."""
+    return os.path.relpath(leads_to, os.path.dirname(f"{path}/{link}"))
 
 
-def _folders(home: Path) -> list[Path]:
-    with contextlib.suppress(OSError), os.scandir(home) as entries:
-        return [
-            Path(entry.path)
-            for entry in entries
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(TEMPORARY)
-        ]
-    return []
+def _files(folder: Folder, path: RelPath) -> Iterator[RelPath]:
+    """Of all files in the folder, which lies at `path`, those left out that are installed."""
+    left = [(folder, path)]
+    while left:
+        folder, path = left.pop()
+        for name, status in sorted(folder.listed()):
+            if not stat.S_ISDIR(status.st_mode):
+                yield f"{path}/{name}"
+            elif name != "node_modules":
+                left.append((folder.folder(name), f"{path}/{name}"))
 
 
-def _files(root: str, folder: RelPath) -> Iterator[RelPath]:
-    for place, below, names in os.walk(f"{root}/{folder}"):
-        below[:] = [name for name in below if name != "node_modules"]
-        yield from (os.path.relpath(f"{place}/{name}", root) for name in names)
-
-
-def _read(path: Path) -> str:
+def _current(home: Folder) -> str:
+    """The published digest; empty if there is none."""
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        return home.read(CURRENT).decode()
+    except (FileNotFoundError, UnicodeDecodeError):
         return ""

@@ -10,27 +10,22 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from lambdad.bundler.model import Artifact, Function
-from lambdad.bundler.store import identity
+from lambdad.bundler.model import Artifact, Function, RelPath
+from lambdad.bundler.store.anchored import TEMPORARY, Folder, temporary_name
+from lambdad.bundler.store.project_folder import FOLDER, FOLDERS, OurFile, ProjectFolder
 from lambdad.bundler.store.sealed import SealedFile
-from lambdad.bundler.store.store import TEMPORARY, collect_abandoned, write_atomic
 
-FOLDER: Final = identity.FOLDER
 ARTIFACT_KEPT_S: Final = 600.0
 """An artifact that nothing names any more stays so long: a deploy may be reading it."""
 
-
-FOLDERS: Final = (
-    *("build", "artifacts", "live"),
-    *("state", "state/live", "state/python", "state/makeup", "state/makeup/before"),
-    *("state/lint", "state/build"),
-)
+_ARTIFACT: Final = re.compile(r"[0-9a-f]{64}\.zip")
+"""The names of artifacts: no other file is ours to remove."""
 
 
 def file_stem(function: str) -> str:
@@ -38,78 +33,43 @@ def file_stem(function: str) -> str:
     return function.replace("/", "-")
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Paths below one project's .lambdad, and how they are written."""
-
-    root: str
+class Output(ProjectFolder):
+    """What a project's builds leave for others: zips, live trees and the manifest."""
 
     @property
-    def folder(self) -> Path:
-        return Path(self.root, FOLDER)
+    def manifest(self) -> OurFile:
+        return OurFile(self, "build", "manifest.json")
 
-    def prepare(self) -> None:
-        """The folders exist, git ignores them, and the project has an identity. Raises OSError."""
-        for name in FOLDERS:
-            self.make(name)
-        identity.ensure(self.root)
-        ignore = self.folder / ".gitignore"
-        if not ignore.exists():
-            write_atomic(ignore, b"# lambdad's own folder: made anew by any build\n*\n")
-
-    def make(self, name: str) -> Path:
-        """The folder of that path below ours, which is there now. Raises OSError.
-
-        Never the project's own: one that was moved or deleted must not come back empty.
-        """
-        place = self.folder
-        place.mkdir(exist_ok=True)
-        for part in name.split("/"):
-            place /= part
-            place.mkdir(exist_ok=True)
-        return place
-
-    @property
-    def clock(self) -> str:
-        """The file that is touched to read the file system's clock."""
-        return f"{self.root}/{FOLDER}/clock"
-
-    def live(self, function: str) -> str:
+    def live(self, function: str) -> RelPath:
         """Holds a folder for each digest that the function's bundle had lately."""
         return f"{FOLDER}/live/{file_stem(function)}"
 
-    def artifact(self, sha256: str) -> str:
+    def artifact(self, sha256: str) -> RelPath:
         return f"{FOLDER}/artifacts/{sha256}.zip"
 
-    def zip(self, function: str) -> str:
+    def zip(self, function: str) -> RelPath:
         return f"{FOLDER}/build/{file_stem(function)}.zip"
 
     def publish(self, artifact: Artifact) -> None:
         """The zip stands under the function's name: the file that `immutable_path` names."""
-        target = Path(self.root, artifact.path)
-        source = Path(self.root, artifact.immutable_path)
+        target, source = self.at(artifact.path), self.at(artifact.immutable_path)
+        build, artifacts = self.make(target.folder), self.folder(source.folder)
         # rename(2) between two links of one file does nothing and would leave the temporary.
-        with contextlib.suppress(OSError):
-            if target.samefile(source):
-                return
-        temporary = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+            if os.path.samestat(build.status(target.name), artifacts.status(source.name)):
+                return
+        temporary = temporary_name()
         try:
-            os.link(source, temporary)
+            build.share(temporary, artifacts, source.name)
         except OSError:  # a file system without hard links
-            write_atomic(target, source.read_bytes())
+            target.write(source.read())
             return
         try:
-            os.replace(temporary, target)
-        except OSError:
+            build.move(temporary, build, target.name)
+        except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                build.remove(temporary)
             raise
-
-    @property
-    def manifest(self) -> Path:
-        return self.folder / "build" / "manifest.json"
 
     def write_manifest(
         self,
@@ -126,7 +86,7 @@ class Output:
         It is read and written: one process's threads must take turns. Returns what it tells of
         each function now. Raises OSError.
         """
-        before = self._content(self.manifest)
+        before = self._manifest_text()
         names, entries, is_proven = sorted(known), changed, True
         if before is not None and not changed.keys() >= set(names):
             is_proven = proof.read() == _digest(before)
@@ -134,33 +94,54 @@ class Output:
         kept = {name: entries[name] for name in names if name in entries}
         now = (json.dumps({"schema": 1, "functions": kept}, indent=2) + "\n").encode()
         if now != before:
-            write_atomic(self.manifest, now)
+            self.manifest.write(now)
         if now != before or not is_proven:
             proof.write(_digest(now))
         return kept
 
-    def _content(self, path: Path) -> bytes | None:
+    def _manifest_text(self) -> bytes | None:
         try:
-            return path.read_bytes()
+            return self.manifest.read()
         except FileNotFoundError:
             return None
 
+    # --- collecting ------------------------------------------------------------------------------
+
     def collect_abandoned(self, now_s: float | None = None) -> None:
         """What killed builds left behind is gone."""
-        for folder in (".", *FOLDERS):
-            collect_abandoned(self.folder / folder, now_s)
-        for home in self.folder.glob("live/*"):
-            collect_abandoned(home, now_s)
+        for name in ("", *FOLDERS):
+            with contextlib.suppress(OSError):
+                self.folder(name).collect_abandoned(now_s)
+        for home in self.homes():
+            home.collect_abandoned(now_s)
+
+    def homes(self) -> Iterator[Folder]:
+        """The folders that functions' live bundles lie in."""
+        with contextlib.suppress(FileNotFoundError):
+            live = self.folder("live")
+            for name in folders_in(live):
+                with contextlib.suppress(FileNotFoundError):
+                    yield live.folder(name)
 
     def collect(self, named: Iterable[Artifact], now_s: float | None = None) -> None:
         """Removes artifacts that no function names and that are older than a deploy may take."""
         kept = {os.path.basename(artifact.immutable_path) for artifact in named}
         limit = (time.time() if now_s is None else now_s) - ARTIFACT_KEPT_S
         with contextlib.suppress(OSError):
-            for entry in list(os.scandir(self.folder / "artifacts")):
-                with contextlib.suppress(OSError):
-                    if entry.name not in kept and entry.stat().st_ctime < limit:
-                        os.unlink(entry.path)
+            artifacts = self.folder("artifacts")
+            for name, status in artifacts.listed():
+                if _ARTIFACT.fullmatch(name) and name not in kept and status.st_ctime < limit:
+                    with contextlib.suppress(OSError):
+                        artifacts.remove(name)
+
+
+def folders_in(folder: Folder) -> list[str]:
+    """The names of the folders in it, those left out that are being written."""
+    return [
+        name
+        for name, status in folder.listed()
+        if stat.S_ISDIR(status.st_mode) and not name.startswith(TEMPORARY)
+    ]
 
 
 def _functions(manifest: bytes) -> dict[str, Mapping[str, object]]:

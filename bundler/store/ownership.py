@@ -51,14 +51,13 @@ def another_users(path: str, owner: int) -> BundlerError:
     return refused(path, f"belongs to another user (ID {owner})", hint)
 
 
-def refusal(path: str, status: os.stat_result, kind: int, owners: Owners) -> BundlerError | None:
-    """Why what has this status, symlinks not followed, is refused; None if it is not."""
+def check(path: str, status: os.stat_result, kind: int, owners: Owners) -> None:
+    """Raises the refusal of what has this status, symlinks not followed, if it is refused."""
     found = stat.S_IFMT(status.st_mode)
     if found != kind:
-        return refused(path, f"is {_KINDS.get(found, 'something else')} and not {_KINDS[kind]}")
+        raise refused(path, f"is {_KINDS.get(found, 'something else')} and not {_KINDS[kind]}")
     if status.st_uid not in owners:
-        return another_users(path, status.st_uid)
-    return None
+        raise another_users(path, status.st_uid)
 
 
 def reason(
@@ -69,12 +68,12 @@ def reason(
     *,
     name: str | None = None,
     dir_fd: int | None = None,
-) -> Exception:
+) -> OSError:
     """What to raise where the system refused to open `path`, which is `name` in the folder
-    `dir_fd` if that is given: a refusal of what lies there, else the fault with the whole path."""
+    `dir_fd` if that is given: the fault with the whole path. Raises the refusal of what lies there,
+    if that is the reason."""
     if fault.errno not in (errno.ENOENT, errno.EEXIST):
         with contextlib.suppress(OSError):
             status = os.stat(name or path, dir_fd=dir_fd, follow_symlinks=False)
-            if found := refusal(path, status, kind, owners):
-                return found
+            check(path, status, kind, owners)
     return OSError(fault.errno, fault.strerror, path)

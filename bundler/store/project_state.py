@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lambdad.bundler.model import Want
 from lambdad.bundler.store import identity, user_state
 from lambdad.bundler.store.identity import Identity
-from lambdad.bundler.store.output import FOLDER, file_stem
+from lambdad.bundler.store.output import file_stem
+from lambdad.bundler.store.project_folder import OurFile, ProjectFolder
 from lambdad.bundler.store.sealed import Seal, SealedFile
 
 
@@ -24,7 +24,7 @@ from lambdad.bundler.store.sealed import Seal, SealedFile
 class ProjectState:
     """The files, and the seals that they are believed by."""
 
-    folder: Path
+    project: ProjectFolder
     _seal: Seal | None = field(repr=False)
     """None: the project has no identity yet, so nothing can have been written here."""
 
@@ -50,11 +50,11 @@ class ProjectState:
         """What a linter found in each file."""
         return self._file(f"lint/{tool}", "lint", tool)
 
-    def checkers(self, config: str) -> Path:
-        """Where a type checker of the project's may keep what it likes, for that configuration.
-        Such files can't be sealed: their names are what no project can know."""
+    def checkers(self, config: str) -> str:
+        """A name for what a type checker keeps between its runs, for that configuration. Such files
+        can't be sealed: their names are what no project can know."""
         seal = self._seal or Seal(user_state.process_secret())
-        return self.folder / "lint" / seal.of("checkers", config).secret.hex()[:32]
+        return seal.of("checkers", config).secret.hex()[:32]
 
     def manifest(self) -> SealedFile:
         """Which bytes build/manifest.json was last written with."""
@@ -65,18 +65,19 @@ class ProjectState:
         return self._file("build/last", "last answer")
 
     def _file(self, path: str, *about: str) -> SealedFile:
-        return SealedFile(self.folder / f"{path}.json", about, self._seal)
+        folder, _, name = f"state/{path}.json".rpartition("/")
+        return SealedFile(OurFile(self.project, folder, name), about, self._seal)
 
 
-def of(root: str, environ: Mapping[str, str]) -> ProjectState:
-    """The state of the project at `root`, its symlinks resolved. It costs two stat calls."""
+def of(root: str, environ: Mapping[str, str], project: ProjectFolder | None = None) -> ProjectState:
+    """The state of the project at `root`, its symlinks resolved, reached through `project` if that
+    is given. It costs two stat calls."""
     who = identity.read(root)
-    if who is None:
-        return ProjectState(Path(root, FOLDER, "state"), None)
-    return _known(user_state.user_key(environ, root).secret, who)
+    secret = user_state.user_key(environ, root).secret if who is not None else b""
+    seal = _sealed_by(secret, who) if who is not None else None
+    return ProjectState(project or ProjectFolder(root), seal)
 
 
 @functools.lru_cache(maxsize=64)
-def _known(secret: bytes, who: Identity) -> ProjectState:
-    seal = Seal(secret).of("project", who.root, who.token, who.file)
-    return ProjectState(Path(who.root, FOLDER, "state"), seal)
+def _sealed_by(secret: bytes, who: Identity) -> Seal:
+    return Seal(secret).of("project", who.root, who.token, who.file)

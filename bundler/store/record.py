@@ -58,7 +58,7 @@ class Record:
 
 def load(file: SealedFile) -> Record | None:
     """The record, or None if there is none that can be believed: one without inputs is none, since
-    nothing would ever make it stale."""
+    nothing would ever make it stale. Raises BundlerError `not-ours`."""
     try:
         saved = file.read()
         found = _decode(saved) if saved and saved["version"] == VERSION else None
@@ -68,7 +68,7 @@ def load(file: SealedFile) -> Record | None:
 
 
 def save(file: SealedFile, record: Record) -> MadeKey:
-    """Returns the key of the file that was written. Raises OSError."""
+    """Returns the key of the file that was written. Raises OSError, and BundlerError `not-ours`."""
     status = file.write(_encode(record))
     return status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,13 +29,13 @@ class _Known:
 
 
 class RecordCache:
-    """By their files. Any thread may call any method."""
+    """By their files. Any thread may call any method, which may raise BundlerError `not-ours`."""
 
     def __init__(self, shared: Callable[[Snapshot], Snapshot]) -> None:
         """`shared` gives an equal snapshot of objects that others hold, too."""
         self._shared = shared
         self._lock = threading.Lock()
-        self._known: dict[SealedFile, _Known] = {}
+        self._known: dict[tuple[object, ...], _Known] = {}
 
     def get(self, file: SealedFile) -> Record | None:
         """As record.load, but parsed only if somebody else has replaced the file."""
@@ -56,25 +55,25 @@ class RecordCache:
         """As record.save."""
         known = _Known(record.save(file, saved), saved)
         with self._lock:
-            before = self._known.get(file)
-            self._known[file] = known
+            before = self._known.get(file.key)
+            self._known[file.key] = known
         # Else most of it is what was observed before, and shared already.
         if before is None:
             self._share(known)
 
     def _get(self, file: SealedFile) -> _Known | None:
         try:
-            status = os.stat(file.path)
+            status = file.file.status()
         except OSError:
             return None
         key = (status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
-            known = self._known.get(file)
+            known = self._known.get(file.key)
         if known is None or known.key != key:
             known = _Known(key, record.load(file))
             self._share(known)
             with self._lock:
-                self._known[file] = known
+                self._known[file.key] = known
         return known
 
     def _share(self, known: _Known) -> None:

@@ -14,10 +14,9 @@ import hmac
 import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from lambdad.bundler.store.store import write_atomic
+from lambdad.bundler.store.project_folder import OurFile
 
 _MARK: Final = 64
 """Characters of a SHA-256 in hex."""
@@ -66,28 +65,39 @@ class Seal:
 class SealedFile:
     """A file with a sealed document."""
 
-    path: Path
+    file: OurFile
     about: tuple[str, ...]
     """What the document is about, which its seal covers."""
     _seal: Seal | None = field(repr=False)
     """None: nothing there is believed."""
 
+    @property
+    def path(self) -> str:
+        """Absolute; a name for it, and nothing to open."""
+        return self.file.path
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two that believe the same of the same file."""
+        return self.path, self.about, self._seal
+
     def read(self) -> Any | None:
-        """What was last written, or None if there is nothing to be believed."""
+        """What was last written, or None if there is nothing to be believed. Raises BundlerError
+        `not-ours`."""
         if self._seal is None:
             return None
         try:
-            sealed = self.path.read_bytes()
+            sealed = self.file.read()
         except OSError:
             return None
         return self._seal.of(*self.about).unseal(sealed)
 
     def write(self, document: object) -> os.stat_result:
-        """The file's status is returned. Raises OSError."""
+        """The file's status is returned. Raises OSError, and BundlerError `not-ours`."""
         if self._seal is None:
-            raise FileNotFoundError(errno.ENOENT, "the project has no identity", str(self.path))
+            raise FileNotFoundError(errno.ENOENT, "the project has no identity", self.file.path)
         sealed = self._seal.of(*self.about).seal(document)
-        return write_atomic(self.path, sealed, missable=True)
+        return self.file.write(sealed, missable=True)
 
 
 # --- without a key: the store's --------------------------------------------------------------

@@ -8,6 +8,7 @@ segments/   <key>.zipseg, <key>.json     dependency segments and their records
 locks/      <key>.json                   what a resolver answered
 esbuild/    <version>-<platform>/        the pinned binary
 tools/      <name>/                      interpreters' environments for pip-tools
+checks/     <key>.<checker's ending>     what a type checker keeps of a project
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _touched_s(entry: os.DirEntry[str]) -> float:
 class Store:
     """Content shared by projects. Names are keys; what is found under one is whole."""
 
-    KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools")
+    KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools", "checks")
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -6,13 +6,11 @@ functions too, since a kill may have come between a build's record and its line 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.model import BuildResult, FileKey, Project
 from lambdad.bundler.store import live_folders, record
 from lambdad.bundler.store.disk import disk_faults
@@ -28,7 +26,7 @@ class Upkeep:
 
     def __init__(self, project: Project, *, pause_s: float = 0.0) -> None:
         """It looks for what is not needed no more often than every `pause_s` seconds."""
-        self._output = Output(project.root)
+        self._root = project.root
         self._functions = project.functions
         self._names = [function.name for function in project.functions]
         self._pause_s = pause_s
@@ -46,18 +44,18 @@ class Upkeep:
             for result in results
             if result.function is not None and result.artifact is not None
         }
-        path = str(self._output.manifest)
+        output = Output(self._root)
         with _WRITING, disk_faults():
             known, told = self._manifest
-            is_untouched = known is not None and known == snapshot.stat_key(path)
+            is_untouched = known is not None and known == output.manifest.key()
             if is_untouched and entries.items() <= told.items():
                 return
-            told = self._output.write_manifest(
-                entries, self._names, state.manifest(), lambda: self._recorded(state)
+            told = output.write_manifest(
+                entries, self._names, state.manifest(), lambda: self._recorded(state, output)
             )
-            self._manifest = snapshot.stat_key(path), told
+            self._manifest = output.manifest.key(), told
 
-    def _recorded(self, state: ProjectState) -> Mapping[str, Mapping[str, object]]:
+    def _recorded(self, state: ProjectState, output: Output) -> Mapping[str, Mapping[str, object]]:
         """What the manifest tells of functions whose zips are recorded, and there."""
         records = ((each, record.load(state.record(each.name))) for each in self._functions)
         return {
@@ -65,20 +63,22 @@ class Upkeep:
             for function, known in records
             if known is not None
             and known.artifact is not None
-            and os.path.exists(os.path.join(self._output.root, known.artifact.immutable_path))
+            and output.at(known.artifact.immutable_path).is_there()
         }
 
     def collect(self, state: ProjectState) -> None:
         """What killed builds left, and what no function has been for a while, is gone.
 
         It looks at all that is kept: once for many builds is enough.
+
+        Raises BundlerError `not-ours`.
         """
         with self._lock:
             now_s = time.monotonic()
             if now_s < self._due_s:
                 return
             self._due_s = now_s + self._pause_s
-        output = self._output
+        output = Output(self._root)
         output.collect_abandoned()
         records = (record.load(state.record(name)) for name in self._names)
         output.collect(known.artifact for known in records if known and known.artifact)

@@ -14,12 +14,10 @@ import errno
 import hashlib
 import io
 import os
-import secrets
 import stat
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from lambdad.bundler.inputs.snapshot import file_key, key_of
@@ -35,7 +33,7 @@ from lambdad.bundler.model import (
     Segment,
     error,
 )
-from lambdad.bundler.store.store import TEMPORARY
+from lambdad.bundler.store.anchored import Folder
 from lambdad.bundler.zips import names
 
 ZIP_FORMAT: Final = 1
@@ -151,27 +149,22 @@ def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> Ar
     )
 
 
-def write_file(folder: Path, contents: Contents, prefix: Prefix | None = None) -> ArchiveSummary:
+def write_file(folder: Folder, contents: Contents, prefix: Prefix | None = None) -> ArchiveSummary:
     """Writes the zip into `folder` as `<sha256>.zip`, whole or not at all; if it is there already
     that file stays, the very same inode: functions that share it must not make each other's
-    records stale. Read-only, since each name of it is a hard link. Raises as `write`."""
-    staged = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-    try:
-        with open(staged, "xb") as out:
-            summary = write(out, contents, prefix)
-            os.fchmod(out.fileno(), 0o444)
-        target = folder / f"{summary.sha256}.zip"
-        if not _holds(target, summary.sha256):
-            os.replace(staged, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            staged.unlink()
+    records stale. Read-only, since each name of it is a hard link. Raises as `write`, and what
+    Folder raises."""
+    with folder.staged(0o444) as staged:
+        summary = write(staged.out, contents, prefix)
+        name = f"{summary.sha256}.zip"
+        if not _holds(folder, name, summary.sha256):
+            staged.publish(name)
     return summary
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _holds(folder: Folder, name: str, sha256: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with folder.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except FileNotFoundError:
         return False

@@ -12,13 +12,13 @@ import base64
 import binascii
 import contextlib
 import io
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lambdad.bundler.model import Artifact, Contents, RelPath
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_folder import OurFile
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.sealed import SealedFile
 from lambdad.bundler.zips import archive, names
@@ -63,7 +63,7 @@ def keep(
     """Notes it; `before` was the function's artifact up to this build."""
     with contextlib.suppress(OSError):
         if before is None or before.sha256 != now.sha256:
-            state.former(function).path.unlink(missing_ok=True)
+            state.former(function).file.remove()
             if before is not None:
                 _keep_former(output, state, function, before)
     with contextlib.suppress(OSError):
@@ -96,18 +96,18 @@ def _keep_former(output: Output, state: ProjectState, function: str, before: Art
         known = Makeup(sha256=before.sha256, bundled={}, owners={})
     document = _document(known) | {
         "size": before.size,
-        "tail": base64.b64encode(_tail(os.path.join(output.root, before.immutable_path))).decode(),
+        "tail": base64.b64encode(_tail(output.at(before.immutable_path))).decode(),
     }
     state.former(function).write(document)
 
 
-def _tail(path: str) -> bytes:
+def _tail(archived: OurFile) -> bytes:
     """Of a zip of ours, whose last bytes say where its directory begins. Raises OSError."""
-    with open(path, "rb") as file:
+    with archived.open() as file:
         file.seek(-archive.END.size, io.SEEK_END)
         end = file.read()
         if len(end) != archive.END.size or not end.startswith(archive.END_MARK):
-            raise OSError(f"{path} was changed by another hand")
+            raise OSError(f"{archived.path} was modified by another program")
         *_, start, _comment = archive.END.unpack(end)
         file.seek(start)
         return file.read()

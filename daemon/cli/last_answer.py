@@ -13,6 +13,7 @@ from lambdad.bundler.inputs.snapshot import Clock
 from lambdad.bundler.model import BundlerError, Function, Project
 from lambdad.bundler.store import freshness, last_answer, project_state, record
 from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.daemon.client import finding
 from lambdad.daemon.wire.address import identity
 
@@ -24,7 +25,7 @@ def begin(start: str) -> Clock | None:
     if root is None or not os.path.isdir(f"{root}/.lambdad/state"):
         return None
     with contextlib.suppress(OSError, BundlerError):
-        return snapshot.read_clock(Output(root).clock)
+        return ProjectFolder(root).read_clock()
     return None
 
 
@@ -42,8 +43,9 @@ def keep(
         configuration = snapshot.observe(project.root, project.inputs, since=began)
         state = project_state.of(project.root, os.environ)
         records = [record.load(state.record(function.name)) for function in functions]
-        manifest = os.path.relpath(Output(project.root).manifest, project.root)
-        made = freshness.made(project.root, [manifest])
+        output = Output(project.root)
+        manifest = os.path.relpath(output.manifest.path, project.root)
+        made = freshness.made(output, [manifest])
         document = last_answer.compose(project.root, configuration, records, made, answer)
         if document is not None:
             document["identity"] = identity(os.environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from lambdad.bundler.lint.outputs import OUTPUTS
 from lambdad.bundler.lint.run import Report
 from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, RelPath
 from lambdad.bundler.report.shown import paint_for
+from lambdad.bundler.store.output import Output
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.terminal.screen import Progress
 
@@ -70,6 +72,8 @@ def command(
         raise click.UsageError("--json and --output exclude each other")
     app = projects.read(place, vouches=flags["trust"])
     functions, not_built, files = _meant(app, what)
+    with contextlib.suppress(OSError):  # then nothing is kept
+        Output(app.root).prepare()
     quiet = flags["as_json"] or output != TEXT
     with Progress(quiet=quiet) as progress:
         progress.wait("linting")

@@ -92,7 +92,7 @@ def _item(app: Project, function: Function, saved: ProjectState, once: Look) -> 
     known = record.load(saved.record(function.name))
     if known is None:
         return Item(function=function, state=NEVER)
-    verdict = freshness.check(app.root, request_of(app, function), known, once)
+    verdict = freshness.check(saved.project, request_of(app, function), known, once)
     if isinstance(verdict, Stale):
         state, reasons = "stale", verdict.reasons
     else:

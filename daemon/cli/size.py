@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,8 @@ from lambdad.bundler.model import Function, Method, Project
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.shown import paint_for, size_text
 from lambdad.bundler.report.sizes import Change, Comparison, File, Package, Sizes
+from lambdad.bundler.store.disk import disk_faults
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.zips import zip_sources
 from lambdad.bundler.zips.limits import UNZIPPED, ZIPPED
 from lambdad.daemon.cli import project as projects
@@ -156,8 +157,10 @@ def _measure(app: Project, name: str, place: projects.Place, *, as_json: bool) -
             # build tells what is in a bundle.
             if known is not None or not _is_bundled(wanted):
                 break
-    path = os.path.join(app.root, artifact["immutable_path"])
-    return Measured(name=item["name"], artifact=artifact, sizes=sizes.of_zip(path, known))
+    zip_file = ProjectFolder(app.root).at(artifact["immutable_path"])
+    with disk_faults(), zip_file.open() as file:
+        measured = sizes.of_zip(file, known)
+    return Measured(name=item["name"], artifact=artifact, sizes=measured)
 
 
 def _is_bundled(wanted: Sequence[Function]) -> bool:
@@ -188,7 +191,8 @@ def _compare(app: Project, found: Measured, other: str) -> Comparison | None:
         except (OSError, zipfile.BadZipFile):
             return None
     try:
-        return sizes.compare(sizes.of_zip(other, like=found.sizes), found.sizes)
+        with open(other, "rb") as file:
+            return sizes.compare(sizes.of_zip(file, like=found.sizes), found.sizes)
     except (OSError, zipfile.BadZipFile) as fault:
         raise click.UsageError(f"--compare {other}: {fault}") from fault
 

@@ -108,8 +108,11 @@ def holds(root: str, known: Mapping[str, Any]) -> bool:
     for path, key in known["links"].items():
         if _key(f"{root}/{path}", times=True, follow=False) != key:
             return False
+    checked: set[str] = set()
     for path, key in known["made"].items():
         try:
+            if path.startswith(".lambdad/") and not _is_plain(root, path, checked):
+                return False
             status = os.stat(os.path.join(root, path))
         except (OSError, ValueError):
             return False
@@ -120,6 +123,19 @@ def holds(root: str, known: Mapping[str, Any]) -> bool:
             0 if is_folder else status.st_mtime_ns,
         ] != key:
             return False
+    return True
+
+
+def _is_plain(root: str, path: str, checked: set[str]) -> bool:
+    """Whether no part of a path of ours is a symlink. `checked` is what was looked at before.
+    Raises OSError."""
+    parts = path.split("/")
+    for count in range(len(parts)):
+        place = "/".join(parts[: count + 1])
+        if place not in checked:
+            if stat.S_ISLNK(os.lstat(f"{root}/{place}").st_mode):
+                return False
+            checked.add(place)
     return True
 
 

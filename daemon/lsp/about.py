@@ -14,6 +14,7 @@ from lambdad.bundler.report import sizes
 from lambdad.bundler.report.render import status
 from lambdad.bundler.report.shown import duration_text, size_text
 from lambdad.bundler.report.sizes import Kind
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.zips import zip_sources
 from lambdad.daemon.lsp.site import Last, Site
 
@@ -78,8 +79,9 @@ def _zip(last: Last, function: Function, site: Site) -> Iterator[str]:
     if known is not None and known.sha256 != last.artifact.sha256:
         known = None
     try:
-        found = sizes.of_zip(site.absolute(last.artifact.immutable_path), known)
-    except (OSError, zipfile.BadZipFile):
+        with ProjectFolder(site.root).at(last.artifact.immutable_path).open() as file:
+            found = sizes.of_zip(file, known)
+    except (OSError, ValueError, zipfile.BadZipFile):
         return  # it was cleared away
     packages = [each for each in found.packages if each.kind in (Kind.NPM, Kind.PYTHON)]
     yield _dependencies([f"{each.name} {size_text(each.zipped)}" for each in packages])

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from lambdad.bundler import build
 from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.snapshot import Clock, Look
+from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import (
     Artifact,
     BuildResult,
@@ -32,9 +30,6 @@ from lambdad.bundler.store.record import Record
 from lambdad.bundler.toolchain import request_of
 from lambdad.daemon.serving.builds import Builds
 from lambdad.daemon.serving.schedule import Key
-
-_NO_DEVICE: Final = -1
-"""The project's clock is not read, since that writes a file: what is young counts as moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +65,7 @@ class Site:
                 if next(snapshot.changes(self.root, seen), None) is None:
                     return project
             self._known = None
-            now = Clock(_NO_DEVICE, time.time_ns())
+            now = snapshot.any_clock()  # the project's own can't be read without writing a file
             try:
                 project = read_project(self.root, self.environ)
             except BundlerError:
@@ -91,8 +86,12 @@ class Site:
     # --- builds ----------------------------------------------------------------------------------
 
     def last(self, project: Project, function: Function, once: Look) -> Last | None:
-        """The later of its builds as a zip and for live use; None if it was never built."""
-        found = sorted(self._records(function), key=lambda each: each[2])
+        """The later of its builds as a zip and for live use; None if it was never built.
+
+        Raises BundlerError `not-ours`.
+        """
+        state = self.state()
+        found = sorted(self._records(function, state), key=lambda each: each[2])
         if not found:
             return None
         want, record, built_s = found[-1]
@@ -101,7 +100,7 @@ class Site:
         # Inputs that were written as the build began prove nothing to a build. To who only shows
         # what it said they do: of an edit that left no trace the editor's save will tell.
         proven = replace(record, inputs=replace(record.inputs, suspects=frozenset()))
-        looked = build.look(self.root, request, proven, once=once)
+        looked = build.look(state.project, request, proven, once=once)
         return Last(
             record=record,
             built_s=built_s,
@@ -111,17 +110,21 @@ class Site:
         )
 
     def holders(self, project: Project, path: RelPath) -> Iterator[Function]:
-        """Functions whose last builds looked at the file."""
+        """Functions whose last builds looked at the file. Raises BundlerError `not-ours`."""
+        state = self.state()
         for function in project.functions:
-            if any(path in record.inputs.files for _, record, _ in self._records(function)):
+            records = self._records(function, state)
+            if any(path in record.inputs.files for _, record, _ in records):
                 yield function
 
-    def _records(self, function: Function) -> Iterator[tuple[Want, Record, float]]:
+    def _records(
+        self, function: Function, state: ProjectState
+    ) -> Iterator[tuple[Want, Record, float]]:
         for want in Want:
             record = self._builds.recorded(Key(function.name, want))
             if record is not None:
                 try:
-                    built_s = os.stat(self.state().record(function.name, want).path).st_mtime
+                    built_s = state.record(function.name, want).file.status().st_mtime
                 except OSError:
                     continue
                 yield want, record, built_s

@@ -16,7 +16,7 @@ from lambdad.bundler import build, trust
 from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.snapshot import Look
+from lambdad.bundler.inputs.snapshot import Clock, Look
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
     BuildRequest,
@@ -35,7 +35,7 @@ from lambdad.bundler.report.render import diagnostic_json, status
 from lambdad.bundler.store import identity, project_state, record_cache
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.identity import Identity
-from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.store import Store, cache_folder
@@ -85,7 +85,6 @@ class Builds:
         self._store = Store(Path(cache_folder(self._environ)))
         self._project_lock = threading.Lock()
         self._project: tuple[_Declared, Snapshot] | None = None
-        self._output = Output(root)
         self._memory = Memory()
         self._vouched: Identity | None = None
         """The project as it was when somebody who answers for it asked for a build."""
@@ -96,26 +95,28 @@ class Builds:
 
     # --- the project ---------------------------------------------------------------------------
 
-    def project(self) -> Project:
+    def project(self, *, prepare: bool = False) -> Project:
         """The configuration as it is: every file of it was looked at after this call began.
 
-        Raises BundlerError, as reading it does.
+        With `prepare`, the project's .lambdad is there afterwards. No build makes it: one that runs
+        ahead of requests would stand in the way of a user who is removing the project.
+
+        Raises BundlerError, as reading it does, and `not-ours`.
         """
+        folder = ProjectFolder(self._root)
+        if prepare:
+            with disk_faults():
+                folder.prepare()
         with self._project_lock:
             if self._project is not None:
                 known, seen = self._project
                 if next(snapshot.changes(self._root, seen), None) is None:
                     return known.project
-            with disk_faults():
-                clock = snapshot.read_clock(self._clock())
+            clock = _clock(folder)
             project = read_project(self._root, self._environ)
             seen = snapshot.observe(self._root, project.inputs, since=clock)
             self._project = _Declared(project), seen
             return project
-
-    def _clock(self) -> str:
-        self._output.prepare()
-        return self._output.clock
 
     def _declared(self) -> _Declared:
         """As it was last read. Raises BundlerError."""
@@ -130,7 +131,7 @@ class Builds:
         who = identity.read(self._root)
         if who is None:
             with disk_faults():
-                self._output.prepare()
+                ProjectFolder(self._root).prepare()
             who = identity.read(self._root)
         self._vouched = who
         if for_good:
@@ -170,8 +171,7 @@ class Builds:
             if request is None:
                 found[key] = declared.absent(key)
                 continue
-            known = build.recorded(state, key.function, request.want, self._memory)
-            looked = build.look(self._root, request, known, once=once, most=1)
+            looked = build.look_at(request, state, self._memory, once=once, most=1)
             found[key] = None if isinstance(looked, Job) else looked
             if not isinstance(looked, Job) and key.want is Want.ZIP:
                 zips.append(looked)
@@ -218,7 +218,7 @@ class Builds:
         return project_state.of(self._root, self._environ)
 
     def recorded(self, key: Key) -> Record | None:
-        """What is remembered of the function's last build as that."""
+        """What is recorded of the function's last build as that. Raises BundlerError `not-ours`."""
         return self._record(key.function, key.want)
 
     def _record(self, function: str, want: Want) -> Record | None:
@@ -295,7 +295,15 @@ def _build_alike(
         locked=key.locked,
         shown=lambda outcome: shown(by_name[outcome.name], outcome),
         settled=lambda outcome: settled(by_name[outcome.name], outcome),
+        prepare=False,
     )
+
+
+def _clock(folder: ProjectFolder) -> Clock:
+    try:
+        return folder.read_clock()
+    except OSError:
+        return snapshot.any_clock()
 
 
 def _failed(key: Key, code: str, message: str, hint: str | None = None) -> Failed:

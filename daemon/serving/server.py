@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -308,7 +309,7 @@ class Server:
     async def _fresh(self, request: web.Request) -> web.StreamResponse:
         message = protocol.decode(FreshRequest, await body(request))
         self._builds.vouch(for_good=message.typed)
-        project = await self._project()
+        project = await self._project(prepare=True)
         known = _names(project)
         asked = known if message.functions == "all" else message.functions
         names = list(dict.fromkeys(project.aliases.get(name, name) for name in asked))
@@ -326,7 +327,7 @@ class Server:
         message = protocol.decode(SaveRequest, await body(request))
         if message.trusted:
             self._builds.vouch()
-        project = await self._project()
+        project = await self._project(prepare=True)
         held = await self._in_pool(
             self._saved, project, message.files, list(self._lately), dict(self._declared)
         )
@@ -454,8 +455,8 @@ class Server:
 
     # --- helpers ---------------------------------------------------------------------------------
 
-    async def _project(self) -> Project:
-        project = await self._in_pool(self._builds.project)
+    async def _project(self, *, prepare: bool = False) -> Project:
+        project = await self._in_pool(functools.partial(self._builds.project, prepare=prepare))
         if project is not self._last_project:
             if self._last_project is not None:
                 self._note_declared(self._last_project, project)

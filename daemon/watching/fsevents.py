@@ -16,7 +16,7 @@ from typing import Final
 from watchdog.observers.api import EventQueue, ObservedWatch
 from watchdog.observers.fsevents import FSEventsEmitter
 
-from lambdad.bundler.store.output import FOLDER
+from lambdad.bundler.store.project_folder import FOLDER
 from lambdad.daemon.watching.aliases import resolved
 from lambdad.daemon.watching.source import SHOWN, STOP_S, UNWATCHED, Hearing
 

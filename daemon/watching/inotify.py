@@ -20,7 +20,7 @@ from typing import Final
 
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask
 
-from lambdad.bundler.store.output import FOLDER
+from lambdad.bundler.store.project_folder import FOLDER
 from lambdad.daemon.watching.aliases import Aliases, above, resolved
 from lambdad.daemon.watching.source import SHOWN, UNWATCHED, Hearing, is_covered
 from lambdad.daemon.watching.watches import (

@@ -10,6 +10,7 @@ from typing import Any
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.lint import outputs
 from lambdad.bundler.lint.run import Report, lint
+from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 from tests.support.paths import ROOT
@@ -28,6 +29,7 @@ def workshop_at(root: Path, **environ: str) -> Workshop:
 def lint_at(root: Path, workshop: Workshop | None = None, **options: Any) -> Report:
     """All functions, or the `files`."""
     project = read_project(str(root), {})
+    Output(project.root).prepare()
     functions = () if options.get("files") else project.functions
     given = {"trusted": True, "not_built": project.not_built, **options}
     return lint(project, functions, workshop or workshop_at(root), **given)

@@ -25,7 +25,8 @@ from typing import Any
 
 from lambdad.bundler.model import Want
 from lambdad.bundler.store import project_state, record
-from lambdad.bundler.store.output import FOLDER, Output
+from lambdad.bundler.store.output import Output
+from lambdad.bundler.store.project_folder import FOLDER
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.store import ABANDONED_S, TEMPORARY
 from lambdad.daemon.client import asking
@@ -64,6 +65,7 @@ class Wholeness:
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         self._output = Output(root)
         self._environ = environ
+        self._folder = Path(root, FOLDER)
         self._known: dict[Path, str] = {}
 
     def check(self) -> None:
@@ -75,10 +77,10 @@ class Wholeness:
             with zipfile.ZipFile(path) as archive:
                 assert archive.testzip() is None, path
             assert Path(self._output.root, self._output.artifact(_digest(path))).exists(), path
-        manifest = self._output.folder / "build/manifest.json"
+        manifest = self._folder / "build/manifest.json"
         if manifest.exists():
             for found in json.loads(manifest.read_bytes())["functions"].values():
-                path = self._output.folder.parent / found["immutable_path"]
+                path = self._folder.parent / found["immutable_path"]
                 assert not path.exists() or _digest(path) == found["sha256"], path
         for folder, want in (("state", Want.ZIP), ("state/live", Want.LIVE)):
             for path in self._files(folder):
@@ -88,9 +90,9 @@ class Wholeness:
 
     def _check_live(self) -> None:
         """A folder under a digest never changes."""
-        for current in self._output.folder.glob("live/*/current"):
+        for current in self._folder.glob("live/*/current"):
             assert (current.parent / current.read_text()).is_dir(), current
-        for folder in self._output.folder.glob("live/*/*"):
+        for folder in self._folder.glob("live/*/*"):
             if folder.is_dir() and not folder.name.startswith(TEMPORARY):
                 files = sorted(path for path in folder.rglob("*") if path.is_file())
                 assert files, folder
@@ -112,7 +114,7 @@ class Wholeness:
 
     def _files(self, folder: str) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
-            for path in sorted((self._output.folder / folder).iterdir()):
+            for path in sorted((self._folder / folder).iterdir()):
                 if path.is_file() and not path.name.startswith(TEMPORARY):
                     yield path
 

@@ -23,7 +23,7 @@ from lambdad.bundler.config.find import read_project
 from lambdad.bundler.esbuild import binary
 from lambdad.bundler.model import BuildResult, Want
 from lambdad.bundler.report.render import status
-from lambdad.bundler.store.output import FOLDER
+from lambdad.bundler.store.project_folder import FOLDER
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop

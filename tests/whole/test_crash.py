@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.model import Want
+from lambdad.bundler.model import BundlerError, Want
 from lambdad.bundler.report.render import document
-from lambdad.bundler.store.output import FOLDER
+from lambdad.bundler.store.project_folder import FOLDER
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.daemon.life import process
 from lambdad.daemon.serving.builds import Builds
@@ -28,6 +28,7 @@ from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.conftest import write_tree
 from tests.support.daemons import ends, processes
 from tests.support.served import APP, served, share_esbuild
+from tests.support.steps import written_path
 from tests.torture.crash import (
     CRASH_APP,
     PLACES,
@@ -76,13 +77,10 @@ class Disk:
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._folders or (event != "open" and event not in WRITES):
             return
-        path = arguments[1] if event in {"os.link", "os.symlink"} else arguments[0]
-        if not isinstance(path, str | bytes | os.PathLike):
-            return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE):
             return
-        name = os.fsdecode(path)
-        if not name.startswith(self._folders):
+        name = written_path(event, arguments)
+        if name is None or not name.startswith(self._folders):
             return
         self.writes += 1
         if self._left == self.writes - 1:
@@ -123,7 +121,11 @@ class Place:
         return token
 
     def build(self, want: str) -> Any:
-        project = self.builds.project()
+        try:
+            project = self.builds.project(prepare=True)
+        except BundlerError as fault:  # which the daemon answers as a problem
+            told = {"status": "failed", "diagnostics": [{"code": fault.code}]}
+            return {"ok": False, "functions": [told]}
         outcomes = {}
         keys = [Key(function.name, Want(want)) for function in project.functions]
         self.builds.build(keys, lambda key, outcome: outcomes.update({key: outcome}))

@@ -157,8 +157,8 @@ def with_no_key(clone: Clone) -> None:
     """As records were sealed before there were keys."""
     place = clone.state(clone.theirs).record("One")
     record.save(place, clone.forged())
-    _seal, _, body = place.path.read_bytes().partition(b"\n")
-    place.path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    _seal, _, body = place.file.read().partition(b"\n")
+    place.file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
 def with_another_functions_record(clone: Clone) -> None:
@@ -236,7 +236,8 @@ def test_forged_sizes(clone: Clone) -> None:
     assert zip_sources.load(state, "One") is not None
     assert zip_sources.load(clone.state(clone.ours), "One") is None
     assert zip_sources.load_former(clone.state(clone.ours), "One") is None
-    assert sizes.of_zip(f"{clone.root}/.lambdad/build/One.zip").files
+    with Path(clone.root, ".lambdad/build/One.zip").open("rb") as file:
+        assert sizes.of_zip(file).files
 
 
 # --- where there is no place for a key ------------------------------------------------------------

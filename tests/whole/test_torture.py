@@ -76,11 +76,11 @@ def test_a_young_folder_is_left_alone(tmp_path: Path) -> None:
     """Another build may have made a function's folder just now, and be about to fill it."""
     output = Output(str(tmp_path))
     output.prepare()
-    home = output.make("live/List")
+    output.make("live/List")
     live_folders.collect(output, [])
-    assert home.is_dir()
+    assert (tmp_path / ".lambdad/live/List").is_dir()
     live_folders.collect(output, [], time.time() + 7200)
-    assert not home.exists()
+    assert not (tmp_path / ".lambdad/live/List").exists()
 
 
 def test_a_project_that_is_gone_stays_gone(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from lambdad.bundler.lint import ruff, ruff_binary, ruff_run, text, tool
 from lambdad.bundler.lint.ruff_run import Call
 from lambdad.bundler.lint.tool import Batch, Findings
 from lambdad.bundler.model import BundlerError, Severity
+from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 from tests.conftest import Tree
 from tests.support.lint_cases import workshop_at
@@ -32,6 +33,7 @@ BAD = "import os\n\nprint(undefined)\n"
 def workshop(tmp_path: Path) -> Workshop:
     root = tmp_path / "project"
     root.mkdir()
+    Output(str(root)).prepare()
     return workshop_at(root)
 
 

@@ -58,7 +58,8 @@ def test_nearly_squares() -> None:
 
 def of(tmp_path: Path, files: dict[str, bytes], known: Makeup | None = None) -> Sizes:
     (tmp_path / "a.zip").write_bytes(in_memory(files))
-    return sizes.of_zip(str(tmp_path / "a.zip"), known)
+    with (tmp_path / "a.zip").open("rb") as file:
+        return sizes.of_zip(file, known)
 
 
 class Page(HTMLParser):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store.anchored import ABANDONED_S, TEMPORARY, Folder
 from lambdad.bundler.store.ownership import this_user, this_user_or_root
+from tests.support.steps import at_step
 
 NOBODY = 65534
 
@@ -181,41 +182,32 @@ def test_a_swap_after_the_opening_changes_nothing(ours: Folder, home: Path, vict
     assert os.listdir(home / "away") == ["other"]
 
 
-def test_swaps_while_folders_are_removed(ours: Folder, home: Path, victim: Path) -> None:
-    """A folder that is swapped for a symlink at any moment of its removal costs the link alone."""
-    stop = threading.Event()
-    away = home.parent / "away"
+def test_swaps_while_a_folder_is_removed(
+    tmp_path: Path, ours: Folder, home: Path, victim: Path
+) -> None:
+    """Before any step of it, all folders may be swapped for symlinks: the links alone go."""
+    away = tmp_path / "away"
     away.mkdir()
+    names = itertools.count()
 
     def swap() -> None:
-        count = 0
-        while not stop.is_set():
-            for place in (home / "x/a", home / "x"):
-                count += 1
-                with contextlib.suppress(OSError):
-                    place.rename(away / str(count))
-                    place.symlink_to(victim)
+        for top, folders, _files in os.walk(home, topdown=False):
+            for name in folders:
+                Path(top, name).rename(away / str(next(names)))
+                Path(top, name).symlink_to(victim)
 
-    swapper = threading.Thread(target=swap)
-    swapper.start()
-    swapped = 0
-    try:
-        for count in range(120):
-            made = ours.make_new(f"made-{count}")
-            for name in ("a", "b"):
-                made.make(name).make("below").write("file", b"")
-            with contextlib.suppress(OSError, BundlerError):
-                ours.remove("x")
-            with contextlib.suppress(OSError):
-                ours.move(f"made-{count}", ours, "x")
-            try:
-                ours.discard("x", ours)
-            except (OSError, BundlerError):
-                swapped += 1
-    finally:
-        stop.set()
-        swapper.join()
-    assert swapped
+    for count in itertools.count():
+        tree = ours.make_new(f"x{count}")
+        for name in ("a", "b"):
+            tree.make(name).make("below").write("file", b"")
+        with at_step(count, swap) as step, contextlib.suppress(OSError, BundlerError):
+            ours.discard(f"x{count}", ours)
+        for left in home.iterdir():
+            assert left.is_symlink()
+            left.unlink()
+        if not step.is_done:
+            break
+    assert count > 10
 
 
 # --- what it does ---------------------------------------------------------------------------------

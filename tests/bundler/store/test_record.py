@@ -20,6 +20,7 @@ from lambdad.bundler.model import (
     warning,
 )
 from lambdad.bundler.store import record
+from lambdad.bundler.store.project_folder import OurFile, ProjectFolder
 from lambdad.bundler.store.record import Record
 from lambdad.bundler.store.sealed import Seal, SealedFile
 from lambdad.bundler.toolchain import current_toolchain
@@ -50,7 +51,9 @@ RECORD = Record(
 
 @pytest.fixture
 def place(tmp_path: Path) -> SealedFile:
-    return SealedFile(tmp_path / "r.json", ("record",), Seal(b"k" * 32))
+    folder = ProjectFolder(str(tmp_path))
+    folder.prepare()
+    return SealedFile(OurFile(folder, "state", "r.json"), ("record",), Seal(b"k" * 32))
 
 
 def test_round_trip(place: SealedFile) -> None:
@@ -62,9 +65,9 @@ def test_round_trip(place: SealedFile) -> None:
 def test_torn_record_is_a_miss(place: SealedFile) -> None:
     """A kill at any byte costs a build, never a wrong answer."""
     record.save(place, RECORD)
-    whole = place.path.read_bytes()
+    whole = place.file.read()
     for cut in range(len(whole)):
-        place.path.write_bytes(whole[:cut])
+        place.file.write(whole[:cut])
         assert record.load(place) is None
 
 
@@ -81,7 +84,7 @@ def test_a_record_without_inputs_is_a_miss(place: SealedFile) -> None:
 )
 def test_foreign_record_is_a_miss(place: SealedFile, foreign: bytes) -> None:
     """Another version's or another program's file is no record."""
-    place.path.write_bytes(foreign)
+    place.file.write(foreign)
     assert record.load(place) is None
 
 

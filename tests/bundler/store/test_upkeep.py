@@ -50,7 +50,7 @@ def state_of(output: Output) -> ProjectState:
 
 
 def manifest(output: Output) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output.manifest.read_bytes())["functions"]
+    found: dict[str, Any] = json.loads(output.manifest.read())["functions"]
     return {name: entry["sha256"] for name, entry in found.items()}
 
 
@@ -77,11 +77,11 @@ def test_a_harmed_manifest_is_mended(output: Output, harm: str) -> None:
     upkeep = Upkeep(project(output, "A"))
     upkeep.tell([zipped(output, "A")], state_of(output))
     if harm == "gone":
-        output.manifest.unlink()
+        output.manifest.remove()
     elif harm == "torn":
-        os.truncate(output.manifest, 10)
+        os.truncate(output.manifest.path, 10)
     else:
-        output.manifest.write_text('{"schema": 1, "functions": {}}')
+        output.manifest.write(b'{"schema": 1, "functions": {}}')
     upkeep.tell([zipped(output, "A")], state_of(output))
     assert manifest(output) == {"A": "00"}
 
@@ -90,9 +90,9 @@ def test_nothing_new_writes_nothing(output: Output) -> None:
     """A thousand checks of fresh functions leave the file as it is."""
     upkeep = Upkeep(project(output, "A", "B"))
     upkeep.tell([zipped(output, "A"), zipped(output, "B")], state_of(output))
-    before = output.manifest.stat()
+    before = output.manifest.status()
     upkeep.tell([zipped(output, "A")], state_of(output))
-    assert output.manifest.stat() == before
+    assert output.manifest.status() == before
 
 
 @pytest.mark.parametrize(("pause_s", "collected"), [(0.0, True), (3600.0, False)])
@@ -102,7 +102,7 @@ def test_collects_no_more_often_than_it_should(
     """It looks at all that is kept, which is too much after every build of a daemon."""
     upkeep = Upkeep(project(output, "A"), pause_s=pause_s)
     upkeep.collect(state_of(output))
-    folder = output.folder / "live" / "Gone" / "digest"
+    folder = Path(output.root, ".lambdad/live/Gone", "0" * 40)
     folder.mkdir(parents=True)
     for path in (folder, folder.parent):
         os.utime(path, (0, 0))

@@ -30,6 +30,8 @@ from lambdad.bundler.model import (
     Segment,
 )
 from lambdad.bundler.python.wheels import members
+from lambdad.bundler.store.anchored import Folder
+from lambdad.bundler.store.ownership import this_user
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.zips import archive, segments
 
@@ -372,24 +374,24 @@ def test_the_file_bears_its_digest(tmp_path: Path) -> None:
     """`<sha256>.zip`, read-only for all whatever the umask; written again it stays that inode."""
     before = os.umask(0o077)
     try:
-        summary = archive.write_file(tmp_path, contents(TREE))
+        summary = archive.write_file(Folder.root(str(tmp_path), this_user()), contents(TREE))
     finally:
         os.umask(before)
     path = tmp_path / f"{summary.sha256}.zip"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == summary.sha256
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     inode = path.stat().st_ino
-    archive.write_file(tmp_path, contents(TREE))
+    archive.write_file(Folder.root(str(tmp_path), this_user()), contents(TREE))
     assert path.stat().st_ino == inode
     assert os.listdir(tmp_path) == [path.name]
 
 
 def test_a_damaged_file_under_the_digest_is_replaced(tmp_path: Path) -> None:
     """A name is not proof: the bytes are."""
-    summary = archive.write_file(tmp_path, contents(TREE))
+    summary = archive.write_file(Folder.root(str(tmp_path), this_user()), contents(TREE))
     path = tmp_path / f"{summary.sha256}.zip"
     path.write_bytes(path.read_bytes()[:-1])
-    archive.write_file(tmp_path, contents(TREE))
+    archive.write_file(Folder.root(str(tmp_path), this_user()), contents(TREE))
     assert path.stat().st_size == summary.size
 
 
@@ -401,5 +403,5 @@ def test_a_fault_leaves_nothing_behind(
     folder.mkdir()
     Path(segment.path).write_bytes(b"damaged")
     with pytest.raises(BundlerError):
-        archive.write_file(folder, contents(TREE, segment))
+        archive.write_file(Folder.root(str(folder), this_user()), contents(TREE, segment))
     assert os.listdir(folder) == []

@@ -15,6 +15,7 @@ import pytest
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.model import FileKey, InputSet, Stems
 from lambdad.bundler.store import freshness
+from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.daemon.client import unchanged
 from lambdad.daemon.wire import quick
 from tests.conftest import write_tree
@@ -124,7 +125,7 @@ def observed(root: Path, known: Mapping[str, Any]) -> dict[str, Any]:
             path: list(key)
             for path in known["made"]
             if os.path.exists(place + path)
-            for key in freshness.made(str(root), [path]).values()
+            for key in freshness.made(ProjectFolder(str(root)), [path]).values()
         },
     }
 
