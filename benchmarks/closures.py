@@ -13,6 +13,7 @@ from lambdad.bundler.esbuild import binary
 from lambdad.bundler.esbuild.closure import closure, from_metafile
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import Settings
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 
@@ -50,8 +51,9 @@ def claims(folder: Path) -> list[Claim]:
 def _closure(metafile: dict[str, object], root: str) -> None:
     disk = Disk()
     sources = from_metafile(metafile, ["index.js"], root, disk)
-    inputs = closure(sources, root=root, repository=root, settings=Settings(folder=root), disk=disk)
-    assert len(inputs.files) >= MODULES
+    seen = Seen(root, root)
+    closure(sources, seen, settings=Settings(folder=root), disk=disk)
+    assert len(seen.inputs().files) >= MODULES
 
 
 def _timed(work: Callable[[], None]) -> Cost:

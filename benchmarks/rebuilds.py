@@ -20,6 +20,7 @@ from lambdad.bundler.esbuild import binary
 from lambdad.bundler.esbuild.engine import Job
 from lambdad.bundler.esbuild.service import Service
 from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.memory import Memory
@@ -144,10 +145,11 @@ def one_edit(root: Path, modules: int, slack_s: float) -> Claim:
         if before is not None:
             known = snapshot.inputs_of(before)
             before = snapshot.observe(workshop.root, known, known=before, look=workshop.look)
-        packed = bundled.pack(app.requests, workshop)["App"]
-        if not isinstance(packed, Contents):
-            raise SystemExit(str(packed))
-        before = snapshot.observe(workshop.root, packed.inputs, since=clock, known=before)
+        seen = Seen(workshop.root, workshop.repository)
+        (packed,) = bundled.packed(app.requests, workshop, {"App": seen})
+        if not isinstance(packed["App"], Contents):
+            raise SystemExit(str(packed["App"]))
+        before = snapshot.observe(workshop.root, seen.inputs(), since=clock, known=before)
 
     mine, theirs = measured(ours, bare)
     service.close()

@@ -323,7 +323,6 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> BuildResult | Supe
     made: Artifact | Live | None = None
     if isinstance(packed, BundlerError):
         return _machine_fault(job, packed)
-    turn.seen.add(packed.inputs)
     diagnostics = packed.diagnostics
     if isinstance(packed, Contents):
         diagnostics = (*diagnostics, *limits.check(packed))

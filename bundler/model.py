@@ -87,13 +87,12 @@ class BundlerError(Exception):
 class ProjectError(Exception):
     """Carries diagnostics out of a step that can't go on; caught where a build's result is made.
 
-    `inputs` is what the failed step had looked at by then: a failure has inputs too.
+    A failure has inputs too: whatever the step has looked at is in its recorder (inputs/seen.py).
     """
 
-    def __init__(self, *diagnostics: Diagnostic, inputs: InputSet | None = None) -> None:
+    def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__("; ".join(d.message for d in diagnostics))
         self.diagnostics = diagnostics
-        self.inputs = inputs if inputs is not None else InputSet()
 
 
 Failure = ProjectError | BundlerError
@@ -423,7 +422,6 @@ class Contents:
 
     own: tuple[Entry, ...]
     dependencies: Segment | None
-    inputs: InputSet = field(default_factory=InputSet)
     external: tuple[str, ...] = ()
     """Packages that a bundle loads from elsewhere when it runs, sorted."""
     bundled: Mapping[str, Mapping[RelPath, int]] = field(
@@ -460,7 +458,6 @@ class Runnable:
     """What is to be written: a bundle. Empty where the user's own files are loaded."""
     links: tuple[tuple[str, str], ...] = ()
     """Names beside `own`, each with the absolute path it is to lead to."""
-    inputs: InputSet = field(default_factory=InputSet)
     diagnostics: tuple[Diagnostic, ...] = ()
     """Warnings only: an error is a ProjectError."""
 

@@ -115,7 +115,7 @@ def _bundled(
         left = {request.function.name: request for request in requests}
         try:
             with disk_faults(_ANOTHER_STORE):
-                for some in bundled.packed(requests, workshop):
+                for some in bundled.packed(requests, workshop, seen):
                     made = {
                         name: finish(left[name], bundle, replace(workshop, seen=seen[name]))
                         for name, bundle in some.items()

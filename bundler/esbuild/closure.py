@@ -11,14 +11,14 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 from lambdad.bundler.esbuild import pnp
 from lambdad.bundler.esbuild.engine import Import, Trace
 from lambdad.bundler.esbuild.prober import Disk, Prober
 from lambdad.bundler.esbuild.resolution import Resolver, Settings
-from lambdad.bundler.model import InputSet, Names, RelPath, Stems, Walk
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.model import RelPath, Walk
 
 _DISABLED: Final = "(disabled):"
 _ODD: Final = re.compile(r"[:?#}]")
@@ -84,27 +84,30 @@ def from_trace(trace: Trace) -> Sources:
     )
 
 
+UNPACKAGED: Final = ("node_modules", "package.json", "tsconfig.json")
+"""What decides in a folder of which every packaged name counts."""
+
+
 def closure(
     sources: Sources,
+    seen: Seen,
     *,
-    root: str,
-    repository: str,
     settings: Settings,
     disk: Disk,
     left_out: Iterable[str] = (),
     probes: Iterable[str] = (),
-) -> InputSet:
-    """Everything that could make that bundle another.
+) -> None:
+    """Records everything that could make that bundle another.
 
     `left_out` are the patterns of what is external by decision and so is never looked for.
     `probes` are further paths that decided something, there or not.
     """
-    prober = Prober(disk, repository)
+    prober = Prober(disk, seen)
     resolver = Resolver(prober, settings)
     external = Patterns(left_out)
     folders = set()
     for path in sources.files:
-        prober.files.add(path)
+        prober.seen.file(path)
         folders.add(os.path.dirname(path))
         if settings.keeps_symlinks:
             prober.real(path)
@@ -121,9 +124,12 @@ def closure(
         else:
             resolver.resolve(wanted)
     for path in probes:
-        prober.files.add(path)
+        prober.seen.file(path)
         prober.real(path)
-    return _relative(prober, resolver.walks, root)
+    for folder in resolver.walks:
+        # A walk passes over what is never packaged; resolution does not.
+        seen.file(*(f"{folder}/{name}" for name in UNPACKAGED))
+        seen.listing(folder, Walk(seen.relative(folder)))
 
 
 class Patterns:
@@ -156,23 +162,6 @@ def relative(path: str, root: str) -> RelPath:
     if path.startswith(f"{root}/"):
         return path[len(root) + 1 :]
     return os.path.relpath(path, root)
-
-
-def _relative(prober: Prober, walks: set[str], root: str) -> InputSet:
-    listings: dict[RelPath, Names] = {
-        relative(folder, root): Stems.of(names) for folder, names in prober.stems.items()
-    }
-    for folder in walks:
-        # A walk passes over what is never packaged; resolution does not.
-        prober.files.update(
-            f"{folder}/{name}" for name in ("node_modules", "package.json", "tsconfig.json")
-        )
-        listings[relative(folder, root)] = Walk(relative(folder, root))
-    return InputSet(
-        files=frozenset(relative(path, root) for path in prober.files),
-        links=frozenset(relative(path, root) for path in prober.links),
-        listings=MappingProxyType(listings),
-    )
 
 
 def _place(name: str, folder: str, disk: Disk) -> str | None:

@@ -7,12 +7,12 @@ import re
 from typing import Final
 
 from lambdad.bundler.esbuild import tsconfig
-from lambdad.bundler.esbuild.closure import relative
 from lambdad.bundler.esbuild.outputs import Share
 from lambdad.bundler.esbuild.plan import Plan
 from lambdad.bundler.esbuild.prober import Disk, Prober
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import Diagnostic, Location, warning
-from lambdad.bundler.workshop import Workshop
 
 _COMPILED: Final = b"__decorateClass"
 """The helper that esbuild brings in for decorators of TypeScript, unless it gets a shorter name."""
@@ -20,7 +20,7 @@ _DECORATOR: Final = re.compile(r"^[ \t]*@[A-Za-z_$][\w$.]*", re.MULTILINE)
 _TYPESCRIPT: Final = (".ts", ".tsx", ".mts", ".cts")
 
 
-def metadata(one: Plan, made: Share, workshop: Workshop, disk: Disk) -> tuple[Diagnostic, ...]:
+def metadata(one: Plan, made: Share, seen: Seen, disk: Disk) -> tuple[Diagnostic, ...]:
     """The first decorator of a source whose tsconfig.json asks for metadata of types."""
     chosen = dict(one.function.esbuild)
     if "tsconfigRaw" in chosen:
@@ -28,19 +28,19 @@ def metadata(one: Plan, made: Share, workshop: Workshop, disk: Disk) -> tuple[Di
     renamed = chosen.get("minify") or chosen.get("minifyIdentifiers")
     if not renamed and not any(_COMPILED in content for content in made.files.values()):
         return ()
-    prober = Prober(disk, workshop.repository)
+    prober = Prober(disk, seen)
     asked: dict[str, bool] = {}
     for path in sorted({path for names in made.sources.values() for path in names}):
         if not path.endswith(_TYPESCRIPT) or "node_modules/" in path:
             continue
-        whole = os.path.normpath(workshop.absolute(path))
+        whole = os.path.normpath(seen.absolute(path))
         if not _asks(os.path.dirname(whole), one, prober, asked):
             continue
-        if place := _decorated(whole, path):
+        if place := _decorated(whole, path, seen):
             return (
                 warning(
                     "decorator-metadata",
-                    f"{relative(whole, workshop.root)} has decorators, and tsconfig.json asks for "
+                    f"{seen.relative(whole)} has decorators, and tsconfig.json asks for "
                     "emitDecoratorMetadata: esbuild writes no such metadata, so what injects or "
                     "maps by type finds none",
                     place,
@@ -67,10 +67,9 @@ def _asks(folder: str, one: Plan, prober: Prober, asked: dict[str, bool]) -> boo
     return found
 
 
-def _decorated(path: str, shown: str) -> Location | None:
+def _decorated(path: str, shown: str, seen: Seen) -> Location | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        text = seen.content(path, LARGEST).decode("utf-8", "replace")
     except OSError:
         return None  # vanished meanwhile: the next look at the inputs tells
     found = _DECORATOR.search(text)

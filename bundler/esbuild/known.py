@@ -53,6 +53,8 @@ class Known:
     roots: frozenset[str]
     imports: bytes
     """`imports_of` that build."""
+    planned: InputSet
+    """What decided the plan."""
     inputs: InputSet
     """The closure."""
     decided: Snapshot

@@ -10,11 +10,13 @@ from typing import Final
 
 from lambdad.bundler.esbuild import external, pnp
 from lambdad.bundler.esbuild import options as table
-from lambdad.bundler.esbuild.closure import Sources, closure, relative
+from lambdad.bundler.esbuild.closure import Sources, closure
 from lambdad.bundler.esbuild.options import pairs, texts
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import EXTENSIONS, Settings
-from lambdad.bundler.model import Entry, Function, InputSet, OptionValue, ProjectError, error
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.inputs.tree import LARGEST
+from lambdad.bundler.model import Entry, Function, OptionValue, ProjectError, Walk, error
 from lambdad.bundler.workshop import Workshop
 
 SOURCES: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
@@ -39,8 +41,6 @@ class Plan:
     """AWS SDK packages that the project declares, and what those need."""
     alone: bool
     """Its outputs depend on what else is in a build."""
-    inputs: tuple[str, ...]
-    """Absolute paths that decided this plan, beside what the build itself reads."""
     live: bool
     """The bundle is to run on this machine."""
     injected: tuple[str, ...] = ()
@@ -49,22 +49,21 @@ class Plan:
 
 
 def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
-    """Raises ProjectError, inputs included: `missing-handler-file`, `missing-entry-point`,
-    `missing-option-file`."""
+    """Raises ProjectError: `missing-handler-file`, `missing-entry-point`, `missing-option-file`."""
+    seen = workshop.seen
     code, single = _code_folder(function, workshop)
-    choose = _Choice(function, workshop, code)
-    chosen = choose.settle()
+    chosen = _Choice(function, seen, code).settle()
     if live:
         # Where a debugger finds it; what it maps to is at hand, so it need not hold that.
         chosen["sourcemap"] = "linked"
         chosen.setdefault("sourcesContent", False)
     entries, extra = _entries(function, workshop, code, single)
     # In a monorepo the entry's own package.json lies below the code folder.
-    homes = sorted({code, *(os.path.realpath(os.path.dirname(path)) for _name, path in entries)})
-    brought = external.declared(homes, workshop.repository)
+    homes = sorted({code, *(seen.real(os.path.dirname(path)) for _name, path in entries)})
+    brought = external.declared(homes, seen)
     leave_out = external.absent if live else external.externals
-    left_out = (*leave_out(function.runtime, brought, homes), *function.install)
-    folder = code if _needs_code_folder(chosen) else _played_folder(code, workshop.root)
+    left_out = (*leave_out(function.runtime, brought, homes, seen), *function.install)
+    folder = code if _needs_code_folder(chosen) else _played_folder(code, seen)
     settled = tuple(sorted(chosen.items()))
     platform = str(chosen.get("platform", "node"))
     node_paths = texts(chosen.get("nodePaths"))
@@ -85,10 +84,9 @@ def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
             aliases=pairs(chosen.get("alias")),
             keeps_symlinks=bool(chosen.get("preserveSymlinks")),
         ),
-        brought=brought.packages,
+        brought=brought,
         left_out=(*left_out, *texts(chosen.get("external"))),
         alone="mangleProps" in chosen,
-        inputs=(*choose.looked, *sorted(brought.manifests)),
         injected=texts(chosen.get("inject")),
         live=live,
         extra=extra,
@@ -105,9 +103,9 @@ _DEFAULT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 def _code_folder(function: Function, workshop: Workshop) -> tuple[str, str | None]:
     """The code folder, and the one file in it that is all of the code, if it is one."""
     path = os.path.normpath(workshop.absolute(function.code))
-    if os.path.isfile(path):
-        return os.path.realpath(os.path.dirname(path)), path
-    return os.path.realpath(path), None
+    if workshop.seen.is_file(path):
+        return workshop.seen.real(os.path.dirname(path)), path
+    return workshop.seen.real(path), None
 
 
 def _needs_code_folder(chosen: dict[str, OptionValue]) -> bool:
@@ -118,25 +116,24 @@ def _needs_code_folder(chosen: dict[str, OptionValue]) -> bool:
     return "alias" in chosen or any(item.startswith(".") for item in texts(chosen.get("external")))
 
 
-def _played_folder(code: str, root: str) -> str:
+def _played_folder(code: str, seen: Seen) -> str:
     """The project's folder, or the one below it that has Plug'n'Play's data for the code: esbuild
     looks for that from its working directory upwards."""
     folder = code
-    while folder.startswith(f"{root}/"):
-        if any(os.path.exists(f"{folder}/{name}") for name in pnp.FILES):
+    while folder.startswith(f"{seen.root}/"):
+        if any(seen.has(folder, name) for name in pnp.FILES):
             return folder
         folder = os.path.dirname(folder)
-    return root
+    return seen.root
 
 
 class _Choice:
     """The options with the files they name settled: in the code folder, else in the project's."""
 
-    def __init__(self, function: Function, workshop: Workshop, code: str) -> None:
-        self.looked: list[str] = []
+    def __init__(self, function: Function, seen: Seen, code: str) -> None:
         self._function = function
-        self._homes = (code, workshop.root)
-        self._root = workshop.root
+        self._seen = seen
+        self._homes = (code, seen.root)
 
     def settle(self) -> dict[str, OptionValue]:
         chosen = dict(self._function.esbuild)
@@ -155,29 +152,21 @@ class _Choice:
 
     def _file(self, option: str, text: str) -> str:
         candidates = [os.path.normpath(os.path.join(home, text)) for home in self._homes]
-        for path in candidates:
-            self.looked.append(path)
-            if os.path.isfile(path):
-                return path
-        shown = " and ".join(dict.fromkeys(relative(path, self._root) for path in candidates))
+        if (found := self._seen.first_file(candidates)) is not None:
+            return found
+        shown = " and ".join(dict.fromkeys(map(self._seen.relative, candidates)))
         raise ProjectError(
             error(
                 "missing-option-file",
                 f"esbuild's option {option} names {text}, which is not there",
                 self._function.where,
                 f"looked for {shown}",
-            ),
-            inputs=_looked_at(self.looked, self._root),
+            )
         )
 
     def _folder(self, text: str) -> str:
         candidates = [os.path.normpath(os.path.join(home, text)) for home in self._homes]
-        self.looked += candidates
-        return next((path for path in candidates if os.path.isdir(path)), candidates[0])
-
-
-def _looked_at(paths: Sequence[str], root: str) -> InputSet:
-    return InputSet(files=frozenset(relative(path, root) for path in paths))
+        return next((path for path in candidates if self._seen.is_folder(path)), candidates[0])
 
 
 # --- entries ---
@@ -186,16 +175,16 @@ def _looked_at(paths: Sequence[str], root: str) -> InputSet:
 def _entries(
     function: Function, workshop: Workshop, code: str, single: str | None
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Entry, ...]]:
-    module = function.handler.module
+    module, seen = function.handler.module, workshop.seen
     wrapper = _wrapper(function, workshop, code)
     if function.entry_points:
         return _declared_entries(function, workshop, code, bool(wrapper)), wrapper
     if single is not None:
         return ((module, single),), ()
     stem = os.path.normpath(f"{code}/{module}")
-    for extension in SOURCES:
-        if os.path.isfile(f"{stem}{extension}"):
-            return ((module, f"{stem}{extension}"),), ()
+    if found := seen.first_file(f"{stem}{extension}" for extension in SOURCES):
+        return ((module, found),), ()
+    _probe(workshop, code, [f"{stem}.js"])
     if function.handler.export is None and wrapper:
         raise ProjectError(
             error(
@@ -203,18 +192,16 @@ def _entries(
                 f"Handler {module} is no JavaScript, so there is nothing to bundle",
                 function.handler_where,
                 "name the source files as entry points",
-            ),
-            inputs=_probed(workshop, code, [f"{stem}.js"]),
+            )
         )
-    shown = relative(stem, workshop.root)
+    shown = seen.relative(stem)
     raise ProjectError(
         error(
             "missing-handler-file",
             f"no source file {shown}.ts, .js or the like for Handler {function.handler.text}",
             function.handler_where,
-            _near(stem, workshop.root),
-        ),
-        inputs=_probed(workshop, code, [f"{stem}.js"]),
+            _near(stem, seen),
+        )
     )
 
 
@@ -225,8 +212,7 @@ def _wrapper(function: Function, workshop: Workshop, code: str) -> tuple[Entry, 
     if not path.startswith(f"{code}/") or path.endswith(SOURCES):
         return ()
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = workshop.seen.content(path, LARGEST)
     except OSError:
         return ()
     return (Entry(name=function.handler.module, content=content, executable=True),)
@@ -236,20 +222,19 @@ def _declared_entries(
     function: Function, workshop: Workshop, code: str, wrapped: bool
 ) -> tuple[tuple[str, str], ...]:
     """The handler's entry lies where Handler says, the others where esbuild's outbase puts them."""
-    files = []
+    files, seen = [], workshop.seen
     for text in function.entry_points:
         stem = os.path.normpath(f"{code}/{text}")
-        extensions = ("", *SOURCES)
-        path = next((f"{stem}{e}" for e in extensions if os.path.isfile(f"{stem}{e}")), None)
+        path = seen.first_file(f"{stem}{extension}" for extension in ("", *SOURCES))
         if path is None:
+            _probe(workshop, code, [stem])
             raise ProjectError(
                 error(
                     "missing-entry-point",
-                    f"entry point {text} is not in {relative(code, workshop.root)}",
+                    f"entry point {text} is not in {seen.relative(code)}",
                     function.where,
-                    _near(os.path.splitext(stem)[0], workshop.root),
-                ),
-                inputs=_probed(workshop, code, [stem]),
+                    _near(os.path.splitext(stem)[0], seen),
+                )
             )
         files.append(path)
     files = list(dict.fromkeys(files))
@@ -263,14 +248,14 @@ def _declared_entries(
     handler = _handlers_own(module, code, names)
     if handler is None:
         made = ", ".join(f"{name}.js" for name in names.values())
+        _probe(workshop, code, files)
         raise ProjectError(
             error(
                 "missing-handler-file",
                 f"no entry point gives {module}.js, which Handler {function.handler.text} names",
                 function.handler_where,
                 f"the entry points give {made}",
-            ),
-            inputs=_probed(workshop, code, files),
+            )
         )
     rest = tuple((name, path) for path, name in names.items() if path != handler)
     return ((module, handler), *(item for item in rest if item[0] != module))
@@ -285,33 +270,34 @@ def _handlers_own(module: str, code: str, names: dict[str, str]) -> str | None:
     return None
 
 
-def _probed(workshop: Workshop, code: str, paths: Sequence[str]) -> InputSet:
-    """What a search for source files in vain looked at: creating one makes it stale."""
+def _probe(workshop: Workshop, code: str, paths: Sequence[str]) -> None:
+    """Records what a search for source files in vain looked at: creating one makes it stale."""
     from lambdad.bundler.esbuild.engine import Import
 
     stems = {os.path.splitext(path)[0] if path.endswith(SOURCES) else path for path in paths}
     sources = Sources(files=frozenset(), imports=frozenset(Import(code, stem) for stem in stems))
-    return closure(
+    closure(
         sources,
-        root=workshop.root,
-        repository=workshop.repository,
+        workshop.seen,
         settings=Settings(folder=workshop.root),
         disk=Disk(),
         probes=[code],
     )
 
 
-def _near(stem: str, root: str) -> str | None:
+def _near(stem: str, seen: Seen) -> str | None:
     import difflib
 
     folder, name = os.path.split(stem)
+    shown_folder = seen.relative(folder)
+    seen.listing(folder, Walk(shown_folder))
     try:
         there = sorted(entry for entry in os.listdir(folder) if entry.endswith(SOURCES))
     except OSError:
-        return f"there is no folder {relative(folder, root)}"
+        return f"there is no folder {shown_folder}"
     stems = {os.path.splitext(entry)[0]: entry for entry in there}
     near = difflib.get_close_matches(name, stems, n=3, cutoff=0.5)
     shown = [stems[one] for one in near] or there[:3]
     if not shown:
-        return f"{relative(folder, root)} holds no source files"
-    return f"{relative(folder, root)} has {', '.join(shown)}"
+        return f"{shown_folder} holds no source files"
+    return f"{shown_folder} has {', '.join(shown)}"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from lambdad.bundler.inputs.seen import LOCK, read_regular
 from lambdad.bundler.located import anyjson
 
 FILES: Final = (".pnp.data.json", ".pnp.cjs", ".pnp.js")
@@ -27,8 +28,7 @@ _VIRTUAL: Final = re.compile(r"^(.*?)/(?:__virtual__|\$\$virtual)/[^/]+/(\d+)/(.
 def read(path: str) -> Locations:
     """What the data at that path says; empty if it can't be read, since esbuild tells."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_regular(path, LOCK).decode("utf-8")
         if not path.endswith(".json"):
             found = _DATA.search(text)
             text = _ESCAPE.sub(lambda m: m[1].strip("\n"), found[1]) if found else "{}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from lambdad.bundler.esbuild import pnp
+from lambdad.bundler.inputs.seen import LOCK, Seen, read_regular
 
 _MAX_LINKS: Final = 40
 
@@ -46,8 +47,7 @@ class Disk:
         known = self._json.get(path)
         if known is None:
             try:
-                with open(path, "rb") as file:
-                    found = json.load(file)
+                found = json.loads(read_regular(path, LOCK))
             except (OSError, ValueError, RecursionError):
                 found = None
             known = self._json[path] = found if isinstance(found, dict) else {}
@@ -69,11 +69,10 @@ class Disk:
 class Prober:
     """Walks paths and records what decided where they lead. All paths are absolute."""
 
-    def __init__(self, disk: Disk, repository: str) -> None:
+    def __init__(self, disk: Disk, seen: Seen) -> None:
         self.disk = disk
-        self.files: set[str] = set()
-        self.links: set[str] = set()
-        self.stems: dict[str, set[str]] = {}
+        self.seen = seen
+        repository = seen.repository
         self._inside = repository.rstrip("/") + "/"
         self._repository = repository
         self._real: dict[str, str | None] = {"/": "/"}
@@ -92,10 +91,10 @@ class Prober:
             for file in pnp.FILES:
                 path = os.path.join(folder, file)
                 if self.disk.kind(path):
-                    self.files.add(path)
+                    self.seen.file(path)
                     places = self.disk.locations(path).get(name, ())
                     archives = {place: pnp.archive(f"{place}/") for place in places}
-                    self.files.update(one for one in archives.values() if one is not None)
+                    self.seen.file(*filter(None, archives.values()))
                     return tuple(place for place, one in archives.items() if one is None)
             above = os.path.dirname(folder)
             if above == folder:
@@ -104,11 +103,7 @@ class Prober:
 
     def stem(self, folder: str, name: str) -> None:
         """From now on that name counts in that (real, existing) folder."""
-        known = self.stems.get(folder)
-        if known is None:
-            self.stems[folder] = {name}
-        else:
-            known.add(name)
+        self.seen.names(folder, (name,))
 
     def real(self, path: str) -> str | None:
         """Where a path leads, symlinks resolved; None at the first component that is not there.
@@ -142,10 +137,10 @@ class Prober:
         if self.inside(base):
             self.stem(base, name)
         elif not kind:
-            self.files.add(here)
+            self.seen.file(here)
         if kind != "l":
             return here if kind else None
-        self.links.add(here)
+        self.seen.link(here)
         try:
             target = os.readlink(here)
         except OSError:

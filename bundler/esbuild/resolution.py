@@ -71,13 +71,12 @@ class Resolver:
             self._entered.add(folder)
             above = os.path.dirname(folder)
             if prober.inside(folder):
-                stems = prober.stems.setdefault(folder, set())
-                stems.update(ALWAYS)
+                prober.seen.names(folder, ALWAYS)
                 if disk.kind(f"{folder}/{MANIFEST}"):
                     self._file(f"{folder}/{MANIFEST}")
             else:
                 # Folders above the repository change all the time: only these names matter.
-                prober.files.update(os.path.join(folder, name) for name in _ABOVE)
+                prober.seen.file(*(os.path.join(folder, name) for name in _ABOVE))
             if not _installed(folder):
                 self._config(folder)  # it has a say in more than imports: target, jsx, strict
             if above == folder:
@@ -85,11 +84,11 @@ class Resolver:
             folder = above
 
     def _file(self, path: str) -> None:
-        self.prober.files.add(path)
+        self.prober.seen.file(path)
         if self._disk.kind(path) == "l":
             target = self.prober.real(path)
             if target is not None:
-                self.prober.files.add(target)
+                self.prober.seen.file(target)
 
     def resolve(self, wanted: Import) -> None:
         specifier = wanted.specifier

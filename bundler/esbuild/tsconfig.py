@@ -15,6 +15,7 @@ from typing import Any, Final
 from lambdad.bundler.esbuild import pnp
 from lambdad.bundler.esbuild.manifest import split_package, targets
 from lambdad.bundler.esbuild.prober import Prober
+from lambdad.bundler.inputs.seen import LOCK, read_regular
 from lambdad.bundler.located import anyjson
 
 Raw = Mapping[str, Any]
@@ -40,8 +41,7 @@ class Config:
 def read(path: str) -> Raw:
     """The file's object; empty if it can't be read, since esbuild says what is wrong with it."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
+        text = read_regular(path, LOCK).decode("utf-8-sig")
         found = anyjson.loads(_NOISE.sub(lambda match: match[1] or "", text), strict=False)
     except (OSError, ValueError, RecursionError):
         return {}
@@ -52,11 +52,11 @@ def load(
     path: str, prober: Prober, top: str | None = None, seen: frozenset[str] = frozenset()
 ) -> Config:
     """The settings of the file and of those it extends; each one looked at is recorded."""
-    prober.files.add(path)
+    prober.seen.file(path)
     real = prober.real(path)
     if real is None or real in seen:
         return Config()
-    prober.files.add(real)
+    prober.seen.file(real)
     raw = prober.disk.once(read, real)
     here = os.path.dirname(real)
     top = os.path.dirname(path) if top is None else top
@@ -129,7 +129,7 @@ def _base(extends: str, folder: str, prober: Prober) -> str | None:
         if (found := _first(_candidates(package, below, prober), prober)) is not None:
             return found
     while True:
-        prober.files.update(os.path.join(folder, file) for file in pnp.FILES)
+        prober.seen.file(*(os.path.join(folder, file) for file in pnp.FILES))
         if os.path.basename(folder) != "node_modules":
             package = os.path.join(folder, "node_modules", name)
             found = _first(_candidates(package, below, prober), prober)
@@ -144,7 +144,7 @@ def _base(extends: str, folder: str, prober: Prober) -> str | None:
 def _candidates(package: str, below: str, prober: Prober) -> list[str]:
     path = f"{package}{below}"
     candidates = [f"{path}/tsconfig.json", path, f"{path}.json"]
-    prober.files.add(f"{package}/package.json")
+    prober.seen.file(f"{package}/package.json")
     if prober.real(f"{package}/package.json") is not None:
         manifest = prober.disk.manifest(f"{package}/package.json")
         own = manifest.get("tsconfig")
@@ -159,7 +159,7 @@ def _candidates(package: str, below: str, prober: Prober) -> list[str]:
 def _first(candidates: tuple[str, ...] | list[str], prober: Prober) -> str | None:
     for path in candidates:
         real = prober.real(path)
-        prober.files.add(path)
+        prober.seen.file(path)
         if real is not None and prober.disk.kind(real) == "f":
             return path
     return None

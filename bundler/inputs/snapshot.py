@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from lambdad.bundler.inputs.counted import counted_names, kind_of, more
+from lambdad.bundler.inputs.counted import counted_names, kind_of
 from lambdad.bundler.model import FileKey, InputSet, Listing, Names, RelPath, Snapshot, Stems
 
 FOREIGN_SLACK_NS: Final = 2_000_000_000
@@ -193,14 +193,6 @@ def inputs_of(snapshot: Snapshot) -> InputSet:
         links=frozenset(snapshot.links),
         listings={path: listing.counted for path, listing in snapshot.listings.items()},
     )
-
-
-def union(one: InputSet, other: InputSet) -> InputSet:
-    """Both, so that a closure never shrinks. Where a folder is listed twice, more names count."""
-    listings = dict(one.listings)
-    for path, names in other.listings.items():
-        listings[path] = more(listings[path], names) if path in listings else names
-    return InputSet(files=one.files | other.files, links=one.links | other.links, listings=listings)
 
 
 def changes(root: str, snapshot: Snapshot, look: Stat = stat_key) -> Iterator[str]:

@@ -45,7 +45,6 @@ def lay(
     ):
         return bundle
     faults: list[Diagnostic] = []
-    workshop.seen.add(bundle.inputs)
     own = bundle.own if isinstance(bundle, Contents) else ()
     try:
         more, files = _files(function, own, workshop)

@@ -10,7 +10,7 @@ from typing import Final
 
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.esbuild import decorators
-from lambdad.bundler.esbuild.closure import Sources, closure, from_metafile, from_trace, relative
+from lambdad.bundler.esbuild.closure import UNPACKAGED, Sources, closure, from_metafile, from_trace
 from lambdad.bundler.esbuild.contexts import Contexts
 from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
 from lambdad.bundler.esbuild.known import BUNDLES, Known, imports_of, observe_decided, recall
@@ -18,7 +18,7 @@ from lambdad.bundler.esbuild.outputs import Share, Success, share
 from lambdad.bundler.esbuild.plan import SOURCES, Plan, plan
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.start import start
-from lambdad.bundler.inputs.snapshot import union
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import checks, natives
 from lambdad.bundler.javascript.messages import Scene, diagnostics_of, unresolved_packages
 from lambdad.bundler.model import (
@@ -44,32 +44,31 @@ _HELD: Final = 16 << 20
 take esbuild 900 MB and us 550 MB at once, 260 MB and 130 MB in fives, and no less time."""
 
 
-def pack(
-    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
-) -> dict[str, Contents | ProjectError]:
-    """All that `packed` gives, at once."""
-    return {name: one for some in packed(requests, workshop, esbuild) for name, one in some.items()}
-
-
 def packed(
-    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
+    requests: Sequence[BuildRequest],
+    workshop: Workshop,
+    seen: Mapping[str, Seen],
+    esbuild: Esbuild | None = None,
 ) -> Iterator[Mapping[str, Contents | ProjectError]]:
     """The contents of each function's zip, by the function's name, or what is wrong with it; so
     many at a time as memory holds, so the caller is to be done with some before it takes more.
+
+    What a function depends on is in its recorder, `seen`, once it is given: what functions share,
+    in that of each.
 
     With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, it is the
     one in the workshop's memory, or one that is started for this call; if it dies, another goes on,
     once. Raises BundlerError as binary.find does, and `esbuild-gone`.
     """
     if esbuild is not None:
-        yield from _pack(requests, workshop, esbuild)
+        yield from _pack(requests, workshop, seen, esbuild)
         return
     if workshop.memory is not None:
         try:
             kept = workshop.memory.engine(
                 lambda: Contexts(lambda limit: start(workshop, soft_limit=limit))
             )
-            yield from _pack(requests, workshop, kept)
+            yield from _pack(requests, workshop, seen, kept)
         except EsbuildGone as fault:
             raise _ended_twice(str(fault)) from fault
         return
@@ -77,7 +76,7 @@ def packed(
     for _ in range(2):
         esbuild = start(workshop)
         try:
-            for some in _pack(left, workshop, esbuild):
+            for some in _pack(left, workshop, seen, esbuild):
                 left = [request for request in left if request.function.name not in some]
                 yield some
         except EsbuildGone as fault:
@@ -94,9 +93,12 @@ def _ended_twice(last: str) -> BundlerError:
 
 
 def _pack(
-    requests: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild
+    requests: Sequence[BuildRequest],
+    workshop: Workshop,
+    seen: Mapping[str, Seen],
+    esbuild: Esbuild,
 ) -> Iterator[Mapping[str, Contents | ProjectError]]:
-    packer = _Packer(workshop, esbuild)
+    packer = _Packer(workshop, seen, esbuild)
     faulty: dict[str, Contents | ProjectError] = {}
     plans = []
     for request in requests:
@@ -111,24 +113,30 @@ def _pack(
 
 
 class _Packer:
-    def __init__(self, workshop: Workshop, esbuild: Esbuild) -> None:
+    def __init__(self, workshop: Workshop, seen: Mapping[str, Seen], esbuild: Esbuild) -> None:
         self._workshop = workshop
+        self._seen = seen
         self._esbuild = esbuild
         self._disk = Disk()
         self._known: dict[str, Known] = {}
         self._plans: dict[str, Plan] = {}
+        self._planned: dict[str, InputSet] = {}
         self._clock = workshop.clock() if workshop.memory is not None else None
 
     def plan(self, request: BuildRequest) -> Plan:
         """The function's plan, as it was where nothing has moved. Raises ProjectError."""
         function, live = request.function, request.want is Want.LIVE
+        seen = self._seen[function.name]
         known = recall((function, live), self._workshop)
         if known is not None:
             self._known[function.name] = known
-            one = replace(known.plan, function=function)
+            one, planned = replace(known.plan, function=function), known.planned
+            seen.add(planned)
         else:
-            one = plan(function, self._workshop, live=live)
-        self._plans[function.name] = one
+            with seen.apart() as inner:
+                one = plan(function, replace(self._workshop, seen=inner), live=live)
+            planned = inner.inputs()
+        self._plans[function.name], self._planned[function.name] = one, planned
         return one
 
     def pack_group(self, group: Sequence[Plan]) -> Iterator[dict[str, Contents | ProjectError]]:
@@ -164,7 +172,7 @@ class _Packer:
         if made.has_assets:
             # An asset lies in the output folder itself: not where the bundle looks in its zip.
             return self._pack_alone(one)
-        return self._contents(one, built, made)
+        return self._contents(one, built, made, self._inputs(one, built, made))
 
     def _pack_alone(self, one: Plan) -> Contents | ProjectError:
         known = self._known.get(one.function.name)
@@ -182,10 +190,8 @@ class _Packer:
                 break
             # Asked for again by its closure, so that installing it makes the bundle stale.
             one = _without(one, provided)
-        return ProjectError(
-            *diagnostics_of(output.errors, output.warnings, self._scene(one)),
-            inputs=self._failed_inputs(one, job, output),
-        )
+        self._record_failed(one, job, output)
+        return ProjectError(*diagnostics_of(output.errors, output.warnings, self._scene(one)))
 
     def _build_alone(self, one: Plan) -> tuple[Job, Output]:
         job = _job(one, dict(one.entries), one.code)
@@ -194,8 +200,10 @@ class _Packer:
     def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
         built = Success.of(job, output)
         root = self._workshop.root
-        found = self._contents(one, built, share(one, built, root))
-        self._esbuild.reads(job, output, [f"{root}/{path}" for path in found.inputs.files])
+        made = share(one, built, root)
+        inputs = self._inputs(one, built, made)
+        found = self._contents(one, built, made, inputs)
+        self._esbuild.reads(job, output, [f"{root}/{path}" for path in inputs.files])
         return found
 
     def _provided(self, one: Plan, errors: Iterable[Message]) -> list[str]:
@@ -212,10 +220,10 @@ class _Packer:
             and f"--external:{name}" not in one.flags
         )
 
-    def _contents(self, one: Plan, built: Success, made: Share) -> Contents | ProjectError:
-        output = built.output
-        inputs = self._inputs(one, built, made)
-        root = self._workshop.root
+    def _contents(
+        self, one: Plan, built: Success, made: Share, inputs: InputSet
+    ) -> Contents | ProjectError:
+        output, seen = built.output, self._seen[one.function.name]
         # In a build of many, a warning is for those that have its place among their inputs.
         found = tuple(
             warned
@@ -223,21 +231,20 @@ class _Packer:
             if warned.where in (None, one.function.where) or warned.where.file in inputs.files
         )
         found += checks.sdk_v2(one, made) + checks.requires(one, made)
-        found += decorators.metadata(one, made, self._workshop, self._disk)
+        found += decorators.metadata(one, made, seen, self._disk)
         if not one.live:
             found += checks.archives(one, made, inputs, self._workshop)
         natively = made.has_assets and not one.live
         faults = natives.faults(output, one.code, self._scene(one)) if natively else ()
-        if fault := checks.missing_export(one, output, made, root):
+        if fault := checks.missing_export(one, output, made, seen):
             faults = (fault, *faults)
         if faults:
-            return ProjectError(*faults, *found, inputs=inputs)
+            return ProjectError(*faults, *found)
         own = [Entry(name=name, content=content) for name, content in made.files.items()]
         own += one.extra
         return Contents(
             own=tuple(sorted(own, key=lambda entry: entry.name)),
             dependencies=None,
-            inputs=inputs,
             external=made.external,
             bundled=made.sources,
             diagnostics=found,
@@ -249,11 +256,15 @@ class _Packer:
         known = self._known.get(name)
         imports = b"" if workshop.memory is None else imports_of(built.output.metafile, made.roots)
         if known is not None and (made.roots, imports) == (known.roots, known.imports):
+            self._seen[name].add(known.inputs)
             return known.inputs
         sources = from_metafile(built.output.metafile, made.roots, one.folder, self._disk)
-        inputs = self._closure(one, sources)
+        with self._seen[name].apart() as seen:
+            self._closure(one, sources, seen)
+        inputs = seen.inputs()
         if workshop.memory is not None and self._clock is not None:
-            decided = observe_decided(inputs, sources, workshop, self._clock)
+            seen.add(self._planned[name])
+            decided = observe_decided(seen.inputs(), sources, workshop, self._clock)
             if decided is not None:
                 pool = workshop.memory.pool
                 known = Known(
@@ -261,58 +272,50 @@ class _Packer:
                     provided=_added(one, self._plans[name]),
                     roots=made.roots,
                     imports=imports,
+                    planned=self._planned[name],
                     inputs=pool.inputs(inputs),
                     decided=pool.snapshot(decided),
                 )
                 workshop.memory.shelf(BUNDLES).put((one.function, one.live), known)
         return inputs
 
-    def _closure(self, one: Plan, sources: Sources) -> InputSet:
-        workshop = self._workshop
-        return closure(
+    def _closure(self, one: Plan, sources: Sources, seen: Seen) -> None:
+        closure(
             sources,
-            root=workshop.root,
-            repository=workshop.repository,
+            seen,
             settings=one.settings,
             disk=self._disk,
             left_out=one.left_out,
-            probes=_probes(one, workshop),
+            probes=_probes(one, self._workshop),
         )
 
-    def _failed_inputs(self, one: Plan, job: Job, output: Output) -> InputSet:
-        trace = self._esbuild.trace(job)
+    def _record_failed(self, one: Plan, job: Job, output: Output) -> None:
+        """What a build that failed depends on."""
+        trace, seen = self._esbuild.trace(job), self._seen[one.function.name]
         entries = {path for _out, path in one.entries}
         if trace is not None:
             sources = from_trace(trace)
-            return self._closure(one, replace(sources, files=sources.files | entries))
+            self._closure(one, replace(sources, files=sources.files | entries), seen)
+            return
         # No trace to be had: whatever the errors name, and every name in the code folder.
         named = {
             os.path.normpath(os.path.join(job.folder, message.place.file))
             for message in (*output.errors, *output.warnings)
             if message.place is not None
         }
-        inputs = self._closure(one, Sources(files=frozenset(entries | named), imports=frozenset()))
-        root = self._workshop.root
+        sources = Sources(files=frozenset(entries | named), imports=frozenset())
+        self._closure(one, sources, seen)
         folders = {one.code, *map(os.path.dirname, named)}
         for top in list(folders):
             for folder, below, _names in os.walk(top):
                 below[:] = [name for name in below if name != "node_modules" and name[0] != "."]
                 folders.add(folder)
-        walks = {relative(folder, root): Walk(relative(folder, root)) for folder in folders}
-        files = frozenset(
-            relative(f"{folder}/{name}", root)
-            for folder in folders
-            for name in ("node_modules", "package.json", "tsconfig.json")
-        )
-        return union(inputs, InputSet(files=files, listings=walks))
+        for folder in folders:
+            seen.file(*(f"{folder}/{name}" for name in UNPACKAGED))
+            seen.listing(folder, Walk(seen.relative(folder)))
 
     def _scene(self, one: Plan) -> Scene:
-        return Scene(
-            function=one.function,
-            root=self._workshop.root,
-            folder=one.folder,
-            repository=self._workshop.repository,
-        )
+        return Scene(function=one.function, folder=one.folder, seen=self._seen[one.function.name])
 
 
 def _groups(plans: Iterable[Plan]) -> list[list[Plan]]:
@@ -377,4 +380,4 @@ def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
         stem = os.path.normpath(f"{one.code}/{text}")
         tried = (f"{stem}{other}" for other in ("", *SOURCES))
         rivals += itertools.takewhile(lambda path: path not in chosen, tried)
-    return (code, *one.inputs, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries))
+    return (code, *one.injected, *wrappers, *rivals, *(p for _o, p in one.entries))

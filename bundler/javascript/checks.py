@@ -7,15 +7,16 @@ import os
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.esbuild import exports
 from lambdad.bundler.esbuild import options as table
-from lambdad.bundler.esbuild.closure import relative
 from lambdad.bundler.esbuild.engine import Output
 from lambdad.bundler.esbuild.outputs import Share
 from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import Diagnostic, InputSet, error, warning
 from lambdad.bundler.workshop import Workshop
 
 
-def missing_export(one: Plan, output: Output, made: Share, root: str) -> Diagnostic | None:
+def missing_export(one: Plan, output: Output, made: Share, seen: Seen) -> Diagnostic | None:
     """The bundle does not export what Handler names."""
     function = one.function
     chosen = dict(function.esbuild)
@@ -25,8 +26,7 @@ def missing_export(one: Plan, output: Output, made: Share, root: str) -> Diagnos
         return None  # they may export anything
     path = one.entries[0][1]
     try:
-        with open(path, "rb") as file:
-            source = file.read()
+        source = seen.content(path, LARGEST)
     except OSError:
         return None  # vanished meanwhile: the next look at the inputs tells
     names = exports.missing(
@@ -56,7 +56,7 @@ def missing_export(one: Plan, output: Output, made: Share, root: str) -> Diagnos
         hint = f"it exports {shown}; write {function.handler.module}.{near}"
     return error(
         "missing-export",
-        f'{relative(path, root)} does not export "{wanted}"',
+        f'{seen.relative(path)} does not export "{wanted}"',
         function.handler_where,
         hint,
     )

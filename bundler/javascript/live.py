@@ -56,7 +56,6 @@ def lay(
     if not isinstance(bundle, Contents):
         return bundle
     ground = Ground(workshop, function.allow)
-    workshop.seen.add(bundle.inputs)
     try:
         reached = reach.reach(ground, bundle.external, beside.home(function, workshop))
         installed = reach.digest(reached, workshop)

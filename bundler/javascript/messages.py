@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler import aws_sdk
-from lambdad.bundler.esbuild.closure import relative
 from lambdad.bundler.esbuild.engine import Message, Place
 from lambdad.bundler.esbuild.manifest import split_package
-from lambdad.bundler.model import Diagnostic, Function, Location, error, warning
+from lambdad.bundler.inputs.seen import LOCK, Seen
+from lambdad.bundler.inputs.tree import LARGEST
+from lambdad.bundler.model import Diagnostic, Function, Location, Walk, error, warning
 from lambdad.bundler.npm import installer
 from lambdad.bundler.npm.manifest import GENERATED
 
@@ -38,10 +39,10 @@ class Scene:
     """Whose build the messages are of."""
 
     function: Function
-    root: str
     folder: str
     """esbuild's working directory."""
-    repository: str
+    seen: Seen
+    """Next steps depend on what lies near: it is looked at through this."""
 
 
 def diagnostics_of(
@@ -109,23 +110,21 @@ def _location(place: Place | None, scene: Scene) -> Location:
     if place is None:
         return scene.function.where
     path = os.path.normpath(os.path.join(scene.folder, place.file))
-    file = relative(path, scene.root)
+    file = scene.seen.relative(path)
     if place.line < 1:
         return Location(file)
-    line = place.line_text or _line(path, place.line)
+    line = place.line_text or _line(path, place.line, scene.seen)
     before = line.encode("utf-8", "surrogateescape")[: place.column]
     return Location(file, place.line, len(before.decode("utf-8", "replace")) + 1)
 
 
-def _line(path: str, number: int) -> str:
+def _line(path: str, number: int, seen: Seen) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            for count, line in enumerate(file, 1):
-                if count == number:
-                    return line
+        content = seen.content(path, LARGEST)
     except OSError:
-        pass
-    return ""
+        return ""
+    lines = content.decode("utf-8", "surrogateescape").split("\n")
+    return lines[number - 1] if number <= len(lines) else ""
 
 
 # --- imports that lead nowhere ---
@@ -198,13 +197,12 @@ def _declaration(name: str, where: Location, scene: Scene) -> tuple[str, str | N
     for folder in _folders(where, scene):
         path = f"{folder}/package.json"
         try:
-            with open(path, "rb") as file:
-                content = json.load(file)
+            content = json.loads(scene.seen.content(path, LOCK))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             content = None
-        shown = relative(path, scene.root)
+        shown = scene.seen.relative(path)
         nearest = nearest or shown
         # Of a package that is installed, nobody installs what it was developed with.
         theirs = _MODULES in shown
@@ -225,30 +223,30 @@ def _installing(folder: str) -> str:
 
 def _installed(name: str, where: Location, scene: Scene) -> str | None:
     for folder in _folders(where, scene):
-        if os.path.isdir(f"{folder}/node_modules/{name}"):
-            return relative(f"{folder}/node_modules/{name}", scene.root)
+        if scene.seen.is_folder(f"{folder}/node_modules/{name}"):
+            return scene.seen.relative(f"{folder}/node_modules/{name}")
     return None
 
 
 def _folders(where: Location, scene: Scene) -> Iterable[str]:
-    folder = os.path.dirname(os.path.normpath(os.path.join(scene.root, where.file)))
+    folder = os.path.dirname(os.path.normpath(os.path.join(scene.seen.root, where.file)))
     while True:
         yield folder
         above = os.path.dirname(folder)
-        if folder in (scene.repository, above):
+        if folder in (scene.seen.repository, above):
             return
         folder = above
 
 
 def manager(folder: str, scene: Scene) -> str:
     """Whose lock lies in the folder, relative to the project, or nearest above it."""
-    path = os.path.normpath(os.path.join(scene.root, folder))
+    path = os.path.normpath(os.path.join(scene.seen.root, folder))
     while True:
         for lock, tool in installer.LOCKS:
-            if os.path.exists(f"{path}/{lock}"):
+            if scene.seen.exists(f"{path}/{lock}"):
                 return tool
         above = os.path.dirname(path)
-        if path in (scene.repository, above):
+        if path in (scene.seen.repository, above):
             return "npm"
         path = above
 
@@ -270,12 +268,14 @@ def _native(specifier: str, where: Location, scene: Scene) -> str | None:
 def _near(specifier: str, where: Location, scene: Scene) -> str | None:
     import difflib
 
-    here = os.path.dirname(os.path.join(scene.root, where.file))
+    here = os.path.dirname(os.path.join(scene.seen.root, where.file))
     folder, name = os.path.split(os.path.normpath(os.path.join(here, specifier)))
+    shown = scene.seen.relative(folder)
+    scene.seen.listing(folder, Walk(shown))
     try:
         names = [entry for entry in os.listdir(folder) if not entry.startswith(".")]
     except OSError:
-        return f"there is no folder {relative(folder, scene.root)}"
+        return f"there is no folder {shown}"
     stems = {os.path.splitext(entry)[0]: entry for entry in sorted(names)}
     near = difflib.get_close_matches(os.path.splitext(name)[0], stems, n=3)
     if not near:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from lambdad.bundler.esbuild.closure import relative
 from lambdad.bundler.esbuild.engine import Output
 from lambdad.bundler.javascript.messages import Scene, manager
 from lambdad.bundler.model import Diagnostic, Location, error
@@ -29,7 +28,7 @@ def faults(output: Output, out_folder: str, scene: Scene) -> tuple[Diagnostic, .
         if described is None:
             continue
         owner = _owner(path)
-        name = relative(path, scene.root)
+        name = scene.seen.relative(path)
         function = scene.function
         found = native.faults(name, described, function.runtime, function.architecture)
         if not found:
@@ -67,7 +66,7 @@ def _hint(path: str, scene: Scene) -> str:
     above, modules, _below = path.partition(_MODULES)
     if not modules:
         return f"build it for Linux on {architecture.value}, for example in Lambda's build image"
-    folder = relative(above, scene.root)
+    folder = scene.seen.relative(above)
     by = Installer(name=manager(folder, scene), folder=above, lock=None)
     shown = "the project's folder" if folder == "." else folder
     return (

@@ -78,5 +78,5 @@ def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tup
         raise BundlerError("esbuild-gone", str(fault)) from fault
     # A package.json on the way may be broken, too, which is not for here.
     errors = [one for one in output.errors if one.place is not None and one.place.file in paths]
-    scene = Scene(function=function, root=root, folder=root, repository=workshop.repository)
+    scene = Scene(function=function, folder=root, seen=workshop.seen)
     return diagnostics_of(errors, (), scene)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from lambdad.bundler.esbuild import binary, options
 from lambdad.bundler.esbuild.engine import Esbuild
 from lambdad.bundler.esbuild.oneshot import OneShot
 from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import (
     Architecture,
     BuildRequest,
     Contents,
     Function,
     Handler,
+    InputSet,
     Location,
     Method,
     ProjectError,
@@ -130,6 +133,27 @@ def request(said: Mapping[str, Any]) -> BuildRequest:
 
 def requests(case: Mapping[str, Any]) -> list[BuildRequest]:
     return [request(said) for said in case["functions"]]
+
+
+class Packed(dict[str, Contents | ProjectError]):
+    """What became of functions, by their names."""
+
+    def __init__(self, results: Mapping[str, Contents | ProjectError], seen: Mapping[str, Seen]):
+        super().__init__(results)
+        self._seen = seen
+
+    def inputs(self, name: str) -> InputSet:
+        """What that function depends on."""
+        return self._seen[name].inputs()
+
+
+def pack(
+    wanted: Sequence[BuildRequest], workshop: Workshop, esbuild: Esbuild | None = None
+) -> Packed:
+    """All of them, bundled at once, each with a recorder of its own."""
+    seen = {one.function.name: Seen(workshop.root, workshop.repository) for one in wanted}
+    some = bundled.packed(wanted, workshop, seen, esbuild)
+    return Packed({name: one for each in some for name, one in each.items()}, seen)
 
 
 def files_of(result: Contents | ProjectError) -> dict[str, bytes]:

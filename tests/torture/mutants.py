@@ -116,11 +116,9 @@ def _failures_forget() -> None:
 
     def after_failure(turn: Any, packed: Any, *rest: Any) -> Any:
         if isinstance(packed, ProjectError):
-            turn.seen.add(packed.inputs)
             left = Seen(turn.seen.root, turn.seen.repository)
             files = turn.seen.inputs().files
             left.file(*(path for path in files if os.path.basename(path).startswith("handler")))
-            packed.inputs = InputSet()
             turn = replace(turn, job=replace(turn.job, record=None), before=None, seen=left)
         return finish(turn, packed, *rest)
 
@@ -131,14 +129,16 @@ def _without(*ends: str) -> Callable[[], None]:
     def apply() -> None:
         real = bundled._Packer._closure
 
-        def closure(self: Any, *given: Any) -> InputSet:
-            found = real(self, *given)
+        def closure(self: Any, one: Any, sources: Any, seen: Seen) -> None:
+            inner = Seen(seen.root, seen.repository)
+            real(self, one, sources, inner)
+            found = inner.inputs()
             files = frozenset(
                 path
                 for path in found.files
                 if not (os.path.basename(path).startswith(ends) and path.endswith(".json"))
             )
-            return replace(found, files=files)
+            seen.add(replace(found, files=files))
 
         put(bundled._Packer, "_closure", closure)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.javascript import bundled
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import BuildRequest, Contents, Handler, Method, ProjectError
 from lambdad.bundler.runtimes import RUNTIMES
@@ -22,6 +21,7 @@ from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
 from tests.conftest import workshop_at
+from tests.support.esbuild_cases import pack
 from tests.support.samples import function
 from tests.torture.clients import Wrong
 from tests.torture.mutants import MUTANTS
@@ -113,7 +113,7 @@ def test_reinstalled_while_it_fails(tmp_path: Path, shared_store: Store) -> None
             handler=Handler("f.handler", "f", "handler"),
         )
         request = BuildRequest(function=wanted, toolchain=current_toolchain())
-        return bundled.pack([request], workshop)[wanted.name]
+        return pack([request], workshop)[wanted.name]
 
     assert workshop.memory is not None
     try:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from lambdad.bundler.memory import SETS, Memory, Slot
-from lambdad.bundler.model import Contents, Diagnostic, Entry, InputSet, Segment, warning
+from lambdad.bundler.model import Contents, Diagnostic, Entry, Segment, warning
 from lambdad.bundler.python.wheels import wheel as wheels_
 from lambdad.bundler.python.wheels import wheel_record
 from lambdad.bundler.python.wheels.wheel import Wheel, WheelFile
@@ -175,7 +175,7 @@ def normalise(built: Path, out: Path) -> Wheel:
     ]
     rows = [(file.name, file.sha256, file.size) for file in kept]
     entries.append(Entry(name=record, content=wheel_record.write(rows, record)))
-    contents = Contents(own=tuple(entries), dependencies=None, inputs=InputSet())
+    contents = Contents(own=tuple(entries), dependencies=None)
 
     def put(file: BinaryIO) -> None:
         archive.write(file, contents)

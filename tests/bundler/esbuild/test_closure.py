@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,19 @@ from lambdad.bundler.esbuild.engine import Job
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import Settings
 from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.javascript.bundled import pack
-from lambdad.bundler.model import Contents, InputSet, ProjectError, Walk
+from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.model import Contents, InputSet, ProjectError, Walk, Want
+from tests.conftest import write_tree
 from tests.support.closures import needs_strace, touched, uncovered
-from tests.support.esbuild_cases import case_files, lay_out, oneshot, requests, service, workshop_of
+from tests.support.esbuild_cases import (
+    case_files,
+    lay_out,
+    oneshot,
+    pack,
+    requests,
+    service,
+    workshop_of,
+)
 
 NOT_ASKED = {
     "invalid-option", "missing-entry-point", "missing-handler-file", "missing-option-file"
@@ -34,7 +44,8 @@ def test_closure_covers_what_esbuild_touches(case: Path, tmp_path: Path) -> None
     wrong = {}
     for request in requests(said):
         name = request.function.name
-        result = pack([request], workshop_of(root), service())[name]
+        packed = pack([request], workshop_of(root), service())
+        result = packed[name]
         if isinstance(result, ProjectError) and result.diagnostics[0].code in NOT_ASKED:
             continue
         out = tmp_path / name
@@ -42,7 +53,7 @@ def test_closure_covers_what_esbuild_touches(case: Path, tmp_path: Path) -> None
         missed = {
             os.path.relpath(path, root)
             for path in touched(request, root, out)
-            if uncovered(path, result.inputs, os.path.realpath(root))
+            if uncovered(path, packed.inputs(name), os.path.realpath(root))
         }
         if missed:
             wrong[name] = sorted(missed)
@@ -77,9 +88,9 @@ def test_a_file_that_would_shadow_counts(name: str, tmp_path: Path) -> None:
         said = lay_out(case, root)
         for request in requests(said):
             if request.function.name == name:
-                result = pack([request], workshop_of(root), service())[name]
+                inputs = pack([request], workshop_of(root), service()).inputs(name)
                 for change in SHADOWS[name]:
-                    assert _stale(result.inputs, root, change), change
+                    assert _stale(inputs, root, change), change
 
 
 def test_case_does_not_count(tmp_path: Path) -> None:
@@ -90,9 +101,9 @@ def test_case_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "util.ts").write_text("export const handler = () => 1")
     wanted = requests({"functions": [{"name": "a", "handler": "app.handler"}]})
     workshop = workshop_of(tmp_path)
-    first = pack(wanted, workshop, service())["a"]
-    assert isinstance(first, Contents)
-    seen = snapshot.observe(root, first.inputs)
+    first = pack(wanted, workshop, service())
+    assert isinstance(first["a"], Contents)
+    seen = snapshot.observe(root, first.inputs("a"))
     (tmp_path / "Util.tsx").write_text("export const handler = () => 2")
     assert list(snapshot.changes(root, seen)) == ["Util.tsx appeared"]
     again = pack(wanted, workshop, service())["a"]
@@ -105,7 +116,7 @@ def test_unrelated_files_do_not_count(tmp_path: Path) -> None:
     """A name that no import could mean is not among the inputs."""
     said = lay_out(case_files("good")[0].with_name("modules.txt"), tmp_path)
     first = requests(said)[0]
-    inputs = pack([first], workshop_of(tmp_path), service())[first.function.name].inputs
+    inputs = pack([first], workshop_of(tmp_path), service()).inputs(first.function.name)
     for change in ("README.md", "src/other.ts", "src/lib/unrelated.ts", "typed/new.ts"):
         assert uncovered(f"{os.path.realpath(tmp_path)}/{change}", inputs, str(tmp_path)), change
 
@@ -115,7 +126,7 @@ def test_folders_above_are_files(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "app"
     said = lay_out(case_files("good")[0].with_name("modules.txt"), root)
     first = requests(said)[0]
-    inputs = pack([first], workshop_of(root), service())[first.function.name].inputs
+    inputs = pack([first], workshop_of(root), service()).inputs(first.function.name)
     assert {"../node_modules", "../package.json", "../../tsconfig.json"} <= inputs.files
     assert not [folder for folder in inputs.listings if folder.startswith("..")]
 
@@ -126,11 +137,12 @@ def test_a_base_that_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "tsconfig.json").write_text('{"extends": "@absent/node22/tsconfig.json"}')
     (tmp_path / "a.ts").write_text("export const handler = () => 1")
     (wanted,) = requests({"functions": [{"name": "a", "handler": "a.handler"}]})
-    result = pack([wanted], workshop_of(tmp_path), service())["a"]
+    packed = pack([wanted], workshop_of(tmp_path), service())
+    result, inputs = packed["a"], packed.inputs("a")
     assert isinstance(result, Contents)
     assert [one.code for one in result.diagnostics] == ["esbuild-tsconfig-json"]
-    assert _stale(result.inputs, tmp_path, "node_modules/@absent/node22/package.json")
-    assert "../node_modules/@absent/node22/package.json" in result.inputs.files
+    assert _stale(inputs, tmp_path, "node_modules/@absent/node22/package.json")
+    assert "../node_modules/@absent/node22/package.json" in inputs.files
 
 
 def test_a_symlinked_source_counts_with_its_target(tmp_path: Path) -> None:
@@ -150,13 +162,10 @@ def test_a_symlinked_source_counts_with_its_target(tmp_path: Path) -> None:
     )
     output = service().build(job)
     disk = Disk()
-    inputs = closure(
-        from_metafile(output.metafile, ["index.ts"], str(tmp_path), disk),
-        root=str(tmp_path),
-        repository=str(tmp_path),
-        settings=Settings(folder=str(tmp_path)),
-        disk=disk,
-    )
+    seen = Seen(str(tmp_path), str(tmp_path))
+    sources = from_metafile(output.metafile, ["index.ts"], str(tmp_path), disk)
+    closure(sources, seen, settings=Settings(folder=str(tmp_path)), disk=disk)
+    inputs = seen.inputs()
     assert inputs.links == {"a.ts", "middle.ts", "folder"}
     assert {"real/a.ts", "real/b.ts"} <= inputs.files
 
@@ -166,7 +175,47 @@ def test_the_commands_failures_are_retried(tmp_path: Path) -> None:
     said = lay_out(case_files("faults")[0], tmp_path)
     wanted = [r for r in requests(said) if r.function.name in ("relative", "syntax")]
     results = pack(wanted, workshop_of(tmp_path), oneshot())
-    inputs = results["relative"].inputs
+    inputs = results.inputs("relative")
     assert isinstance(inputs.listings["src"], Walk)
     assert {"src/relative.ts", "src/node_modules", "package.json"} <= inputs.files
-    assert "src/syntax.ts" in results["syntax"].inputs.files
+    assert "src/syntax.ts" in results.inputs("syntax").files
+
+
+SDK = {
+    "package.json": '{"dependencies": {"@aws-sdk/client-s3": "3"}}',
+    "node_modules/@aws-sdk/client-s3/package.json": '{"main": "index.js"}',
+    "node_modules/@aws-sdk/client-s3/index.js": "exports.S3 = 1;",
+    "app.ts": 'import "@aws-sdk/client-s3"; export const handler = () => 1;',
+}
+
+
+def test_what_is_left_out_depends_on_what_is_installed(tmp_path: Path) -> None:
+    """Where a project brings some of the AWS SDK, the other installed clients are left out by their
+    names: installing one makes the bundle stale, and so does a nearer copy of one that is brought.
+    """
+    write_tree(tmp_path, SDK)
+    (wanted,) = requests({"functions": [{"name": "a", "handler": "app.handler"}]})
+    packed = pack([wanted], workshop_of(tmp_path), service())
+    assert isinstance(packed["a"], Contents)
+    before = snapshot.observe(os.path.realpath(tmp_path), packed.inputs("a"))
+    write_tree(tmp_path, {"node_modules/@aws-sdk/client-sqs/package.json": "{}"})
+    changed = list(snapshot.changes(os.path.realpath(tmp_path), before))
+    assert changed == ["node_modules/@aws-sdk/client-sqs appeared"]
+
+
+def test_what_a_live_bundle_leaves_out_depends_on_what_is_installed(tmp_path: Path) -> None:
+    """On this machine the SDK is bundled once any of it is installed."""
+    write_tree(tmp_path, {"app.ts": "export const handler = () => 1;"})
+    (wanted,) = requests({"functions": [{"name": "a", "handler": "app.handler"}]})
+    packed = pack([replace(wanted, want=Want.LIVE)], workshop_of(tmp_path), service())
+    assert isinstance(packed["a"], Contents)
+    assert _stale(packed.inputs("a"), tmp_path, "node_modules/@aws-sdk/client-sqs")
+
+
+def test_a_hint_depends_on_what_lies_near(tmp_path: Path) -> None:
+    """What a failure proposes is looked at: it is told anew when that has changed."""
+    write_tree(tmp_path, {"package.json": "{}", "app.ts": 'import "left-pad"'})
+    (wanted,) = requests({"functions": [{"name": "a", "handler": "app.handler"}]})
+    inputs = pack([wanted], workshop_of(tmp_path), service()).inputs("a")
+    for path in ("pnpm-lock.yaml", "package.json", "node_modules/left-pad"):
+        assert _stale(inputs, tmp_path, path), path

@@ -21,16 +21,17 @@ from lambdad.bundler.esbuild.contexts import Contexts, resident_bytes
 from lambdad.bundler.esbuild.engine import Context, EsbuildGone, Job, Output
 from lambdad.bundler.esbuild.service import Service
 from lambdad.bundler.inputs.snapshot import Look
-from lambdad.bundler.javascript.bundled import pack
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import BundlerError, Contents, ProjectError
 from lambdad.bundler.store.output import Output as OutputFolder
 from lambdad.bundler.workshop import Workshop
 from tests.conftest import write_tree
 from tests.support.esbuild_cases import (
+    Packed,
     binary_path,
     files_of,
     oneshot,
+    pack,
     requests,
     service,
     workshop_of,
@@ -95,11 +96,11 @@ class App:
             file.write(text.encode())
         os.utime(path, ns=(mtime_ns, mtime_ns))
 
-    def pack(self, *names: str) -> dict[str, Contents | ProjectError]:
+    def pack(self, *names: str) -> Packed:
         wanted = [one for one in self.requests if not names or one.function.name in names]
         return pack(wanted, replace(self.workshop, look=Look()))
 
-    def clean(self) -> dict[str, Contents | ProjectError]:
+    def clean(self) -> Packed:
         return pack(self.requests, replace(self.workshop, memory=None), service())
 
     def text(self, name: str = "f") -> str:
@@ -558,13 +559,13 @@ def test_ordinary_edits_keep_the_context(app: App) -> None:
 def test_what_is_known_spares_the_work(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """An edit that imports nothing new leads to no plan and no closure worked out again."""
     app.text(), app.text()
-    before = app.pack()["f"]
+    before = app.pack()
     for name in ("plan", "closure", "from_metafile"):
         monkeypatch.setattr(f"lambdad.bundler.javascript.bundled.{name}", None)
     app.lay({"a.ts": A % 2}, old=False)
-    after = app.pack()["f"]
-    assert after.inputs == before.inputs
-    assert files_of(after) != files_of(before)
+    after = app.pack()
+    assert after.inputs("f") == before.inputs("f")
+    assert files_of(after["f"]) != files_of(before["f"])
 
 
 def test_packages_of_the_runtime_stay_out_at_once(tmp_path: Path) -> None:
@@ -630,7 +631,7 @@ def test_a_rival_of_an_entry_point_is_seen(tmp_path: Path) -> None:
     app.lay({"f.js": "exports.handler = () => 'js'"})
     app.settle()
     assert "'js'" in app.text() or '"js"' in app.text()
-    assert "f.ts" in app.pack()["f"].inputs.files
+    assert "f.ts" in app.pack().inputs("f").files
     app.lay({"f.ts": "export const handler = () => 'ts'"})
     assert '"ts"' in app.text()
     app.close()
@@ -736,12 +737,12 @@ def apply(root: Path, edit: Edit) -> None:
         os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def outcome(results: dict[str, Contents | ProjectError]) -> dict[str, object]:
+def outcome(results: Packed) -> dict[str, object]:
     return {
         name: (
             files_of(one) if isinstance(one, Contents) else None,
             one.diagnostics,
-            one.inputs,
+            results.inputs(name),
         )
         for name, one in results.items()
     }
@@ -761,8 +762,9 @@ def test_rebuild_equals_clean_build(tmp_path: Path, edits: Sequence[Edit], alone
         app.pack(), app.pack("f"), app.pack("f"), app.pack("g")
         for edit in edits:
             apply(root, edit)
-            found = {**app.pack("f"), **app.pack("g")} if alone else app.pack()
-            assert outcome(found) == outcome(app.clean()), edit
+            parts = [app.pack("f"), app.pack("g")] if alone else [app.pack()]
+            found = {name: one for part in parts for name, one in outcome(part).items()}
+            assert found == outcome(app.clean()), edit
     finally:
         app.close()
         shutil.rmtree(root)

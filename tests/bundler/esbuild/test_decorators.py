@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.javascript.bundled import pack
 from lambdad.bundler.model import Contents, Location
 from tests.conftest import Tree, write_tree
-from tests.support.esbuild_cases import requests, service, workshop_of
+from tests.support.esbuild_cases import (
+    pack,
+    requests,
+    service,
+    workshop_of,
+)
 
 DECORATORS = {"experimentalDecorators": True}
 ON = json.dumps({"compilerOptions": {**DECORATORS, "emitDecoratorMetadata": True}})

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lambdad.bundler.esbuild.external import CLIENTS, HELPERS, declared, externals
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.runtimes import RUNTIMES
 from tests.conftest import write_tree
 
@@ -11,7 +12,8 @@ V16, V22 = RUNTIMES["nodejs16.x"], RUNTIMES["nodejs22.x"]
 
 def left_out(root: Path, folder: str = "", runtime: str = "nodejs22.x") -> set[str]:
     homes = [str(root / folder) if folder else str(root)]
-    return set(externals(RUNTIMES[runtime], declared(homes, str(root)), homes))
+    seen = Seen(str(root), str(root))
+    return set(externals(RUNTIMES[runtime], declared(homes, seen), homes, seen))
 
 
 def test_nothing_declared(tmp_path: Path) -> None:
@@ -69,9 +71,9 @@ def test_packages_of_the_workspace_count(tmp_path: Path) -> None:
     (tmp_path / "node_modules/lib").symlink_to("../lib")
     (tmp_path / "node_modules/api").symlink_to("../api")
     (tmp_path / "node_modules/stored").symlink_to(".store/node_modules/stored")
-    found = declared([str(tmp_path / "api")], str(tmp_path))
-    assert found.packages == {"@aws-sdk/client-s3"}
-    assert str(tmp_path / "lib/package.json") in found.manifests
+    seen = Seen(str(tmp_path), str(tmp_path))
+    assert declared([str(tmp_path / "api")], seen) == {"@aws-sdk/client-s3"}
+    assert "lib/package.json" in seen.inputs().files
 
 
 def test_development_only_is_not_declared(tmp_path: Path) -> None:
@@ -91,4 +93,6 @@ def test_broken_manifests_declare_nothing(tmp_path: Path) -> None:
     for content in ("{", "[]", '{"dependencies": 3}', '"x"'):
         (tmp_path / "package.json").write_text(content)
         assert left_out(tmp_path) == {CLIENTS, *HELPERS}
-    assert declared([str(tmp_path)], str(tmp_path)).manifests == {f"{tmp_path}/package.json"}
+    seen = Seen(str(tmp_path), str(tmp_path))
+    declared([str(tmp_path)], seen)
+    assert seen.inputs().files == {"package.json"}

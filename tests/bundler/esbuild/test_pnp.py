@@ -14,13 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.bundler.esbuild import pnp
-from lambdad.bundler.javascript.bundled import pack
 from lambdad.bundler.model import Contents, ProjectError
 from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
 from tests.support import npm_apps, npm_workspace
 from tests.support.closures import needs_strace, touched, uncovered
-from tests.support.esbuild_cases import request, service, workshop_of
+from tests.support.esbuild_cases import (
+    pack,
+    request,
+    service,
+    workshop_of,
+)
 from tests.support.npm_apps import Registry
 from tests.support.npm_managers import PLUG_AND_PLAY
 from tests.support.npm_workspace import LIB, App, checkout
@@ -122,12 +126,12 @@ def test_closure_covers_what_esbuild_touches(
     top = app.root.parent if below else app.root
     code = os.path.relpath(app.root / "ts", top)
     wanted = request({"name": "app", "handler": "app.handler", "code": code})
-    result = pack([wanted], workshop_of(top), service())["app"]
-    assert isinstance(result, ProjectError if broken else Contents)
+    packed = pack([wanted], workshop_of(top), service())
+    assert isinstance(packed["app"], ProjectError if broken else Contents)
     asked = touched(wanted, top, tmp_path_factory.mktemp("out"))
     assert any(".zip" in path for path in asked)
     root = os.path.realpath(top)
-    missed = {path for path in asked if uncovered(path, result.inputs, root)}
+    missed = {path for path in asked if uncovered(path, packed.inputs("app"), root)}
     assert sorted(os.path.relpath(path, root) for path in missed) == []
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import InputSet, Stems, Walk
 from lambdad.bundler.workshop import Workshop
 from tests.conftest import Tree
@@ -213,7 +214,8 @@ def test_two_ways_of_counting_meet(workshop: Workshop, lay: Lay) -> None:
     lay({"py/a.py": "", "py/b.md": "", "py/node_modules/x": ""})
     one = InputSet(listings={"py": Walk("py", ("*.md",))})
     for other in (Walk("py", ("*.py",)), Walk(".", ()), Stems(frozenset({"node_modules"}))):
-        both = snapshot.union(one, InputSet(listings={"py": other}))
-        seen = snapshot.observe(workshop.root, both)
+        both = Seen(workshop.root, workshop.repository)
+        both.add(one)
+        both.add(InputSet(listings={"py": other}))
+        seen = snapshot.observe(workshop.root, both.inputs())
         assert seen.listings["py"].names == ("a.py/f", "b.md/f", "node_modules/d")
-    assert snapshot.union(one, one).listings == one.listings

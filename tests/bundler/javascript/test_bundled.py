@@ -11,9 +11,9 @@ import pytest
 from lambdad.bundler.esbuild.engine import EsbuildGone, Job, Output
 from lambdad.bundler.inputs.snapshot import Stat
 from lambdad.bundler.javascript import bundled
-from lambdad.bundler.javascript.bundled import pack
 from lambdad.bundler.model import BundlerError, Contents, Location, ProjectError, Severity
 from lambdad.bundler.npm.target import install_flags
+from tests.support.closures import uncovered
 from tests.support.esbuild_cases import (
     call,
     case_files,
@@ -21,6 +21,7 @@ from tests.support.esbuild_cases import (
     files_of,
     lay_out,
     oneshot,
+    pack,
     requests,
     service,
     workshop_of,
@@ -72,12 +73,13 @@ def test_together_and_alone_give_the_same(case: Path, tmp_path: Path) -> None:
         workshop = workshop_of(tmp_path)
         together = pack(wanted, workshop, service())
         for one in wanted:
-            alone = pack([one], workshop, service())[one.function.name]
-            same = together[one.function.name]
-            assert files_of(alone) == files_of(same), one.function.name
+            name = one.function.name
+            single = pack([one], workshop, service())
+            alone, same = single[name], together[name]
+            assert files_of(alone) == files_of(same), name
             assert isinstance(alone, Contents)
             assert isinstance(same, Contents)
-            assert alone.inputs == same.inputs, one.function.name
+            assert single.inputs(name) == together.inputs(name), name
             assert alone.diagnostics == same.diagnostics
 
 
@@ -91,7 +93,7 @@ def test_the_command_gives_the_services_bytes(case: Path, tmp_path: Path) -> Non
     for name, result in by_service.items():
         other = by_command[name]
         assert files_of(result) == files_of(other), name
-        assert result.inputs == other.inputs, name
+        assert by_service.inputs(name) == by_command.inputs(name), name
 
 
 @pytest.mark.parametrize("case", GOOD)
@@ -147,14 +149,12 @@ def test_failures_have_inputs(tmp_path: Path) -> None:
     results = pack(requests(said), workshop_of(tmp_path), service())
     for name, result in results.items():
         if isinstance(result, ProjectError):
-            assert result.inputs.files or result.inputs.listings, name
-    relative = results["relative"].inputs
-    assert "goood" in getattr(relative.listings["src"], "names", ())
-    assert "lib" in getattr(relative.listings["src"], "names", ())
-    handler = results["no-file"].inputs
-    assert "god" in getattr(handler.listings["src"], "names", ())
-    package = results["undeclared"].inputs
-    assert "left-pad" in getattr(package.listings["node_modules"], "names", ())
+            assert results.inputs(name).files or results.inputs(name).listings, name
+    root = os.path.realpath(tmp_path)
+    for name, path in {
+        "relative": "src/goood.ts", "no-file": "src/god.ts", "undeclared": "node_modules/left-pad",
+    }.items():  # fmt: skip
+        assert not uncovered(f"{root}/{path}", results.inputs(name), root), name
 
 
 NATIVES = {
@@ -182,7 +182,8 @@ def test_native_modules_that_do_not_load(name: str, tmp_path: Path) -> None:
     needed = "; ".join(f'require("./{path}")' for path in modules)
     write_files({"app.js": f"{needed}; exports.handler = () => 1".encode()}, tmp_path)
     wanted = requests({"functions": [{"name": "f", "handler": "app.handler"}]})
-    result = pack(wanted, workshop_of(tmp_path), service())["f"]
+    packed = pack(wanted, workshop_of(tmp_path), service())
+    result = packed["f"]
     if culprit is None:
         assert len(files_of(result)) > len(set(modules.values()))
         return
@@ -193,7 +194,7 @@ def test_native_modules_that_do_not_load(name: str, tmp_path: Path) -> None:
     flags = install_flags(wanted[0].function.architecture)
     expected = f"run `npm install {flags}` in the project's folder" if "node_" in culprit else ""
     assert (told.hint or "").startswith(expected or "build it for Linux on x86_64")
-    assert culprit in result.inputs.files
+    assert culprit in packed.inputs("f").files
 
 
 class _Dying:

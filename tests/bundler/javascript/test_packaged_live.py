@@ -134,7 +134,7 @@ def test_a_package_of_this_tick_is_not_remembered(
 ) -> None:
     """What could still change without a trace in its key is read again."""
     lay(APP)
-    monkeypatch.setattr(reach, "_clock", lambda _workshop: Clock(device=0, now_ns=0))
+    monkeypatch.setattr(Workshop, "clock", lambda _self: Clock(device=0, now_ns=0))
     first = made(workshop)
     lay({"src/node_modules/deep/index.js": "module.exports = 'new';\n"})
     lay({"src/own.js": APP["src/own.js"]})

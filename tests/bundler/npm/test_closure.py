@@ -11,12 +11,16 @@ from typing import Final
 
 import pytest
 
-from lambdad.bundler.javascript.bundled import pack
 from lambdad.bundler.model import Contents, ProjectError
 from lambdad.bundler.store.store import Store
 from tests.support import npm_apps, npm_workspace
 from tests.support.closures import needs_strace, touched, uncovered
-from tests.support.esbuild_cases import request, service, workshop_of
+from tests.support.esbuild_cases import (
+    pack,
+    request,
+    service,
+    workshop_of,
+)
 from tests.support.npm_apps import Registry, spec
 from tests.support.npm_managers import DIFFERENT, LAYOUTS
 from tests.support.npm_workspace import checkout, files_of
@@ -92,12 +96,13 @@ def test_closure_covers_what_esbuild_touches(
     for workshop, code in ((at_top, "ts"), (replace(at_top, root=f"{top}/ts"), ".")):
         for name in HANDLERS:
             wanted = request({"name": name, "handler": f"{name}.handler", "code": code})
-            result = pack([wanted], workshop, service())[name]
+            packed = pack([wanted], workshop, service())
+            result = packed[name]
             assert isinstance(result, ProjectError if name == "broken" else Contents), result
             missed = {
                 os.path.relpath(path, top)
                 for path in touched(wanted, app.root, tmp_path, workshop)
-                if uncovered(path, result.inputs, workshop.root, top)
+                if uncovered(path, packed.inputs(name), workshop.root, top)
             }
             if missed:
                 wrong[code, name] = sorted(missed)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambdad.bundler.model import Artifact, Contents, Entry, InputSet, Segment
+from lambdad.bundler.model import Artifact, Contents, Entry, Segment
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.sizes import Kind
 from lambdad.bundler.store import project_state
@@ -30,7 +30,6 @@ def contents(*files: str, owners: tuple[tuple[str, str], ...] = ()) -> Contents:
     return Contents(
         own=tuple(Entry(name=name, content=name.encode() * 9) for name in files),
         dependencies=segment if owners else None,
-        inputs=InputSet(),
         bundled={"a.js": {"src/a.ts": 3}},
     )
 

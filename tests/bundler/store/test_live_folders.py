@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import Entry, InputSet, Live, Runnable
+from lambdad.bundler.model import Entry, Live, Runnable
 from lambdad.bundler.store import live_folders
 from lambdad.bundler.store.output import Output
 from tests.support.killed import dies_at
@@ -26,7 +26,7 @@ def runnable(digest: str, text: str = "x") -> Runnable:
     )
     tree = Live(entry=f".lambdad/live/List/{digest}/a/list.js", path=(), digest=digest)
     links = (("node_modules/lib", "/nowhere/lib"),)
-    return Runnable(live=tree, own=own, links=links, inputs=InputSet())
+    return Runnable(live=tree, own=own, links=links)
 
 
 @pytest.fixture

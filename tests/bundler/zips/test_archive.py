@@ -24,7 +24,6 @@ from lambdad.bundler.model import (
     BundlerError,
     Contents,
     Entry,
-    InputSet,
     ProjectError,
     Record,
     Segment,
@@ -76,7 +75,7 @@ unzip_trees = trees_of(
 
 
 def contents(own: Iterable[Entry], dependencies: Segment | None = None) -> Contents:
-    return Contents(own=tuple(own), dependencies=dependencies, inputs=InputSet())
+    return Contents(own=tuple(own), dependencies=dependencies)
 
 
 def zipped(own: Iterable[Entry], dependencies: Segment | None = None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lambdad.bundler.model import Contents, Entry, InputSet, Record, Segment
+from lambdad.bundler.model import Contents, Entry, Record, Segment
 from lambdad.bundler.zips import limits
 
 
@@ -27,7 +27,7 @@ def segment(*sizes: tuple[str, int]) -> Segment:
 
 
 def contents(dependencies: Segment | None, *own: Entry) -> Contents:
-    return Contents(own=own, dependencies=dependencies, inputs=InputSet())
+    return Contents(own=own, dependencies=dependencies)
 
 
 APP = Entry(name="app.py", content=b"x" * 1000)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import BundlerError, Contents, Entry, InputSet, ProjectError
+from lambdad.bundler.model import BundlerError, Contents, Entry, ProjectError
 from lambdad.bundler.store.sealed import seal, unseal
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.zips import archive, segments
@@ -155,7 +155,7 @@ def test_compressed_bytes_are_copied_as_they_lie(store: Store, tmp_path: Path) -
     )
     made = segments.make(store, "key", [part])
     out = io.BytesIO()
-    archive.write(out, Contents(own=(), dependencies=made, inputs=InputSet()))
+    archive.write(out, Contents(own=(), dependencies=made))
     with zipfile.ZipFile(out) as opened:
         assert opened.read("lib/a") == b"a" * 1000
     (tmp_path / "source").write_bytes(b"????")

@@ -19,7 +19,6 @@ from lambdad.bundler.model import (
     BundlerError,
     Contents,
     Diagnostic,
-    InputSet,
     Segment,
 )
 from lambdad.bundler.python.wheels import splice, wheel
@@ -47,7 +46,7 @@ def names(plan: splice.Plan) -> list[str]:
 
 def opened(segment: Segment) -> zipfile.ZipFile:
     out = io.BytesIO()
-    archive.write(out, Contents(own=(), dependencies=segment, inputs=InputSet()))
+    archive.write(out, Contents(own=(), dependencies=segment))
     return zipfile.ZipFile(out)
 
 
@@ -305,7 +304,7 @@ def test_real_wheels_give_what_pip_installs(real_wheels: list[Path], tmp_path: P
     assert diagnostics == ()
     target = tmp_path / "a.zip"
     with open(target, "wb") as out:
-        archive.write(out, Contents(own=(), dependencies=segment, inputs=InputSet()))
+        archive.write(out, Contents(own=(), dependencies=segment))
     subprocess.run(["unzip", "-tqq", target], check=True)
     subprocess.run(["unzip", "-qq", target, "-d", tmp_path / "ours"], check=True)
     pip(
