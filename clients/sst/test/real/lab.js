@@ -104,7 +104,7 @@ export async function aws(lab, app) {
     ...process.env,
     EMULATOR: `${port}`,
     GATEWAY_PORT: `${port}`,
-    SST_APP: app,
+    LAB_APP: app,
     NODE_PATH: here("."),
     NODE_OPTIONS: `--require ${here("local.cjs")}`,
     SST_TELEMETRY_DISABLED: "1",

@@ -3,7 +3,7 @@ const { createRequire } = require("node:module");
 const { join } = require("node:path");
 
 require("../local.cjs");
-const sdk = createRequire(join(process.env.SST_APP, "package.json"))("aws-sdk");
+const sdk = createRequire(join(process.env.LAB_APP, "package.json"))("aws-sdk");
 
 const emulator = `127.0.0.1:${process.env.EMULATOR}`;
 const place = { endpoint: `http://${emulator}`, region: "us-east-1", s3ForcePathStyle: true };
