@@ -120,7 +120,8 @@ def _unchecked(function: Function) -> Diagnostic:
     return Diagnostic(
         code="imports-unchecked",
         severity=Severity.INFO,
-        message="nobody knows yet what its dependencies bring: imports of them were not checked",
+        message="its dependencies are not known before its first build: "
+        "imports of them were not checked",
         where=function.where,
         hint=f"run `lambdad build {function.name}` once",
     )

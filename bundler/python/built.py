@@ -166,12 +166,10 @@ def remember(workshop: Workshop, key: str, document: Mapping[str, object]) -> No
 def untrusted(what: str) -> BundlerError:
     return BundlerError(
         "untrusted-build",
-        f"{what}, which may run code of packages, and nobody has trusted this project yet",
+        f"{what}, which may run code of packages, and you have not trusted this project yet",
         "run `lambdad build` once in a terminal there, or `lambdad save --trust`",
     )
 
 
 def offline(what: str) -> BundlerError:
-    return BundlerError(
-        "offline", f"{what}, and lambdad was told to stay offline", "run it once with a network"
-    )
+    return BundlerError("offline", f"{what}, and --offline is set", "run it once with a network")

@@ -89,5 +89,5 @@ def _fault_of_made(folder: ProjectFolder, record: Record) -> str | None:
         if status is None:
             return f"{path} is gone"
         if _made_key(status) != record.made[path]:
-            return f"{path} was changed by another hand"
+            return f"{path} was modified by another program"
     return None

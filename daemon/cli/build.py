@@ -40,7 +40,7 @@ Exit code: 0 all built; 1 a function failed or was refused; 2 usage or machine."
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
 @projects.options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--verbose", "-v", is_flag=True, help="Tell why each function was built.")
+@click.option("--verbose", "-v", is_flag=True, help="Show why each function was built.")
 @click.option("--locked", is_flag=True, help="Refuse Python dependencies that no lock pins.")
 @click.option(
     "--verify",

@@ -38,7 +38,7 @@ class Finding:
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(as_json: bool) -> int:
-    """Tell what this machine has for building, and what it lacks.
+    """Check what this machine has for building, and what it lacks.
 
     Exit code: 0 everything is there; 2 something is missing that some builds need.
     """

@@ -49,7 +49,7 @@ Exit code: 0 all fresh; 1 a function failed or was refused; 2 usage, machine, or
 )
 @click.option("--locked", is_flag=True, help="Refuse Python dependencies that no lock pins.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--verbose", "-v", is_flag=True, help="Tell why each function was built.")
+@click.option("--verbose", "-v", is_flag=True, help="Show why each function was built.")
 @click.option("--no-daemon", is_flag=True, help="Build in this process, without time-out.")
 def command(
     functions: tuple[str, ...],

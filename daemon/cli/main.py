@@ -19,11 +19,14 @@ from lambdad.bundler.toolchain import LAMBDAD
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "build": ("lambdad.daemon.cli.build", "Build functions into zips that Lambda takes."),
-    "fresh": ("lambdad.daemon.cli.fresh", "Have functions fresh: the daemon builds what is stale."),
+    "fresh": (
+        "lambdad.daemon.cli.fresh",
+        "Bring functions up to date: the daemon builds what is stale.",
+    ),
     "save": ("lambdad.daemon.cli.save", "Rebuild and lint what an editor has just saved."),
     "lint": (
         "lambdad.daemon.cli.lint",
-        "Tell what is wrong in the sources, and what would fail on Lambda.",
+        "Report what is wrong in the sources, and what would fail on Lambda.",
     ),
     "lsp": (
         "lambdad.daemon.cli.lsp",
@@ -32,7 +35,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "daemon": ("lambdad.daemon.cli.daemon", "Start, stop or look at this project's daemon."),
     "why": (
         "lambdad.daemon.cli.why",
-        "Tell what a function's last build took in, and what it waits for.",
+        "Show what a function's last build used, and what makes it stale.",
     ),
     "list": (
         "lambdad.daemon.cli.list",
@@ -40,7 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "size": (
         "lambdad.daemon.cli.size",
-        "Tell what takes the room in a function's zip, and what grew.",
+        "Show what takes the space in a function's zip, and what grew.",
     ),
     "lock": (
         "lambdad.daemon.cli.lock",
@@ -49,7 +52,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("lambdad.daemon.cli.init", "Write a lambdad.toml from what is found here."),
     "doctor": (
         "lambdad.daemon.cli.doctor",
-        "Tell what this machine has for building, and what it lacks.",
+        "Check what this machine has for building, and what it lacks.",
     ),
     "cache": ("lambdad.daemon.cli.cache", "Show or prune the store that your projects share."),
 }

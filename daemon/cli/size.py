@@ -252,7 +252,7 @@ def _file_text(path: str, bundle: str | None, bundles: frozenset[str]) -> str:
 def _changes(compared: Comparison, most: int | None) -> Iterator[str]:
     if compared.whole:
         told = ", ".join(compared.whole)
-        yield f"\n{told} as a whole: the other zip does not tell what went into it"
+        yield f"\n{told} as a whole: the other zip does not record what went into it"
     if not compared.packages and not compared.files:
         yield "\nnothing grew or shrank"
         return

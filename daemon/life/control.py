@@ -102,7 +102,7 @@ def _end(where: Address) -> bool:
             break
         lock.end_holder(where, number)
     if not lock.wait_until_free(where.lock, STOP_S):
-        raise NoDaemon(f"whoever holds {where.lock} does not leave")
+        raise NoDaemon(f"the process that holds {where.lock} does not end")
     if known is not None:
         lock.wait_until_gone(known, STOP_S)
     return True

@@ -146,7 +146,7 @@ def reason_to_leave(home: Home, idle_s: float, *, look_at_memory: bool = True) -
         if _key(path) != key:
             return f"{path} is gone"
     if idle_s >= home.idle_s:
-        return f"nobody asked for {idle_s:.0f} s"
+        return f"no request for {idle_s:.0f} s"
     if look_at_memory and (used := memory_in_use()) > home.memory:
         return f"it takes {used / 1e6:.0f} MB of memory, {home.memory / 1e6:.0f} MB are allowed"
     return None

@@ -199,9 +199,9 @@ _EVENTS: Final = (
     "Who reads too slowly misses some."
 )
 _PROGRESS: Final = (
-    "As asked. Who accepts text/event-stream, too, is told how a long build goes on: `asked` "
-    "{functions, building}, `progress` {text}, `function` as each is done, and at the end `answer` "
-    "with what JSON would have held, or `problem`."
+    "As requested. A client that also accepts text/event-stream gets the progress of a long build: "
+    "`asked` {functions, building}, `progress` {text}, `function` as each is done, and at the end "
+    "`answer` with what the JSON would have held, or `problem`."
 )
 
 _OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, type | None, str]]] = {

@@ -41,10 +41,10 @@ KINDS: Final[Mapping[str, str]] = {
 """File system type -> kind. What is absent is local, and any other "fuse.*" user space."""
 
 MEANING: Final[Mapping[str, str]] = {
-    NETWORK: "changes made by other hosts are not told here",
-    SHARE: "changes made outside of this container or machine are not told here",
-    USER_SPACE: "changes made beneath this mount are not told here",
-    UNKNOWN: "whether changes are told here is not known",
+    NETWORK: "changes made by other hosts are not reported here",
+    SHARE: "changes made outside of this container or machine are not reported here",
+    USER_SPACE: "changes made beneath this mount are not reported here",
+    UNKNOWN: "whether changes are reported here is not known",
 }
 """What a kind other than local means for its user: builds are right, only not early."""
 

@@ -240,7 +240,7 @@ class Teller(threading.Thread):
             except Exception:
                 # Owed until the next change: to try again at once could go on for ever.
                 log.exception("telling of changes failed")
-                self._owed = "the changes before could not be told"
+                self._owed = "the changes before could not be reported"
 
     def _next(self) -> Changes | None:
         """Waits until something is due; None once it is time to leave."""

@@ -104,7 +104,7 @@ def apply(bundling: Bundling, fields: Fields) -> None:
     if draft.bundle is False:
         return
     if bundling.ready is not None:
-        message = f"{bundling.by} is told that its bundle is ready"
+        message = f"{bundling.by} is configured to take a ready bundle"
         draft.skipped("esbuild", "skip-build", message, bundling.ready)
         return
     if entry := fields.text("esbuildEntrypoint", "esbuild"):

@@ -60,7 +60,7 @@ def skip_ready(service: Service, packaging: Packaging) -> bool:
     draft = packaging.own.draft
     if packaging.own.is_true("disable", "package"):
         where = packaging.own.own["disable"].where
-        draft.skipped("package", "told-to-skip", "package.disable says to leave it alone", where)
+        draft.skipped("package", "told-to-skip", "package.disable turns packaging off", where)
         return True
     artifact = packaging.own.text("artifact", "package")
     if artifact is None and not packaging.own.is_true("individually", "exclude"):

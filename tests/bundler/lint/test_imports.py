@@ -55,7 +55,7 @@ def told(app: Project) -> list[tuple[str, str]]:
 
 
 GAMMA = ("missing-import", "nothing brings gamma")
-UNKNOWN = ("imports-unchecked", "nobody knows yet what its dependencies bring")
+UNKNOWN = ("imports-unchecked", "its dependencies are not known before its first build")
 
 
 @pytest.mark.parametrize("want", Want)

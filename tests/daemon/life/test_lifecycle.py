@@ -217,7 +217,7 @@ def test_only_whom_the_lock_vouches_for_is_signalled(
     with subprocess.Popen(["sleep", "600"]) as innocent:
         for birth in ("1", None, 7):
             lock.write_note(held, {"pid": innocent.pid, "birth": birth})
-            with pytest.raises(NoDaemon, match="does not leave"):
+            with pytest.raises(NoDaemon, match="does not end"):
                 control.stop(site.root, site.environ)
             assert not lock.end_holder(site.where, signal.SIGKILL)
         lock.write_note(held, {"pid": innocent.pid, "birth": process.birth(innocent.pid)})
@@ -384,7 +384,7 @@ def test_leaves_when_idle(site: Site) -> None:
     pid = site.started(LAMBDAD_IDLE_S="0.3")
     assert ends(pid)
     assert traces(site) == set()
-    assert "leaving: nobody asked for" in Path(site.where.log).read_text()
+    assert "leaving: no request for" in Path(site.where.log).read_text()
 
 
 def test_leaves_past_its_memory_cap(site: Site) -> None:
