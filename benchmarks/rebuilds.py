@@ -24,13 +24,14 @@ from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.memory import Memory
-from lambdad.bundler.model import BuildResult, Contents, Project, Snapshot
+from lambdad.bundler.model import BuildResult, Project, Snapshot
 from lambdad.bundler.report.render import status
 from lambdad.bundler.store import record_cache
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 
 MODULES: Final = 588
 """As many as a client of the AWS SDK has."""

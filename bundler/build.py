@@ -26,7 +26,6 @@ from lambdad.bundler.model import (
     BuildResult,
     Built,
     BundlerError,
-    Contents,
     Diagnostic,
     Failed,
     Function,
@@ -53,6 +52,7 @@ from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import archive, limits, zip_sources
+from lambdad.bundler.zips.member import Contents
 
 ROUNDS: Final = 5
 """A function edited during so many builds in a row is not built: its sources never held still."""

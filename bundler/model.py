@@ -386,52 +386,6 @@ class Entry:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """A file inside a segment: what the zip's central directory will say of it."""
-
-    name: str
-    executable: bool
-    deflated: bool
-    """Else stored."""
-    crc: int
-    compressed_size: int
-    size: int
-    offset: int
-    """Of its local header, from the segment's first byte."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """Local headers and compressed bytes of dependencies, ready to stand at the head of a zip."""
-
-    digest: str
-    """SHA-256 of its bytes, in hex."""
-    path: str
-    """Absolute, in the store."""
-    size: int
-    records: tuple[Record, ...]
-    """Sorted by name."""
-    owners: tuple[tuple[str, str], ...] = ()
-    """(path, distribution), sorted: what lies there or below is of that Python distribution."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
-    """What a language made of a function: the zip to be, and what decided it."""
-
-    own: tuple[Entry, ...]
-    dependencies: Segment | None
-    external: tuple[str, ...] = ()
-    """Packages that a bundle loads from elsewhere when it runs, sorted."""
-    bundled: Mapping[str, Mapping[RelPath, int]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
-    """Of each file that is a bundle, by its name: the bytes that each of its sources has in it."""
-    diagnostics: tuple[Diagnostic, ...] = ()
-    """Warnings only: an error is a ProjectError."""
-
-
 # --- what is loaded on this machine -------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
-    Contents,
     Failure,
     Method,
     ProjectError,
@@ -19,6 +18,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 
 Made = Contents | Runnable | Failure
 """What a language made of a function: a zip to be, a live tree to be, or why there is neither."""

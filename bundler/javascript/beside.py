@@ -12,7 +12,6 @@ from lambdad.bundler.inputs import tree
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
-    Contents,
     Diagnostic,
     Entry,
     Failure,
@@ -25,6 +24,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import copied, names
+from lambdad.bundler.zips.member import Contents, missing_from
 
 if TYPE_CHECKING:
     from lambdad.bundler.npm.installed import Ground
@@ -66,7 +66,7 @@ def lay(
         return ProjectError(*told)
     return replace(
         bundle,
-        own=tuple(sorted(copied.apart(own, segment), key=lambda entry: entry.name)),
+        own=tuple(sorted(missing_from(segment, own), key=lambda entry: entry.name)),
         dependencies=segment,
         external=tuple(sorted({*bundle.external, *function.install})),
         diagnostics=told,

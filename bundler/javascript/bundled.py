@@ -24,7 +24,6 @@ from lambdad.bundler.javascript.messages import Scene, diagnostics_of, unresolve
 from lambdad.bundler.model import (
     BuildRequest,
     BundlerError,
-    Contents,
     Entry,
     InputSet,
     ProjectError,
@@ -32,6 +31,7 @@ from lambdad.bundler.model import (
     Want,
 )
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 
 _MAX_ROUNDS: Final = 10
 _FIRST: Final = 4

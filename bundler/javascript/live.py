@@ -19,7 +19,6 @@ from lambdad.bundler.esbuild.manifest import split_package
 from lambdad.bundler.javascript import beside
 from lambdad.bundler.model import (
     BuildRequest,
-    Contents,
     Diagnostic,
     Entry,
     Failure,
@@ -34,6 +33,7 @@ from lambdad.bundler.npm.installed import Ground
 from lambdad.bundler.store import live_folders
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 
 SCOPE: Final = Entry(name="package.json", content=b"{}\n")
 """On Lambda no package.json stands above a bundle; here the project's could, and its `type` would

@@ -24,13 +24,11 @@ from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.javascript import handler, parse
 from lambdad.bundler.model import (
     BuildRequest,
-    Contents,
     Diagnostic,
     Entry,
     Function,
     Location,
     ProjectError,
-    Segment,
     Severity,
     warning,
 )
@@ -40,6 +38,7 @@ from lambdad.bundler.npm.manifest import Manifest
 from lambdad.bundler.npm.vendored import Vendored, recalled
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import copied
+from lambdad.bundler.zips.member import Contents, Segment, missing_from
 
 INSTALLERS_OWN: Final = (
     *(".npmrc", ".npmignore", ".yarnrc", ".yarnrc.yml", "npm-debug.log*", "yarn-error.log*"),
@@ -85,7 +84,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     segment = None
     if vendored is not None:
         segment = vendored.segment
-        own = copied.apart(own, segment)
+        own = missing_from(segment, own)
         faults += vendored.diagnostics
     faults += walked.diagnostics
     told = any(fault.severity is Severity.ERROR for fault in faults)
@@ -161,7 +160,7 @@ def _check(
 
     files = {entry.name: entry.executable for entry in own}
     if segment is not None:
-        files |= {record.name: record.executable for record in segment.records}
+        files |= {member.name: member.executable for member in segment.members}
     yield from handler.check(function, files, read)
     found = handler.find(function, files)
     # A layer may bring any package.

@@ -27,7 +27,6 @@ from lambdad.bundler.model import (
     Location,
     ProjectError,
     RelPath,
-    Segment,
     Severity,
     Snapshot,
     error,
@@ -51,6 +50,7 @@ from lambdad.bundler.npm.production import Production
 from lambdad.bundler.store import record, sealed
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
+from lambdad.bundler.zips.member import Segment
 
 MEMO: Final = "locks"
 """The store's kind for what a look came to; such names begin with "npm-"."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Clock
-from lambdad.bundler.model import BuildRequest, Diagnostic, InputSet, Segment
+from lambdad.bundler.model import BuildRequest, Diagnostic, InputSet
 from lambdad.bundler.store import record
 from lambdad.bundler.store.record import Json
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
+from lambdad.bundler.zips.member import Segment
 
 _VERSION = 1
 
@@ -32,7 +33,7 @@ class Installed:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the files in the segment, sorted."""
-        return tuple(record.name for record in self.segment.records) if self.segment else ()
+        return tuple(each.name for each in self.segment.members) if self.segment else ()
 
 
 def find(request: BuildRequest, workshop: Workshop) -> Installed | None:

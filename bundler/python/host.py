@@ -16,12 +16,12 @@ from typing import Final
 from lambdad.bundler.model import Diagnostic
 from lambdad.bundler.python import built
 from lambdad.bundler.python.dependencies import Dependencies
-from lambdad.bundler.python.wheels import members, splice
+from lambdad.bundler.python.wheels import splice
 from lambdad.bundler.python.wheels import wheel as wheels_
-from lambdad.bundler.python.wheels.members import Member
 from lambdad.bundler.python.wheels.splice import Splice
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips import reader
 from lambdad.bundler.zips.segments import Spliced
 
 KIND: Final = "trees"
@@ -106,18 +106,6 @@ def _copy(descriptor: int, parts: Iterable[Spliced], top: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             folders.add(path.parent)
         with open(path, "wb") as out:
-            out.writelines(members.content(descriptor, _member(part)))
-        if part.executable:
+            out.writelines(reader.content(descriptor, part.member))
+        if part.member.executable:
             path.chmod(0o755)
-
-
-def _member(part: Spliced) -> Member:
-    return Member(
-        name=part.name,
-        executable=part.executable,
-        deflated=part.deflated,
-        crc=part.crc,
-        compressed_size=part.compressed_size,
-        size=part.size,
-        offset=part.offset,
-    )

@@ -17,7 +17,6 @@ from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.model import (
     BuildRequest,
-    Contents,
     Diagnostic,
     Entry,
     Function,
@@ -31,6 +30,7 @@ from lambdad.bundler.python import dependency_cache, handler
 from lambdad.bundler.python.dependency_cache import Installed
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import copied, names
+from lambdad.bundler.zips.member import Contents
 
 if TYPE_CHECKING:
     from lambdad.bundler.python.dependencies import Dependencies

@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, BinaryIO, Final
 
-from lambdad.bundler.zips import archive, names
+from lambdad.bundler.zips import headers, names
 from lambdad.bundler.zips.zip_sources import SOURCE_MAP, Former, Makeup
 
 OWN: Final = "own code"
@@ -184,9 +184,9 @@ def _spans(opened: zipfile.ZipFile) -> dict[int, int]:
 
 
 def _record_size(entry: zipfile.ZipInfo) -> int:
-    code = "utf-8" if entry.flag_bits & archive.UTF8_FLAG else "cp437"
+    code = "utf-8" if entry.flag_bits & headers.UTF8_FLAG else "cp437"
     name = entry.orig_filename.encode(code, "replace")
-    return archive.CENTRAL.size + len(name) + len(entry.extra) + len(entry.comment)
+    return headers.CENTRAL.size + len(name) + len(entry.extra) + len(entry.comment)
 
 
 def _file(

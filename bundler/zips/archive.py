@@ -1,10 +1,7 @@
 """The deterministic zip: the same contents give the same bytes, on every machine, at every time.
 
-Layout: [dependency segment][own entries][central directory]. Field by field it follows APPNOTE.TXT
-6.3.10; what that leaves open is fixed here: one time, two modes, one creator, no extra fields but
-Zip64's where a number does not fit, no directory entries, names sorted within each part.
-
-Own bytes are compressed by libdeflate alone: the interpreter's zlib differs between machines.
+Layout: [dependency segment][own entries][central directory]; no directory entries, names sorted
+within each part. The fields are in headers.py.
 """
 
 from __future__ import annotations
@@ -14,8 +11,6 @@ import errno
 import hashlib
 import io
 import os
-import stat
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -24,49 +19,14 @@ from lambdad.bundler.inputs.snapshot import file_key, key_of
 from lambdad.bundler.memory import SETS, Memory, Slot
 from lambdad.bundler.model import (
     BundlerError,
-    Contents,
     Diagnostic,
-    Entry,
     FileKey,
     ProjectError,
-    Record,
-    Segment,
     error,
 )
 from lambdad.bundler.store.anchored import Folder
-from lambdad.bundler.zips import names
-
-ZIP_FORMAT: Final = 1
-"""Raised whenever the same contents would give other bytes."""
-
-LEVEL: Final = 6
-"""libdeflate's. Measured on 15 MB of Python and 45 MB of shared objects: 110 and 95 MB/s, smaller
-than zlib's 9. Level 8 saves 1% more at half the speed, level 12 4% at a fifteenth."""
-
-FIT_16: Final = 0xFFFF
-FIT_32: Final = 0xFFFFFFFF
-"""Fields full of ones say "see the Zip64 record", so these values too no longer fit (4.4.1.4)."""
-
-STORED: Final = 0
-DEFLATED: Final = 8
-UTF8_FLAG: Final = 1 << 11
-
-LOCAL: Final = struct.Struct("<4s5H3I2H")
-CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
-END: Final = struct.Struct("<4s4H2IH")
-END_64: Final = struct.Struct("<4sQ2H2I4Q")
-LOCATOR_64: Final = struct.Struct("<4sIQI")
-LOCAL_MARK: Final = b"PK\x03\x04"
-CENTRAL_MARK: Final = b"PK\x01\x02"
-END_MARK: Final = b"PK\x05\x06"
-END_64_MARK: Final = b"PK\x06\x06"
-LOCATOR_64_MARK: Final = b"PK\x06\x07"
-EXTRA_64: Final = 1
-
-_CREATOR: Final = 3 << 8 | 45  # Unix, so that readers honour the modes; APPNOTE 4.5
-_NEEDS: Final = 20
-_NEEDS_64: Final = 45
-_DATE: Final = 1 << 5 | 1  # 1980-01-01, the format's first day; its time is 0
+from lambdad.bundler.zips import headers, names
+from lambdad.bundler.zips.member import Contents, Segment, pack
 
 _CHUNK: Final = 1 << 20
 
@@ -95,18 +55,6 @@ class Prefix:
     unzipped_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """An entry's bytes as they stand in the zip."""
-
-    name: str
-    executable: bool
-    deflated: bool
-    crc: int
-    size: int
-    data: bytes
-
-
 def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> ArchiveSummary:
     """Writes the zip at the start of `out`, which is empty, and digests it on the way.
 
@@ -131,17 +79,17 @@ def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> Ar
         directory.append(prefix.directory)
         unzipped_size = prefix.unzipped_size
     for entry in own:
-        packed = pack(entry)
-        record = placed(packed, len(packed.data), offset)
-        for piece in (local_header(record), packed.data):
+        packed, data = pack(entry)
+        member = headers.placed(packed, offset)
+        for piece in (headers.local_header(member), data):
             out.write(piece)
             digest.update(piece)
             offset += len(piece)
-        directory.append(directory_record(record))
-        unzipped_size += record.size
-    count = len(own) + (len(segment.records) if segment is not None else 0)
+        directory.append(headers.directory_record(member))
+        unzipped_size += member.size
+    count = len(own) + (len(segment.members) if segment is not None else 0)
     tail = b"".join(directory)
-    tail += _end(count, len(tail), offset)
+    tail += headers.end_records(count, len(tail), offset)
     out.write(tail)
     digest.update(tail)
     return ArchiveSummary(
@@ -175,121 +123,12 @@ def name_faults(contents: Contents) -> tuple[Diagnostic, ...]:
     own = [entry.name for entry in contents.own]
     faults = names.faults(own)
     if contents.dependencies is not None:
-        taken = [record.name for record in contents.dependencies.records]
+        taken = [member.name for member in contents.dependencies.members]
         faults += tuple(
             error("zip-clash", f"own code and a dependency both claim {name} in the zip")
             for name in names.shadowed(own, taken)
         )
     return faults
-
-
-# --- entries ---------------------------------------------------------------------------------
-
-
-def pack(entry: Entry) -> Packed:
-    """Compresses the entry, or leaves it as it is where that would not make it smaller."""
-    import deflate
-
-    data: bytes = entry.content
-    # A deflate block never takes less than 2 bytes.
-    squeezed = deflate.deflate_compress(data, LEVEL) if len(data) > 2 else data
-    deflated = len(squeezed) < len(data)
-    return Packed(
-        name=entry.name,
-        executable=entry.executable,
-        deflated=deflated,
-        crc=deflate.crc32(data),
-        size=len(data),
-        data=bytes(squeezed) if deflated else data,
-    )
-
-
-def placed(packed: Packed, compressed_size: int, offset: int) -> Record:
-    return Record(
-        name=packed.name,
-        executable=packed.executable,
-        deflated=packed.deflated,
-        crc=packed.crc,
-        compressed_size=compressed_size,
-        size=packed.size,
-        offset=offset,
-    )
-
-
-def local_header(record: Record) -> bytes:
-    name = record.name.encode()
-    sizes = (record.compressed_size, record.size)
-    extra = b""
-    if max(sizes) >= FIT_32:
-        # Here both must be there, unlike in the directory (4.5.3).
-        extra = struct.pack("<2H2Q", EXTRA_64, 16, record.size, record.compressed_size)
-        sizes = (0xFFFFFFFF, 0xFFFFFFFF)
-    return (
-        LOCAL.pack(
-            LOCAL_MARK,
-            _NEEDS_64 if extra else _NEEDS,
-            0 if record.name.isascii() else UTF8_FLAG,
-            DEFLATED if record.deflated else STORED,
-            0,
-            _DATE,
-            record.crc,
-            *sizes,
-            len(name),
-            len(extra),
-        )
-        + name
-        + extra
-    )
-
-
-def directory_record(record: Record) -> bytes:
-    name = record.name.encode()
-    size, compressed_size, offset = record.size, record.compressed_size, record.offset
-    extra = b""
-    if max(size, compressed_size, offset) >= FIT_32:
-        # Only those that don't fit, in this order (4.5.3).
-        wide = [number for number in (size, compressed_size, offset) if number >= FIT_32]
-        extra = struct.pack(f"<2H{len(wide)}Q", EXTRA_64, 8 * len(wide), *wide)
-        size, compressed_size, offset = (
-            0xFFFFFFFF if number >= FIT_32 else number for number in (size, compressed_size, offset)
-        )
-    mode = stat.S_IFREG | (0o755 if record.executable else 0o644)
-    return (
-        CENTRAL.pack(
-            CENTRAL_MARK,
-            _CREATOR,
-            _NEEDS_64 if extra else _NEEDS,
-            0 if record.name.isascii() else UTF8_FLAG,
-            DEFLATED if record.deflated else STORED,
-            0,
-            _DATE,
-            record.crc,
-            compressed_size,
-            size,
-            len(name),
-            len(extra),
-            0,
-            0,
-            0,
-            mode << 16,
-            offset,
-        )
-        + name
-        + extra
-    )
-
-
-def _end(count: int, size: int, offset: int) -> bytes:
-    """What follows the central directory, which has `size` bytes and begins at `offset`."""
-    wide = b""
-    if count >= FIT_16 or size >= FIT_32 or offset >= FIT_32:
-        wide = END_64.pack(
-            END_64_MARK, END_64.size - 12, _CREATOR, _NEEDS_64, 0, 0, count, count, size, offset
-        ) + LOCATOR_64.pack(LOCATOR_64_MARK, 0, offset + size, 1)
-    count = 0xFFFF if count >= FIT_16 else count
-    size = 0xFFFFFFFF if size >= FIT_32 else size
-    offset = 0xFFFFFFFF if offset >= FIT_32 else offset
-    return wide + END.pack(END_MARK, 0, 0, count, count, size, offset, 0)
 
 
 # --- the dependency segment ------------------------------------------------------------------
@@ -349,8 +188,8 @@ def _read_prefix(source: io.FileIO, segment: Segment) -> Prefix:
         segment=segment,
         key=key,
         state=state,
-        directory=b"".join(map(directory_record, segment.records)),
-        unzipped_size=sum(record.size for record in segment.records),
+        directory=b"".join(map(headers.directory_record, segment.members)),
+        unzipped_size=sum(member.size for member in segment.members),
     )
 
 

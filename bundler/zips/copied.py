@@ -8,7 +8,6 @@ come last. What lost its place to other bytes is told, so that nothing is replac
 from __future__ import annotations
 
 import posixpath
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,11 +19,9 @@ from lambdad.bundler.inputs.tree import Tree, TreeFile
 from lambdad.bundler.model import (
     Copy,
     Diagnostic,
-    Entry,
     Function,
     ProjectError,
     RelPath,
-    Segment,
     error,
     warning,
 )
@@ -89,18 +86,6 @@ def merged(trees: Sequence[Tree], function: Function, seen: Seen) -> Tree:
     return Tree(
         files=tuple(files[name] for name in sorted(files)),
         diagnostics=tuple(dict.fromkeys(diagnostics)),
-    )
-
-
-def apart(own: Iterable[Entry], segment: Segment | None) -> tuple[Entry, ...]:
-    """Those that the dependencies have not brought already. With other bytes they stay: nobody can
-    tell which of the two is meant."""
-    known = {one.name: one for one in segment.records} if segment is not None else {}
-    return tuple(
-        entry
-        for entry in own
-        if (record := known.get(entry.name)) is None
-        or (record.size, record.crc) != (len(entry.content), zlib.crc32(entry.content))
     )
 
 

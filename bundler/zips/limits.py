@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from lambdad.bundler.model import Contents, Diagnostic, error, warning
+from lambdad.bundler.model import Diagnostic, error, warning
 from lambdad.bundler.zips import archive
+from lambdad.bundler.zips.member import Contents, pack
 
 UNZIPPED: Final = 262_144_000
 ZIPPED: Final = 52_428_800
@@ -56,7 +57,7 @@ def _zipped(contents: Contents) -> int:
     own = sum(len(entry.content) for entry in contents.own)
     segment = contents.dependencies.size if contents.dependencies is not None else 0
     if own + segment > ZIPPED:
-        own = sum(len(archive.pack(entry).data) for entry in contents.own)
+        own = sum(pack(entry)[0].compressed_size for entry in contents.own)
     return own + segment
 
 
@@ -64,7 +65,7 @@ def _unzipped(contents: Contents) -> int:
     own = sum(len(entry.content) for entry in contents.own)
     if contents.dependencies is None:
         return own
-    return own + sum(record.size for record in contents.dependencies.records)
+    return own + sum(member.size for member in contents.dependencies.members)
 
 
 def _by_package(contents: Contents) -> Counter[str]:
@@ -73,8 +74,8 @@ def _by_package(contents: Contents) -> Counter[str]:
     for entry in contents.own:
         sizes[_package(entry.name)] += len(entry.content)
     if contents.dependencies is not None:
-        for record in contents.dependencies.records:
-            sizes[_package(record.name)] += record.size
+        for member in contents.dependencies.members:
+            sizes[_package(member.name)] += member.size
     return sizes
 
 

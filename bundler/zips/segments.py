@@ -1,7 +1,7 @@
 """Dependency segments: the head of a zip, made once for a set of dependencies, shared by digest.
 
-In the store `segments/<key>.zipseg` holds the bytes and `<key>.json` the records. The records are
-written last, so a segment without them was never finished.
+In the store `segments/<key>.zipseg` holds the bytes and `<key>.json` its members. These are written
+last, so a segment without them was never finished.
 """
 
 from __future__ import annotations
@@ -15,26 +15,18 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from lambdad.bundler.model import BundlerError, Entry, ProjectError, Record, Segment
+from lambdad.bundler.model import BundlerError, Entry, ProjectError
 from lambdad.bundler.store.sealed import seal, unseal
 from lambdad.bundler.store.store import Store
-from lambdad.bundler.zips import archive, names
-from lambdad.bundler.zips.archive import Packed
+from lambdad.bundler.toolchain import ZIP_FORMAT
+from lambdad.bundler.zips import headers, names
+from lambdad.bundler.zips.member import LEVEL, Member, Segment, pack
 
 KIND: Final = "segments"
 
-_SCHEMA: Final = 2
-_FIELDS: Final = (
-    "name",
-    "executable",
-    "deflated",
-    "crc",
-    "compressed_size",
-    "size",
-    "offset",
-)
+_SCHEMA: Final = 3
 _CHUNK: Final = 1 << 20
 _BATCH: Final = 1 << 20
 """Bytes of content that one thread compresses at a time."""
@@ -42,24 +34,24 @@ _WORKERS: Final = 4
 _MARK_EVERY_S: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Spliced:
-    """A file whose compressed bytes are copied as they lie in another zip."""
+    """A member whose compressed bytes are copied as they lie in another zip."""
 
-    name: str
-    executable: bool
-    deflated: bool
-    """Else stored."""
-    crc: int
-    compressed_size: int
-    size: int
+    member: Member
+    """With its offset in that zip."""
     source: str
-    """Absolute path of the zip that holds it."""
-    offset: int
-    """Of its compressed bytes there."""
+    """Absolute path of that zip."""
+
+    @property
+    def name(self) -> str:
+        return self.member.name
 
 
 Part = Spliced | Entry
+
+_Packed = tuple[Member, bytes | Spliced]
+"""A member, and what gives its compressed bytes."""
 
 
 def key(*decided_by: object) -> str:
@@ -67,7 +59,7 @@ def key(*decided_by: object) -> str:
     import deflate
 
     return hashlib.sha256(
-        seal([archive.ZIP_FORMAT, archive.LEVEL, deflate.__version__, *decided_by])
+        seal([_SCHEMA, ZIP_FORMAT, LEVEL, deflate.__version__, *decided_by])
     ).hexdigest()
 
 
@@ -77,16 +69,16 @@ def key_of(segment: Segment) -> str:
 
 
 def find(store: Store, key: str) -> Segment | None:
-    """The segment made under that key; torn, damaged or foreign records are a miss.
+    """The segment made under that key; a torn, damaged or foreign list is a miss.
 
     Its size is checked here, its bytes when they are used (bundler/zips/archive.py).
     """
-    records_path = store.find(KIND, f"{key}.json")
+    members_path = store.find(KIND, f"{key}.json")
     data_path = store.find(KIND, f"{key}.zipseg")
-    if records_path is None or data_path is None:
+    if members_path is None or data_path is None:
         return None
     try:
-        document = unseal(records_path.read_bytes())
+        document = unseal(members_path.read_bytes())
         size = data_path.stat().st_size
     except OSError:
         return None
@@ -98,7 +90,7 @@ def find(store: Store, key: str) -> Segment | None:
         digest=document["digest"],
         path=str(data_path),
         size=size,
-        records=tuple(_record(fields) for fields in document["records"]),
+        members=tuple(map(Member.of_row, document["members"])),
         owners=tuple((path, owner) for path, owner in document["owners"]),
     )
 
@@ -130,73 +122,40 @@ def make(
     Raises ProjectError: `zip-name` or `zip-clash`; BundlerError: `store-damaged` if a source is
     gone or shorter than a part says; ValueError if the parts are not sorted.
     """
-    made: list[tuple[str, tuple[Record, ...]]] = []
+    made: list[tuple[str, tuple[Member, ...]]] = []
     path = store.put(KIND, f"{key}.zipseg", lambda out: made.append(_write(out, parts)))
-    digest, records = made[0]
+    digest, members = made[0]
     size = path.stat().st_size
     document = {
         "schema": _SCHEMA,
         "key": key,
         "digest": digest,
         "size": size,
-        "records": [_fields(record) for record in records],
+        "members": [member.row() for member in members],
         "owners": owners,
     }
     store.put(KIND, f"{key}.json", seal(document))
-    return Segment(digest=digest, path=str(path), size=size, records=records, owners=owners)
+    return Segment(digest=digest, path=str(path), size=size, members=members, owners=owners)
 
 
-def _write(out: BinaryIO, parts: Iterable[Part]) -> tuple[str, tuple[Record, ...]]:
+def _write(out: BinaryIO, parts: Iterable[Part]) -> tuple[str, tuple[Member, ...]]:
     digest = hashlib.sha256()
-    records: list[Record] = []
+    members: list[Member] = []
     offset = 0
     with _Sources() as sources, contextlib.closing(_packed(parts)) as packed:
-        for part in packed:
-            if records and part.name < records[-1].name:
-                raise ValueError(f"{part.name} came after {records[-1].name}")
-            if isinstance(part, Packed):
-                record = archive.placed(part, len(part.data), offset)
-                chunks: Iterable[bytes] = (part.data,)
-            else:
-                record = _placed(part, offset)
-                chunks = sources.read(part)
-            records.append(record)
-            for chunk in itertools.chain((archive.local_header(record),), chunks):
+        for unplaced, data in packed:
+            if members and unplaced.name < members[-1].name:
+                raise ValueError(f"{unplaced.name} came after {members[-1].name}")
+            member = headers.placed(unplaced, offset)
+            members.append(member)
+            chunks = (data,) if isinstance(data, bytes) else sources.read(data)
+            for chunk in itertools.chain((headers.local_header(member),), chunks):
                 out.write(chunk)
                 digest.update(chunk)
                 offset += len(chunk)
-    if faults := names.faults(record.name for record in records):
+    if faults := names.faults(member.name for member in members):
         raise ProjectError(*faults)
-    return digest.hexdigest(), tuple(records)
-
-
-def _placed(part: Spliced, offset: int) -> Record:
-    return Record(
-        name=part.name,
-        executable=part.executable,
-        deflated=part.deflated,
-        crc=part.crc,
-        compressed_size=part.compressed_size,
-        size=part.size,
-        offset=offset,
-    )
-
-
-def _fields(record: Record) -> list[object]:
-    return [getattr(record, field) for field in _FIELDS]
-
-
-def _record(fields: list[Any]) -> Record:
-    name, executable, deflated, crc, compressed_size, size, offset = fields
-    return Record(
-        name=name,
-        executable=executable,
-        deflated=deflated,
-        crc=crc,
-        compressed_size=compressed_size,
-        size=size,
-        offset=offset,
-    )
+    return digest.hexdigest(), tuple(members)
 
 
 class _Sources:
@@ -220,8 +179,8 @@ class _Sources:
             except FileNotFoundError as fault:
                 raise _gone(part.source) from fault
             self._open[part.source] = descriptor
-        offset = part.offset
-        end = part.offset + part.compressed_size
+        offset = part.member.offset
+        end = offset + part.member.compressed_size
         while offset < end:
             chunk = os.pread(descriptor, min(_CHUNK, end - offset), offset)
             if not chunk:
@@ -236,7 +195,7 @@ def _gone(source: str) -> BundlerError:
     )
 
 
-def _packed(parts: Iterable[Part]) -> Generator[Packed | Spliced]:
+def _packed(parts: Iterable[Part]) -> Generator[_Packed]:
     """The parts in their order, compressed batch by batch: libdeflate leaves the interpreter's
     lock alone, so other threads compress while this one reads and writes."""
     batches = _batches(parts)
@@ -245,7 +204,7 @@ def _packed(parts: Iterable[Part]) -> Generator[Packed | Spliced]:
     if second is None:
         yield from _pack_batch(first)
         return
-    waiting: deque[Future[list[Packed | Spliced]]] = deque()
+    waiting: deque[Future[list[_Packed]]] = deque()
     workers = min(_WORKERS, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="pack") as pool:
         for batch in itertools.chain((first, second), batches):
@@ -270,5 +229,5 @@ def _batches(parts: Iterable[Part]) -> Iterator[list[Part]]:
         yield batch
 
 
-def _pack_batch(batch: list[Part]) -> list[Packed | Spliced]:
-    return [archive.pack(part) if isinstance(part, Entry) else part for part in batch]
+def _pack_batch(batch: list[Part]) -> list[_Packed]:
+    return [pack(part) if isinstance(part, Entry) else (part.member, part) for part in batch]

@@ -16,12 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.model import Artifact, Contents, RelPath
+from lambdad.bundler.model import Artifact, RelPath
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.project_folder import OurFile
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.sealed import SealedFile
-from lambdad.bundler.zips import archive, names
+from lambdad.bundler.zips import headers, names
+from lambdad.bundler.zips.member import Contents
 
 SOURCE_MAP: Final = "<source map>"
 """Stands among the sources of a bundle for the source map inside of it."""
@@ -104,11 +105,11 @@ def _keep_former(output: Output, state: ProjectState, function: str, before: Art
 def _tail(archived: OurFile) -> bytes:
     """Of a zip of ours, whose last bytes say where its directory begins. Raises OSError."""
     with archived.open() as file:
-        file.seek(-archive.END.size, io.SEEK_END)
+        file.seek(-headers.END.size, io.SEEK_END)
         end = file.read()
-        if len(end) != archive.END.size or not end.startswith(archive.END_MARK):
+        if len(end) != headers.END.size or not end.startswith(headers.END_MARK):
             raise OSError(f"{archived.path} was modified by another program")
-        *_, start, _comment = archive.END.unpack(end)
+        *_, start, _comment = headers.END.unpack(end)
         file.seek(start)
         return file.read()
 

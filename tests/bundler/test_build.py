@@ -19,7 +19,6 @@ from lambdad.bundler.model import (
     BuildRequest,
     BuildResult,
     BundlerError,
-    Contents,
     Failed,
     Function,
     InputSet,
@@ -35,6 +34,7 @@ from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.conftest import Tree
 from tests.support.samples import function

@@ -19,13 +19,14 @@ from lambdad.bundler import build
 from lambdad.bundler.build import Job
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory, Shelf, Slot
-from lambdad.bundler.model import BundlerError, Contents, Location, ProjectError, Segment
+from lambdad.bundler.model import BundlerError, Location, ProjectError
 from lambdad.bundler.npm import vendored as npm_vendored
 from lambdad.bundler.python import dependencies, fetch
 from lambdad.bundler.python.wheels import splice
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import archive
+from lambdad.bundler.zips.member import Contents, Segment
 from tests.conftest import write_tree
 from tests.support import npm_apps
 from tests.support.python_index import APP, Project, installed, project, warnings_of

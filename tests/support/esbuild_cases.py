@@ -25,7 +25,6 @@ from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import (
     Architecture,
     BuildRequest,
-    Contents,
     Function,
     Handler,
     InputSet,
@@ -37,6 +36,7 @@ from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store, cache_folder
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 from tests.support.paths import ROOT
 
 CASES = ROOT / "fixtures" / "esbuild"

@@ -20,11 +20,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from lambdad.bundler.javascript import packaged
-from lambdad.bundler.model import BuildRequest, Contents, Function, Handler, Method
+from lambdad.bundler.model import BuildRequest, Function, Handler, Method
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import archive
+from lambdad.bundler.zips.member import Contents
 from tests.support import samples
 
 TREE_JS = """
@@ -206,7 +207,7 @@ def pack(workshop: Workshop, *, locked: bool = False, **changes: Any) -> Content
 
 def names(contents: Contents) -> list[str]:
     """All names in the zip to be, sorted."""
-    vendored = contents.dependencies.records if contents.dependencies else ()
+    vendored = contents.dependencies.members if contents.dependencies else ()
     return sorted([*(entry.name for entry in contents.own), *(item.name for item in vendored)])
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.model import BuildRequest, Contents, InputSet, ProjectError
+from lambdad.bundler.model import BuildRequest, InputSet, ProjectError
 from lambdad.bundler.python import package
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 from tests.conftest import write_tree
 from tests.support.rawzip import build, distribution
 from tests.support.samples import function
@@ -210,9 +211,9 @@ def installed(contents: Contents) -> list[str]:
     if contents.dependencies is None:
         return []
     return sorted(
-        record.name.removesuffix(".dist-info/METADATA")
-        for record in contents.dependencies.records
-        if record.name.endswith(".dist-info/METADATA")
+        member.name.removesuffix(".dist-info/METADATA")
+        for member in contents.dependencies.members
+        if member.name.endswith(".dist-info/METADATA")
     )
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler.memory import Memory
-from lambdad.bundler.model import BuildRequest, Contents, Handler, Method, ProjectError
+from lambdad.bundler.model import BuildRequest, Handler, Method, ProjectError
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store import live_folders
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.zips.member import Contents
 from tests.conftest import workshop_at
 from tests.support.esbuild_cases import pack
 from tests.support.samples import function

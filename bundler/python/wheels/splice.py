@@ -16,17 +16,18 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from lambdad.bundler.memory import SETS, Memory, Slot
-from lambdad.bundler.model import Contents, Diagnostic, Entry, Segment, warning
+from lambdad.bundler.model import Diagnostic, Entry, warning
 from lambdad.bundler.python.wheels import wheel as wheels_
 from lambdad.bundler.python.wheels import wheel_record
 from lambdad.bundler.python.wheels.wheel import Wheel, WheelFile
 from lambdad.bundler.store.store import Store, write_atomic
 from lambdad.bundler.zips import archive, names, segments
+from lambdad.bundler.zips.member import Contents, Segment
 from lambdad.bundler.zips.segments import Spliced
 
 INSTALLED: Final = frozenset(
@@ -170,10 +171,10 @@ def normalise(built: Path, out: Path) -> Wheel:
         file for file in wheel.files if file.name not in unsigned and not _is_bytecode(file.name)
     ]
     entries = [
-        Entry(name=file.name, content=wheels_.read(wheel, file), executable=file.executable)
+        Entry(name=file.name, content=wheels_.read(wheel, file), executable=file.member.executable)
         for file in kept
     ]
-    rows = [(file.name, file.sha256, file.size) for file in kept]
+    rows = [(file.name, file.sha256, file.member.size) for file in kept]
     entries.append(Entry(name=record, content=wheel_record.write(rows, record)))
     contents = Contents(own=tuple(entries), dependencies=None)
 
@@ -204,16 +205,7 @@ def _is_bytecode(name: str) -> bool:
 
 
 def _part(target: str, wheel: Wheel, file: WheelFile) -> Spliced:
-    return Spliced(
-        name=target,
-        executable=file.executable,
-        deflated=file.deflated,
-        crc=file.crc,
-        compressed_size=file.compressed_size,
-        size=file.size,
-        source=wheel.path,
-        offset=file.offset,
-    )
+    return Spliced(replace(file.member, name=target), wheel.path)
 
 
 def _overlap(pair: tuple[str, str], lost: Sequence[str]) -> Diagnostic:

@@ -24,12 +24,13 @@ from lambdad.bundler.model import (
     Runtime,
     error,
 )
-from lambdad.bundler.python.wheels import members, wheel_record
-from lambdad.bundler.python.wheels.members import Fault, Member, ZipError, corrupt
+from lambdad.bundler.python.wheels import wheel_record
 from lambdad.bundler.python.wheels.wheel_record import Promise
 from lambdad.bundler.store.sealed import seal, unseal
 from lambdad.bundler.store.store import Store
-from lambdad.bundler.zips import native
+from lambdad.bundler.zips import native, reader
+from lambdad.bundler.zips.member import Member
+from lambdad.bundler.zips.reader import ZipError, ZipFault, corrupt
 
 KIND: Final = "wheels"
 
@@ -45,10 +46,17 @@ _LONGEST_TEXT: Final = 64 << 20
 _MOST_FAULTS: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelFile(Member):
+@dataclass(frozen=True, slots=True)
+class WheelFile:
+    """A file of a wheel whose every byte has been looked at."""
+
+    member: Member
     sha256: str
     """Of its content, in hex."""
+
+    @property
+    def name(self) -> str:
+        return self.member.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +148,7 @@ def read(wheel: Wheel, file: WheelFile) -> bytes:
     """The file's bytes. Raises BundlerError: `store-damaged`."""
     try:
         with open(wheel.path, "rb") as source:
-            return b"".join(members.content(source.fileno(), file))
+            return b"".join(reader.content(source.fileno(), file.member))
     except (ZipError, FileNotFoundError) as fault:
         raise _damaged(wheel.path) from fault
 
@@ -229,7 +237,7 @@ def _prove(path: str, sha256: str) -> Wheel:
 
 def _examine(descriptor: int, path: str, sha256: str) -> Wheel:
     name, version, tags = _parse_name(os.path.basename(path))
-    found = members.read(descriptor)
+    found = reader.read(descriptor)
     dist_info = _find_dist_info(found, name, version)
     named = {member.name: member for member in found}
 
@@ -239,7 +247,7 @@ def _examine(descriptor: int, path: str, sha256: str) -> Wheel:
             raise corrupt(f"has no {dist_info}/{file}")
         if member.size > _LONGEST_TEXT:
             raise corrupt(f"has a {dist_info}/{file} of {member.size} bytes")
-        return b"".join(members.content(descriptor, member))
+        return b"".join(reader.content(descriptor, member))
 
     requires_python = _read_metadata(text("METADATA"), name, version)
     _check_format(text("WHEEL"))
@@ -263,7 +271,7 @@ def _parse_name(file_name: str) -> tuple[str, str, frozenset[str]]:
     try:
         name, version, _build, tags = parse_wheel_filename(file_name)
     except InvalidWheelFilename as fault:
-        raise ZipError(Fault("wheel-name", "is not how a wheel is named")) from fault
+        raise ZipError(ZipFault("wheel-name", "is not how a wheel is named")) from fault
     return str(name), str(version), frozenset(map(str, tags))
 
 
@@ -313,7 +321,7 @@ def _check_format(text: bytes) -> None:
         raise corrupt("does not say which Wheel-Version it follows")
     if match[1] != b"1":
         raise ZipError(
-            Fault("wheel-unsupported", f"follows Wheel-Version {match[1].decode()}, not 1")
+            ZipFault("wheel-unsupported", f"follows Wheel-Version {match[1].decode()}, not 1")
         )
 
 
@@ -327,7 +335,7 @@ def _check_files(
     mentioned and correctly hashed in RECORD", says the specification; a mention without a hash is
     let pass, as every installer does."""
     unsigned = {f"{dist_info}/{file}" for file in wheel_record.SIGNATURES}
-    faults: list[Fault] = []
+    faults: list[ZipFault] = []
     files = []
     for member in found:
         promise = wheel_record.NOTHING if member.name in unsigned else record.get(member.name)
@@ -336,7 +344,7 @@ def _check_files(
         except ZipError as bad:
             faults.extend(bad.faults)
             continue
-        files.append(WheelFile(**_fields(member), sha256=sha256))
+        files.append(WheelFile(member, sha256))
     if faults:
         raise ZipError(*faults)
     return tuple(files)
@@ -348,7 +356,7 @@ def _check_file(descriptor: int, member: Member, promise: Promise | None) -> str
         raise corrupt(f"holds {member.name}, which its RECORD does not mention")
     ours = hashlib.sha256()
     theirs = ours if promise.algorithm == "sha256" else hashlib.new(promise.algorithm)
-    for chunk in members.content(descriptor, member):
+    for chunk in reader.content(descriptor, member):
         ours.update(chunk)
         if theirs is not ours:
             theirs.update(chunk)
@@ -361,20 +369,7 @@ def _check_file(descriptor: int, member: Member, promise: Promise | None) -> str
 
 # --- the proof on disk -----------------------------------------------------------------------
 
-_MEMBER: Final = (
-    "name",
-    "executable",
-    "deflated",
-    "crc",
-    "compressed_size",
-    "size",
-    "offset",
-)
 _TEXTS: Final = ("sha256", "size", "name", "version", "requires_python", "dist_info")
-
-
-def _fields(member: Member) -> dict[str, Any]:
-    return {field: getattr(member, field) for field in _MEMBER}
 
 
 def _to_json(wheel: Wheel) -> dict[str, object]:
@@ -382,7 +377,7 @@ def _to_json(wheel: Wheel) -> dict[str, object]:
         "schema": _SCHEMA,
         "file": os.path.basename(wheel.path),
         "tags": sorted(wheel.tags),
-        "files": [[*_fields(file).values(), file.sha256] for file in wheel.files],
+        "files": [[*file.member.row(), file.sha256] for file in wheel.files],
         **{field: getattr(wheel, field) for field in _TEXTS},
     }
 
@@ -391,9 +386,6 @@ def _from_json(document: dict[str, Any], home: Path) -> Wheel:
     return Wheel(
         path=str(home / document["file"]),
         tags=frozenset(document["tags"]),
-        files=tuple(
-            WheelFile(**dict(zip((*_MEMBER, "sha256"), fields, strict=True)))
-            for fields in document["files"]
-        ),
+        files=tuple(WheelFile(Member.of_row(row), sha256) for *row, sha256 in document["files"]),
         **{field: document[field] for field in _TEXTS},
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lambdad.bundler.python.wheels.members import corrupt
+from lambdad.bundler.zips.reader import corrupt
 
 SIGNATURES: Final = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
 """Files of `.dist-info` that RECORD gives no hash of, because they depend on it."""

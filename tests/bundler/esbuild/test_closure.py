@@ -12,7 +12,8 @@ from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import Settings
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.model import Contents, InputSet, ProjectError, Walk, Want
+from lambdad.bundler.model import InputSet, ProjectError, Walk, Want
+from lambdad.bundler.zips.member import Contents
 from tests.conftest import write_tree
 from tests.support.closures import needs_strace, touched, uncovered
 from tests.support.esbuild_cases import (

@@ -22,9 +22,10 @@ from lambdad.bundler.esbuild.engine import Context, EsbuildGone, Job, Output
 from lambdad.bundler.esbuild.service import Service
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory
-from lambdad.bundler.model import BundlerError, Contents, ProjectError
+from lambdad.bundler.model import BundlerError, ProjectError
 from lambdad.bundler.store.output import Output as OutputFolder
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Contents
 from tests.conftest import write_tree
 from tests.support.esbuild_cases import (
     Packed,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.model import Contents, Location
+from lambdad.bundler.model import Location
+from lambdad.bundler.zips.member import Contents
 from tests.conftest import Tree, write_tree
 from tests.support.esbuild_cases import (
     pack,

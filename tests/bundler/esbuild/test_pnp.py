@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.bundler.esbuild import pnp
-from lambdad.bundler.model import Contents, ProjectError
+from lambdad.bundler.model import ProjectError
 from lambdad.bundler.report.render import status
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.zips.member import Contents
 from tests.support import npm_apps, npm_workspace
 from tests.support.closures import needs_strace, touched, uncovered
 from tests.support.esbuild_cases import (

@@ -11,8 +11,9 @@ import pytest
 from lambdad.bundler.esbuild.engine import EsbuildGone, Job, Output
 from lambdad.bundler.inputs.snapshot import Stat
 from lambdad.bundler.javascript import bundled
-from lambdad.bundler.model import BundlerError, Contents, Location, ProjectError, Severity
+from lambdad.bundler.model import BundlerError, Location, ProjectError, Severity
 from lambdad.bundler.npm.target import install_flags
+from lambdad.bundler.zips.member import Contents
 from tests.support.closures import uncovered
 from tests.support.esbuild_cases import (
     call,

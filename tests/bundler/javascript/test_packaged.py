@@ -128,7 +128,7 @@ def test_executables_stay_executable(
     run(root / "src", registry, "npm", "install")
     contents = pack(workshop)
     assert contents.dependencies is not None
-    executable = [item.name for item in contents.dependencies.records if item.executable]
+    executable = [item.name for item in contents.dependencies.members if item.executable]
     assert executable == ["node_modules/tool/bin/tool.js"]
 
 

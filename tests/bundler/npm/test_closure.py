@@ -11,8 +11,9 @@ from typing import Final
 
 import pytest
 
-from lambdad.bundler.model import Contents, ProjectError
+from lambdad.bundler.model import ProjectError
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.zips.member import Contents
 from tests.support import npm_apps, npm_workspace
 from tests.support.closures import needs_strace, touched, uncovered
 from tests.support.esbuild_cases import (

@@ -13,10 +13,11 @@ import pytest
 
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.tree import TreeFile
-from lambdad.bundler.model import BundlerError, Segment
+from lambdad.bundler.model import BundlerError
 from lambdad.bundler.npm import package_files, vendored
 from lambdad.bundler.npm.package_files import Package
 from lambdad.bundler.workshop import Workshop
+from lambdad.bundler.zips.member import Segment
 from tests.conftest import write_tree
 from tests.support.npm_apps import names, pack, spec
 
@@ -158,8 +159,8 @@ def test_change_is_seen(workshop: Workshop, root: Path, change: str, tmp_path: P
     after = segment(workshop)
     shutil.rmtree(workshop.store.root)
     clean = segment(workshop)
-    assert (after.digest, after.records) == (clean.digest, clean.records)
-    assert (after.digest, after.records) != (before.digest, before.records)
+    assert (after.digest, after.members) == (clean.digest, clean.members)
+    assert (after.digest, after.members) != (before.digest, before.members)
 
 
 def test_a_copy_of_hard_links_is_the_users_own(workshop: Workshop, root: Path) -> None:

@@ -475,7 +475,7 @@ def test_own_code_wins(project: Project) -> None:
     )
     contents = project.pack()
     assert contents.dependencies is not None
-    assert "beta/__init__.py" not in {record.name for record in contents.dependencies.records}
+    assert "beta/__init__.py" not in {member.name for member in contents.dependencies.members}
     assert warnings_of(contents) == ["own-over-dependency"]
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import Architecture, BuildRequest, BundlerError, Contents
+from lambdad.bundler.model import Architecture, BuildRequest, BundlerError
 from lambdad.bundler.python import dependencies, package
 from lambdad.bundler.python.wheels import wheel
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.zips.member import Contents
 from lambdad.bundler.zips.native import describe, faults, is_native_name
 from tests.conftest import workshop_at, write_tree
 from tests.support.samples import function
@@ -57,4 +58,4 @@ def test_numpy_boto3_pydantic(
 
 def _names(contents: Contents) -> set[str]:
     assert contents.dependencies is not None
-    return {record.name for record in contents.dependencies.records}
+    return {member.name for member in contents.dependencies.members}

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambdad.bundler.model import Artifact, Contents, Entry, Segment
+from lambdad.bundler.model import Artifact, Entry
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.sizes import Kind
 from lambdad.bundler.store import project_state
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.project_state import ProjectState
-from lambdad.bundler.zips import archive, names, zip_sources
+from lambdad.bundler.zips import archive, headers, names, zip_sources
+from lambdad.bundler.zips.member import Contents, Segment
 from lambdad.bundler.zips.zip_sources import Makeup
 
 NAMES = st.lists(st.sampled_from(["a", "b", "node_modules", "@s", "x.js"]), min_size=1, max_size=5)
@@ -26,7 +27,7 @@ PATHS = NAMES.map("/".join)
 
 
 def contents(*files: str, owners: tuple[tuple[str, str], ...] = ()) -> Contents:
-    segment = Segment(digest="0" * 64, path="/none", size=0, records=(), owners=owners)
+    segment = Segment(digest="0" * 64, path="/none", size=0, members=(), owners=owners)
     return Contents(
         own=tuple(Entry(name=name, content=name.encode() * 9) for name in files),
         dependencies=segment if owners else None,
@@ -143,7 +144,7 @@ def test_parts_add_up(tmp_path: Path, files: dict[str, bytes], divided: list[int
     assert found.zipped == len(whole)
     assert found.unzipped == sum(map(len, files.values()))
     for parts in (found.files, found.packages):
-        assert sum(part.zipped for part in parts) == len(whole) - archive.END.size
+        assert sum(part.zipped for part in parts) == len(whole) - headers.END.size
         assert sum(part.unzipped for part in parts) == found.unzipped
     assert sizes.compare(found, found).files == ()
     other = of_zip(tmp_path / "a.zip")

@@ -20,19 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdad.bundler.model import (
-    BundlerError,
-    Contents,
-    Entry,
-    ProjectError,
-    Record,
-    Segment,
-)
-from lambdad.bundler.python.wheels import members
+from lambdad.bundler.model import BundlerError, Entry, ProjectError
 from lambdad.bundler.store.anchored import Folder
 from lambdad.bundler.store.ownership import this_user
 from lambdad.bundler.store.store import Store
-from lambdad.bundler.zips import archive, segments
+from lambdad.bundler.zips import archive, headers, reader, segments
+from lambdad.bundler.zips.member import Contents, Member, Segment
 
 NOISE = random.Random(0).randbytes(5000)
 
@@ -96,8 +89,8 @@ def unpacked(data: bytes) -> dict[str, tuple[bytes, bool]]:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
-        for member in members.read(file.fileno()):
-            deque(members.content(file.fileno(), member), maxlen=0)
+        for member in reader.read(file.fileno()):
+            deque(reader.content(file.fileno(), member), maxlen=0)
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         infos = opened.infolist()
         assert len({info.filename for info in infos}) == len(infos)
@@ -187,7 +180,7 @@ def test_zip64_only_for_the_numbers_that_do_not_fit(monkeypatch: pytest.MonkeyPa
     """Sizes and offsets past the limit go to Zip64 fields that other readers follow."""
     own = [Entry(name=f"f{i}", content=NOISE[: 100 * i]) for i in range(6)]
     plain = zipped(own)
-    monkeypatch.setattr(archive, "FIT_32", 300)
+    monkeypatch.setattr(headers, "FIT_32", 300)
     wide = zipped(own)
     assert unpacked(wide) == unpacked(plain)
     with zipfile.ZipFile(io.BytesIO(wide)) as opened:
@@ -197,31 +190,32 @@ def test_zip64_only_for_the_numbers_that_do_not_fit(monkeypatch: pytest.MonkeyPa
 
 def test_sizes_past_4_gib_stand_in_zip64_fields() -> None:
     """A header's own fields are full of ones, as they are from 4 GiB - 1 on; no smaller size is."""
-    fits = Record(
+    unplaced = Member(
         name="x",
         executable=False,
         deflated=False,
         crc=0,
         compressed_size=0xFFFFFFFE,
         size=0xFFFFFFFE,
-        offset=0xFFFFFFFE,
+        offset=0,
     )
-    assert archive.LOCAL.unpack_from(archive.local_header(fits))[7:] == (*[0xFFFFFFFE] * 2, 1, 0)
-    assert archive.CENTRAL.unpack_from(archive.directory_record(fits))[-1] == 0xFFFFFFFE
+    fits = headers.placed(unplaced, 0xFFFFFFFE)
+    assert headers.LOCAL.unpack_from(headers.local_header(fits))[7:] == (*[0xFFFFFFFE] * 2, 1, 0)
+    assert headers.CENTRAL.unpack_from(headers.directory_record(fits))[-1] == 0xFFFFFFFE
     for size in (0xFFFFFFFF, 5 << 30):
-        wide = replace(fits, size=size)
-        header = archive.local_header(wide)
-        assert archive.LOCAL.unpack_from(header)[7:] == (0xFFFFFFFF, 0xFFFFFFFF, 1, 20)
+        wide = headers.placed(replace(unplaced, size=size), 0xFFFFFFFE)
+        header = headers.local_header(wide)
+        assert headers.LOCAL.unpack_from(header)[7:] == (0xFFFFFFFF, 0xFFFFFFFF, 1, 20)
         assert header[31:] == struct.pack("<2H2Q", 1, 16, size, 0xFFFFFFFE)
-        listed = archive.directory_record(wide)
-        assert archive.CENTRAL.unpack_from(listed)[8:10] == (0xFFFFFFFE, 0xFFFFFFFF)
+        listed = headers.directory_record(wide)
+        assert headers.CENTRAL.unpack_from(listed)[8:10] == (0xFFFFFFFE, 0xFFFFFFFF)
         assert listed[47:] == struct.pack("<2HQ", 1, 8, size)
-        assert archive.directory_record(replace(fits, offset=size))[47:] == listed[47:]
+        assert headers.directory_record(headers.placed(unplaced, size))[47:] == listed[47:]
 
 
 def test_unzip_follows_zip64(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Info-ZIP reads Zip64 sizes, offsets and end records as we write them."""
-    monkeypatch.setattr(archive, "FIT_32", 300)
+    monkeypatch.setattr(headers, "FIT_32", 300)
     (tmp_path / "a.zip").write_bytes(zipped(TREE))
     subprocess.run(["unzip", "-tqq", tmp_path / "a.zip"], check=True)
 
@@ -230,7 +224,7 @@ def test_unzip_follows_zip64(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_many_files(count: int, wide: bool) -> None:
     """Past 65,534 files the end is Zip64's, because 65,535 means "look there"."""
     data = zipped(Entry(name=f"{i}", content=b"") for i in range(count))
-    assert (archive.END_64_MARK in data[-200:]) is wide
+    assert (headers.END_64_MARK in data[-200:]) is wide
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert len(opened.namelist()) == count
 
@@ -324,9 +318,9 @@ def test_a_prefix_of_another_segment_is_not_believed(segment: Segment, tmp_path:
     """Neither one with other records, nor one of a file that was replaced since."""
     prefix = archive.read_prefix(segment)
     wrong = replace(prefix, state=hashlib.sha256(b"wrong"), directory=b"wrong")
-    plain = tuple(replace(record, executable=False) for record in segment.records)
+    plain = tuple(replace(member, executable=False) for member in segment.members)
     for kept in (
-        replace(wrong, segment=replace(segment, records=plain)),
+        replace(wrong, segment=replace(segment, members=plain)),
         replace(wrong, key=prefix.key._replace(ctime_ns=prefix.key.ctime_ns - 1)),
     ):
         out = io.BytesIO()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from lambdad.bundler.model import Contents, Entry, Record, Segment
+from lambdad.bundler.model import Entry
 from lambdad.bundler.zips import limits
+from lambdad.bundler.zips.member import Contents, Member, Segment
 
 
 def segment(*sizes: tuple[str, int]) -> Segment:
     """A segment whose files have these names and sizes, half of that compressed."""
-    records = [
-        Record(
+    members = [
+        Member(
             name=name,
             executable=False,
             deflated=True,
@@ -23,7 +24,7 @@ def segment(*sizes: tuple[str, int]) -> Segment:
         for name, size in sorted(sizes)
     ]
     total = sum(size // 2 for _, size in sizes)
-    return Segment(digest="0" * 64, path="/none", size=total, records=tuple(records))
+    return Segment(digest="0" * 64, path="/none", size=total, members=tuple(members))
 
 
 def contents(dependencies: Segment | None, *own: Entry) -> Contents:

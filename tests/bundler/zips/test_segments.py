@@ -6,14 +6,16 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import BundlerError, Contents, Entry, ProjectError
+from lambdad.bundler.model import BundlerError, Entry, ProjectError
 from lambdad.bundler.store.sealed import seal, unseal
 from lambdad.bundler.store.store import Store
-from lambdad.bundler.zips import archive, segments
+from lambdad.bundler.zips import archive, headers, member, segments
+from lambdad.bundler.zips.member import Contents, Member
 from lambdad.bundler.zips.segments import Spliced
 
 PARTS = [Entry(name=f"n/{i:03}.js", content=b"x = %d;\n" % i * (i + 1)) for i in range(40)]
@@ -74,7 +76,7 @@ def test_threads_change_no_byte(store: Store, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(segments, "_BATCH", 64)
     many = segments.make(store, "many", iter(PARTS))
     assert many.digest == alone.digest
-    assert many.records == alone.records
+    assert many.members == alone.members
 
 
 def test_parts_are_taken_as_they_are_needed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +84,9 @@ def test_parts_are_taken_as_they_are_needed(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(segments, "_BATCH", 1)
     packed = 0
     lead = []
-    real = archive.pack
+    real = member.pack
 
-    def pack(entry: Entry) -> archive.Packed:
+    def pack(entry: Entry) -> tuple[Member, bytes]:
         nonlocal packed
         packed += 1
         return real(entry)
@@ -95,14 +97,14 @@ def test_parts_are_taken_as_they_are_needed(store: Store, monkeypatch: pytest.Mo
             yield entry
 
     written: list[int] = []
-    place = archive.placed
+    place = headers.placed
 
-    def placed(part: archive.Packed, size: int, offset: int) -> object:
+    def placed(unplaced: Member, start: int) -> Member:
         written.append(len(lead) - len(written))
-        return place(part, size, offset)
+        return place(unplaced, start)
 
-    monkeypatch.setattr(archive, "pack", pack)
-    monkeypatch.setattr(archive, "placed", placed)
+    monkeypatch.setattr(segments, "pack", pack)
+    monkeypatch.setattr(headers, "placed", placed)
     segments.make(store, "key", read())
     assert packed == len(PARTS)
     assert max(written) < 10
@@ -141,18 +143,10 @@ def test_unfit_names_are_refused(store: Store, names: list[str], code: str) -> N
 
 def test_compressed_bytes_are_copied_as_they_lie(store: Store, tmp_path: Path) -> None:
     """A part of another zip keeps its compressed bytes, whoever's zlib made them."""
-    packed = archive.pack(Entry(name="a", content=b"a" * 1000))
-    (tmp_path / "source").write_bytes(b"????" + packed.data + b"????")
-    part = Spliced(
-        name="lib/a",
-        executable=True,
-        deflated=True,
-        crc=packed.crc,
-        compressed_size=len(packed.data),
-        size=1000,
-        source=str(tmp_path / "source"),
-        offset=4,
-    )
+    packed, compressed = member.pack(Entry(name="a", content=b"a" * 1000))
+    (tmp_path / "source").write_bytes(b"????" + compressed + b"????")
+    spliced = replace(packed, name="lib/a", executable=True, offset=4)
+    part = Spliced(spliced, str(tmp_path / "source"))
     made = segments.make(store, "key", [part])
     out = io.BytesIO()
     archive.write(out, Contents(own=(), dependencies=made))

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambdad.bundler.model import Contents, ProjectError
+from lambdad.bundler.model import ProjectError
 from lambdad.bundler.python import locking
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.toolchain import current_toolchain
+from lambdad.bundler.zips.member import Contents
 from tests.bundler.python.test_package import no_tools
 from tests.support import python_served
 from tests.support.python_index import Project, installed, project, source_tree, warnings_of

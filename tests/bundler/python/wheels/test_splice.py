@@ -14,18 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.model import (
-    Architecture,
-    BundlerError,
-    Contents,
-    Diagnostic,
-    Segment,
-)
+from lambdad.bundler.model import Architecture, BundlerError, Diagnostic
 from lambdad.bundler.python.wheels import splice, wheel
 from lambdad.bundler.python.wheels.wheel import Wheel
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.zips import archive, segments
+from lambdad.bundler.zips.member import Contents, Segment
 from tests.support.rawzip import Raw, build, distribution, write_wheel
 
 EXECUTABLE = stat.S_IFREG | 0o755
@@ -168,7 +163,7 @@ def test_own_code_wins(tmp_path: Path, store: Store) -> None:
     less, diagnostics = splice.segment(store, wheels, {"app.py", "a/x.py", "z"})
     assert codes(diagnostics) == ["own-over-dependency"]
     assert diagnostics[0].message == "your own code takes the place of a/x.py, z/z.py of a"
-    gone = {record.name for record in whole.records} - {record.name for record in less.records}
+    gone = {member.name for member in whole.members} - {member.name for member in less.members}
     assert gone == {"a/x.py", "z/z.py"}
 
 
@@ -194,7 +189,7 @@ def test_a_wheel_that_changed_since_its_proof_is_not_spliced(tmp_path: Path, sto
     """One bit where no length tells: an error, and no segment."""
     added = wheel.add(store, write_wheel(tmp_path, {"a.py": b"text " * 50}))
     data = bytearray(Path(added.path).read_bytes())
-    data[added.files[0].offset + 3] ^= 1
+    data[added.files[0].member.offset + 3] ^= 1
     Path(added.path).write_bytes(data)
     with pytest.raises(BundlerError) as caught:
         splice.segment(store, [added])
@@ -205,7 +200,7 @@ def test_a_wheel_that_changed_since_its_proof_is_not_spliced(tmp_path: Path, sto
 def test_no_wheels_are_an_empty_segment(store: Store) -> None:
     """A function without dependencies needs no special case."""
     segment, diagnostics = splice.segment(store, [])
-    assert (segment.size, segment.records, diagnostics) == (0, (), ())
+    assert (segment.size, segment.members, diagnostics) == (0, (), ())
     assert opened(segment).namelist() == []
 
 
@@ -348,10 +343,9 @@ def test_real_wheels_are_copied_not_compressed(real_wheels: list[Path], tmp_path
     assert found == segment
     data = Path(segment.path).read_bytes()
     sources = {one.path: Path(one.path).read_bytes() for one in wheels}
-    for part, record in zip(splice.install_plan(wheels).parts, segment.records, strict=True):
-        start = record.offset + len(archive.local_header(record))
-        packed = sources[part.source][part.offset : part.offset + part.compressed_size]
-        assert data[start : start + record.compressed_size] == packed
+    for part, placed in zip(splice.install_plan(wheels).parts, segment.members, strict=True):
+        packed = sources[part.source][part.member.offset :][: part.member.compressed_size]
+        assert data[placed.offset :][: placed.compressed_size] == packed
 
 
 def test_a_wheel_built_by_tools_is_normalised(tmp_path: Path) -> None:

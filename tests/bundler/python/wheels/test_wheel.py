@@ -23,9 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.bundler.model import BundlerError, ProjectError
-from lambdad.bundler.python.wheels import members, wheel
+from lambdad.bundler.python.wheels import wheel
 from lambdad.bundler.python.wheels.wheel import Wheel
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.zips import reader
+from lambdad.bundler.zips.member import Member
 from tests.support.paths import ROOT
 from tests.support.rawzip import Raw, build, deflated, distribution, write_wheel
 
@@ -106,11 +108,11 @@ def test_a_wheel_is_told_file_by_file(tmp_path: Path) -> None:
         assert [file.name for file in found.files] == sorted(opened.namelist())
         for file in found.files:
             content = opened.read(file.name)
-            packed = data[file.offset : file.offset + file.compressed_size]
+            packed = data[file.member.offset :][: file.member.compressed_size]
             assert zlib.decompress(packed, -15) == content
             assert file.sha256 == hashlib.sha256(content).hexdigest()
             assert wheel.read(found, file) == content
-    assert [file.name for file in found.files if file.executable] == ["pkg/tool"]
+    assert [file.name for file in found.files if file.member.executable] == ["pkg/tool"]
 
 
 GOOD: dict[str, Callable[[], bytes]] = {
@@ -483,7 +485,7 @@ def test_chunks_of_any_length_give_the_same_bytes(
     """Wherever input and output are cut: all of the content, and nothing hidden behind it."""
     content = b"".join(part * count for part, count in runs)
     packed = deflated(content) + (b"x" if behind else b"")
-    member = members.Member(
+    member = Member(
         name="x",
         executable=False,
         deflated=True,
@@ -493,14 +495,14 @@ def test_chunks_of_any_length_give_the_same_bytes(
         offset=2,
     )
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile() as file:
-        patch.setattr(members, "_CHUNK", chunk)
+        patch.setattr(reader, "_CHUNK", chunk)
         file.write(b"??" + packed + b"??")
         file.flush()
         if behind:
-            with pytest.raises(members.ZipError, match="hides bytes"):
-                deque(members.content(file.fileno(), member), maxlen=0)
+            with pytest.raises(reader.ZipError, match="hides bytes"):
+                deque(reader.content(file.fileno(), member), maxlen=0)
         else:
-            pieces = list(members.content(file.fileno(), member))
+            pieces = list(reader.content(file.fileno(), member))
             assert b"".join(pieces) == content
             assert all(len(piece) <= chunk for piece in pieces)
 
@@ -509,7 +511,7 @@ def test_what_unpacks_to_too_much_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sum of all claims is bounded before anything is inflated."""
-    monkeypatch.setattr(members, "LARGEST", 1000)
+    monkeypatch.setattr(reader, "LARGEST", 1000)
     assert "would unpack to more" in codes(tmp_path, with_file(Raw("pkg/x", bytes(900))))[0][1]
 
 
@@ -596,7 +598,7 @@ def test_a_wheel_changed_in_the_store_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     added = wheel.add(store, write_wheel(tmp_path, HONEST))
     data = bytearray(Path(added.path).read_bytes())
-    data[added.files[0].offset] ^= 1
+    data[added.files[0].member.offset] ^= 1
     Path(added.path).write_bytes(data)
     with pytest.raises(BundlerError) as caught:
         wheel.check(added)
@@ -612,7 +614,7 @@ def test_eight_processes_add_the_same_wheel(tmp_path: Path) -> None:
     """All succeed, and one proof lies in the store."""
     path = write_wheel(tmp_path, HONEST)
     code = (
-        "import sys; from pathlib import Path; from lambdad.bundler.python import wheel;"
+        "import sys; from pathlib import Path; from lambdad.bundler.python.wheels import wheel;"
         "from lambdad.bundler.store.store import Store; sys.stdin.read();"
         "print(wheel.add(Store(Path(sys.argv[1])), sys.argv[2]).sha256)"
     )

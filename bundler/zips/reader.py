@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lambdad.bundler.zips import archive, names
+from lambdad.bundler.zips import headers, names
+from lambdad.bundler.zips.member import Member
 
 LARGEST: Final = 4 << 30
 """Bytes that a wheel may hold unzipped: sixteen times what Lambda takes, and enough for any wheel
@@ -26,27 +27,12 @@ _CHUNK: Final = 1 << 20
 _ENCRYPTED: Final = 1 << 0 | 1 << 6 | 1 << 13
 _DESCRIPTOR: Final = 1 << 3
 _DESCRIPTOR_MARK: Final = b"PK\x07\x08"
-_TAIL: Final = archive.END.size + 0xFFFF
-_METHODS: Final = {archive.STORED: "stored", archive.DEFLATED: "deflated"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A file in a zip."""
-
-    name: str
-    executable: bool
-    deflated: bool
-    """Else stored."""
-    crc: int
-    compressed_size: int
-    size: int
-    offset: int
-    """Of its compressed bytes, from the zip's first byte."""
+_TAIL: Final = headers.END.size + 0xFFFF
+_METHODS: Final = {headers.STORED: "stored", headers.DEFLATED: "deflated"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ZipFault:
     code: str
     """Of the diagnostic it becomes."""
     text: str
@@ -54,17 +40,17 @@ class Fault:
 
 
 class ZipError(Exception):
-    def __init__(self, *faults: Fault) -> None:
+    def __init__(self, *faults: ZipFault) -> None:
         super().__init__("; ".join(fault.text for fault in faults))
         self.faults = faults
 
 
 def corrupt(text: str) -> ZipError:
-    return ZipError(Fault("wheel-corrupt", text))
+    return ZipError(ZipFault("wheel-corrupt", text))
 
 
 def hostile(text: str) -> ZipError:
-    return ZipError(Fault("wheel-hostile", text))
+    return ZipError(ZipFault("wheel-hostile", text))
 
 
 def read(descriptor: int) -> tuple[Member, ...]:
@@ -165,40 +151,40 @@ def _find_directory(descriptor: int) -> tuple[int, int, int]:
     zip_size = os.fstat(descriptor).st_size
     tail_start = max(0, zip_size - _TAIL)
     tail = _pread(descriptor, zip_size - tail_start, tail_start)
-    at = tail.rfind(archive.END_MARK)
-    if at == -1 or at + archive.END.size > len(tail):
+    at = tail.rfind(headers.END_MARK)
+    if at == -1 or at + headers.END.size > len(tail):
         raise corrupt("is not a zip, or is cut short")
-    fields: Sequence[int] = archive.END.unpack_from(tail, at)[1:]
+    fields: Sequence[int] = headers.END.unpack_from(tail, at)[1:]
     disk, first_disk, here, count, size, start, comment = fields
-    if at + archive.END.size + comment != len(tail):
+    if at + headers.END.size + comment != len(tail):
         raise hostile("has bytes after its end")
     end = tail_start + at
-    if end >= archive.LOCATOR_64.size:
-        locator = _pread(descriptor, archive.LOCATOR_64.size, end - archive.LOCATOR_64.size)
-        if locator.startswith(archive.LOCATOR_64_MARK):
-            end -= archive.LOCATOR_64.size
+    if end >= headers.LOCATOR_64.size:
+        locator = _pread(descriptor, headers.LOCATOR_64.size, end - headers.LOCATOR_64.size)
+        if locator.startswith(headers.LOCATOR_64_MARK):
+            end -= headers.LOCATOR_64.size
             wide = _read_end_64(descriptor, locator, end)
             narrow = (disk, first_disk, here, count, size, start)
             ones = (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
             if any(n not in (w, o) for n, w, o in zip(narrow, wide, ones, strict=True)):
                 raise hostile("has two ends that disagree")
             disk, first_disk, here, count, size, start = wide
-            end -= archive.END_64.size
+            end -= headers.END_64.size
     if disk or first_disk or here != count:
-        raise ZipError(Fault("wheel-unsupported", "is one volume of several"))
+        raise ZipError(ZipFault("wheel-unsupported", "is one volume of several"))
     if start + size != end:
         raise hostile("has a directory that does not lie where its end says")
     return count, start, end
 
 
 def _read_end_64(descriptor: int, locator: bytes, end: int) -> tuple[int, ...]:
-    _, _, at, _ = archive.LOCATOR_64.unpack(locator)
-    if at + archive.END_64.size != end:
+    _, _, at, _ = headers.LOCATOR_64.unpack(locator)
+    if at + headers.END_64.size != end:
         raise hostile("has a Zip64 end that does not lie where it should")
-    mark, length, _made, _needs, *fields = archive.END_64.unpack(
-        _pread(descriptor, archive.END_64.size, at)
+    mark, length, _made, _needs, *fields = headers.END_64.unpack(
+        _pread(descriptor, headers.END_64.size, at)
     )
-    if mark != archive.END_64_MARK or length != archive.END_64.size - 12:
+    if mark != headers.END_64_MARK or length != headers.END_64.size - 12:
         raise corrupt("has a damaged Zip64 end")
     return tuple(fields)
 
@@ -207,17 +193,17 @@ def _read_directory(directory: bytes, count: int) -> list[_Entry]:
     entries = []
     at = 0
     while at < len(directory):
-        if at + archive.CENTRAL.size > len(directory):
+        if at + headers.CENTRAL.size > len(directory):
             raise corrupt("has a damaged directory")
         (mark, _made, _needs, flags, method, _time, _date, crc, compressed_size, size) = (
-            fields := archive.CENTRAL.unpack_from(directory, at)
+            fields := headers.CENTRAL.unpack_from(directory, at)
         )[:10]
         name_size, extra_size, comment_size, disk, _internal, external, header = fields[10:]
-        at += archive.CENTRAL.size
+        at += headers.CENTRAL.size
         raw_name = directory[at : at + name_size]
         extra = directory[at + name_size : at + name_size + extra_size]
         at += name_size + extra_size + comment_size
-        if mark != archive.CENTRAL_MARK or at > len(directory) or disk not in (0, 0xFFFF):
+        if mark != headers.CENTRAL_MARK or at > len(directory) or disk not in (0, 0xFFFF):
             raise corrupt("has a damaged directory")
         size, compressed_size, header = _widened(extra, (size, compressed_size, header))
         try:
@@ -258,40 +244,40 @@ def _zip64_field(extra: bytes) -> bytes | None:
     at = 0
     while at + 4 <= len(extra):
         kind, size = struct.unpack_from("<2H", extra, at)
-        if kind == archive.EXTRA_64:
+        if kind == headers.EXTRA_64:
             return extra[at + 4 : at + 4 + size]
         at += 4 + size
     return None
 
 
-def _unfit(entries: Sequence[_Entry]) -> Iterator[Fault]:
+def _unfit(entries: Sequence[_Entry]) -> Iterator[ZipFault]:
     """What is wrong with entries, each by itself."""
     for entry in entries:
         folder = entry.name.endswith("/")
         name = entry.name
         if reason := names.check_name(name.removesuffix("/")):
-            yield Fault("wheel-hostile", f"holds a file whose name {reason}: {name!r}")
+            yield ZipFault("wheel-hostile", f"holds a file whose name {reason}: {name!r}")
         kind = stat.S_IFMT(entry.mode)
         if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
             what = "a symlink" if kind == stat.S_IFLNK else "no plain file"
-            yield Fault("wheel-hostile", f"holds {what}: {name}")
+            yield ZipFault("wheel-hostile", f"holds {what}: {name}")
         if entry.flags & _ENCRYPTED:
-            yield Fault("wheel-unsupported", f"holds an encrypted file: {name}")
+            yield ZipFault("wheel-unsupported", f"holds an encrypted file: {name}")
         elif entry.method not in _METHODS:
             # Deflate is what package indexes accept and what is sure to be unpacked by Lambda;
             # packing anew what nobody publishes is not worth a second way to splice.
-            yield Fault(
+            yield ZipFault(
                 "wheel-unsupported", f"compresses {name} by method {entry.method}, not by deflate"
             )
         if folder and entry.size:
-            yield Fault("wheel-hostile", f"hides bytes in the folder {name}")
-        if entry.method == archive.STORED and entry.size != entry.compressed_size:
-            yield Fault("wheel-hostile", f"stores {name} with two sizes")
+            yield ZipFault("wheel-hostile", f"hides bytes in the folder {name}")
+        if entry.method == headers.STORED and entry.size != entry.compressed_size:
+            yield ZipFault("wheel-hostile", f"stores {name} with two sizes")
     if sum(entry.size for entry in entries) > LARGEST:
-        yield Fault("wheel-hostile", f"would unpack to more than {LARGEST >> 30} GiB")
+        yield ZipFault("wheel-hostile", f"would unpack to more than {LARGEST >> 30} GiB")
 
 
-def _clashes(entries: Sequence[_Entry]) -> Iterator[Fault]:
+def _clashes(entries: Sequence[_Entry]) -> Iterator[ZipFault]:
     """Names that come twice, or that one file system or another takes for the same."""
     seen: dict[str, str] = {}
     files = {entry.name for entry in entries if not entry.name.endswith("/")}
@@ -301,12 +287,12 @@ def _clashes(entries: Sequence[_Entry]) -> Iterator[Fault]:
         if key not in seen:
             seen[key] = name
         elif seen[key] == name:
-            yield Fault("wheel-hostile", f"holds {name} twice")
+            yield ZipFault("wheel-hostile", f"holds {name} twice")
         else:
-            yield Fault("wheel-hostile", f"holds {seen[key]} and {name}, the same but for case")
+            yield ZipFault("wheel-hostile", f"holds {seen[key]} and {name}, the same but for case")
         for folder in names.folders(name):
             if folder in files:
-                yield Fault("wheel-hostile", f"holds {folder} both as a file and as a folder")
+                yield ZipFault("wheel-hostile", f"holds {folder} both as a file and as a folder")
 
 
 # --- the files -------------------------------------------------------------------------------
@@ -334,7 +320,7 @@ def _locate(descriptor: int, entries: Sequence[_Entry], end: int) -> list[Member
                     name=entry.name,
                     # As pip has it: the bits count only where the kind is given with them.
                     executable=stat.S_ISREG(entry.mode) and bool(entry.mode & 0o111),
-                    deflated=entry.method == archive.DEFLATED,
+                    deflated=entry.method == headers.DEFLATED,
                     crc=entry.crc,
                     compressed_size=entry.compressed_size,
                     size=entry.size,
@@ -348,9 +334,9 @@ def _locate(descriptor: int, entries: Sequence[_Entry], end: int) -> list[Member
 
 def _check_header(descriptor: int, entry: _Entry, behind: int) -> tuple[int, bool]:
     """Where the file's bytes begin, and whether its sizes may follow them."""
-    if entry.header + archive.LOCAL.size > behind:
+    if entry.header + headers.LOCAL.size > behind:
         raise hostile(f"is not one file after the other: no room for {entry.name}")
-    header = _pread(descriptor, archive.LOCAL.size + len(entry.raw_name), entry.header)
+    header = _pread(descriptor, headers.LOCAL.size + len(entry.raw_name), entry.header)
     (
         mark,
         _needs,
@@ -363,13 +349,13 @@ def _check_header(descriptor: int, entry: _Entry, behind: int) -> tuple[int, boo
         size,
         name_size,
         extra_size,
-    ) = archive.LOCAL.unpack_from(header)
-    if mark != archive.LOCAL_MARK:
+    ) = headers.LOCAL.unpack_from(header)
+    if mark != headers.LOCAL_MARK:
         raise corrupt(f"has no file where its directory says {entry.name} is")
-    offset = entry.header + archive.LOCAL.size + name_size + extra_size
-    if name_size != len(entry.raw_name) or header[archive.LOCAL.size :] != entry.raw_name:
+    offset = entry.header + headers.LOCAL.size + name_size + extra_size
+    if name_size != len(entry.raw_name) or header[headers.LOCAL.size :] != entry.raw_name:
         raise hostile(f"gives {entry.name} another name in its header")
-    compared = _ENCRYPTED | _DESCRIPTOR | archive.UTF8_FLAG
+    compared = _ENCRYPTED | _DESCRIPTOR | headers.UTF8_FLAG
     if method != entry.method or flags & compared != entry.flags & compared:
         raise hostile(f"describes {entry.name} in two ways that disagree")
     if 0xFFFFFFFF in (size, compressed_size):
