@@ -19,7 +19,7 @@ from lambdad.bundler import build
 from lambdad.bundler.build import Job
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory, Shelf, Slot
-from lambdad.bundler.model import BundlerError, Location, ProjectError
+from lambdad.bundler.model import BuildResult, Built, BundlerError, Location, ProjectError
 from lambdad.bundler.npm import vendored as npm_vendored
 from lambdad.bundler.python import dependencies, fetch
 from lambdad.bundler.python.wheels import splice
@@ -340,11 +340,12 @@ def produce(workshop: Workshop, **changes: Any) -> str:
     from tests.support.samples import function
 
     request = BuildRequest(function=function(**changes), toolchain=current_toolchain())
-    found: list[Any] = []
+    found: list[BuildResult] = []
     output = Output(workshop.root)
     build.produce([Job(request=request, record=None, reasons=())], workshop, output, found.append)
     (outcome,) = found
-    assert outcome.status == "built", outcome
+    assert isinstance(outcome, Built), outcome
+    assert outcome.artifact is not None
     return f"{workshop.root}/{outcome.artifact.immutable_path}"
 
 
