@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, stat_key
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.store import project_state
+from lambdad.bundler.store.kept_files import Coding, KeptFiles, KeptTable
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.store import Store
+
+T = TypeVar("T")
 
 
 def silent(_what: str) -> None:
@@ -67,6 +70,14 @@ class Workshop:
         """What is recorded of the project, reached through its folder if that is open already. It
         costs two stat calls."""
         return project_state.of(self.root, self.environ, project)
+
+    def kept(self, coding: Coding[T]) -> KeptFiles[T]:
+        """Where values of that kind are kept on disk."""
+        return KeptFiles(coding, self.store, self.state(), believed=self.recall)
+
+    def kept_table(self, coding: Coding[T]) -> KeptTable[T]:
+        """As `kept`, for many small values."""
+        return KeptTable(coding, self.store, self.state(), believed=self.recall)
 
     def absolute(self, path: str) -> str:
         """Of a path relative to the project; not normalised through symlinks."""

@@ -1,7 +1,7 @@
 """Values that are kept with the snapshot that proves them: they hold while stat shows it unmoved.
 
 Where they are kept is a Place: the memory of a process that lives long (bundler/memory.py), or
-files in the store.
+files in the store (store/kept_files.py).
 """
 
 from __future__ import annotations
@@ -40,6 +40,25 @@ class Place(Protocol[T]):
         """Keeps it under the key; it may be lost at any time."""
 
 
+class Asker(Protocol):
+    """What asks for kept values: a build, by its Workshop."""
+
+    @property
+    def root(self) -> str:
+        """The project's folder."""
+
+    @property
+    def seen(self) -> Seen:
+        """Records what a value depends on."""
+
+    @property
+    def look(self) -> Stat:
+        """How inputs are looked at."""
+
+    def clock(self) -> Clock | None:
+        """A reading of the clock of the project's file system."""
+
+
 def prove(root: str, value: T, inputs: InputSet, since: Clock | None) -> Kept[T] | None:
     """The value with its proof; None if it can't be proved.
 
@@ -53,29 +72,49 @@ def prove(root: str, value: T, inputs: InputSet, since: Clock | None) -> Kept[T]
     return None if proof.suspects else Kept(value, proof)
 
 
+def keep(
+    place: Place[T], key: Hashable, value: T, inputs: InputSet, *, root: str, since: Clock | None
+) -> None:
+    """Keeps the value there, if it can be proved (see `prove`)."""
+    proved = prove(root, value, inputs, since)
+    if proved is not None:
+        place.put(key, proved)
+
+
+def find(
+    place: Place[T],
+    key: Hashable,
+    asker: Asker,
+    is_there: Callable[[T], bool] = lambda _value: True,
+) -> T | None:
+    """The kept value, if it holds; what it was made of is then recorded for the asker.
+
+    `is_there` says whether something that the value only names is still there.
+    """
+    kept = place.get(key)
+    if kept is None or not kept.holds(asker.root, asker.look) or not is_there(kept.value):
+        return None
+    asker.seen.add(snapshot.inputs_of(kept.proof))
+    return kept.value
+
+
 def recall(
     place: Place[T],
     key: Hashable,
-    seen: Seen,
-    clock: Callable[[], Clock | None],
+    asker: Asker,
     make: Callable[[Seen], T],
-    *,
     is_there: Callable[[T], bool] = lambda _value: True,
 ) -> T:
     """The kept value, if it holds; else it is made now, and kept if it can be proved.
 
-    Either way its inputs are recorded in `seen`; `make` looks at the project through the recorder
-    that it is given, and may raise anything. `clock` reads the clock of the project's file system.
-    `is_there` says whether something that the value only names is still there.
+    Either way its inputs are recorded for the asker. `make` looks at the project through the
+    recorder that it is given, and may raise anything. `is_there` is as in `find`.
     """
-    kept = place.get(key)
-    if kept is not None and kept.holds(seen.root) and is_there(kept.value):
-        seen.add(snapshot.inputs_of(kept.proof))
-        return kept.value
-    now = clock()  # before anything is read
-    with seen.apart() as inner:
+    found = find(place, key, asker, is_there)
+    if found is not None:
+        return found
+    now = asker.clock()  # before anything is read
+    with asker.seen.apart() as inner:
         value = make(inner)
-    proved = prove(seen.root, value, inner.inputs(), now)
-    if proved is not None:
-        place.put(key, proved)
+    keep(place, key, value, inner.inputs(), root=asker.root, since=now)
     return value

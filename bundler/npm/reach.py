@@ -2,7 +2,7 @@
 
 Unlike the production set (bundler/npm/production.py) it asks no lock and no target: whatever is
 there is what a worker here would load. Reading all of node_modules at every edit would be slow; so
-an installed package's digest is remembered with the key of its package.json, which an installer
+an installed package's digest is kept with the key of its package.json, which an installer
 writes anew, and with those of the records that package managers write at the end: package.json is
 among the first files that come. Packages that are linked to, or copied from, folders of the user's
 are read each time: a copy may be hard links.
@@ -16,24 +16,19 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from lambdad.bundler.inputs import snapshot, tree
-from lambdad.bundler.inputs.seen import open_regular
-from lambdad.bundler.inputs.snapshot import Clock
-from lambdad.bundler.model import FileKey, InputSet, RelPath
+from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs.kept import recall
+from lambdad.bundler.inputs.seen import Seen, open_regular
 from lambdad.bundler.npm import installer, manifest, package_files, production
 from lambdad.bundler.npm.installed import MODULES, Found, Ground
-from lambdad.bundler.store import sealed
+from lambdad.bundler.store.kept_files import Coding
 from lambdad.bundler.workshop import Workshop
 
-MEMO: Final = "locks"
-"""The store's kind for what packages came to; such names begin with "reach-"."""
-
-_SCHEMA: Final = 2
-
 _one_at_a_time = threading.Lock()
-"""Functions share packages: the second finds what the first remembered."""
+"""Functions share packages: the second finds what the first kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,30 +127,31 @@ def _digest_of_local(walked: tree.Tree, workshop: Workshop) -> str:
 # --- installed packages ------------------------------------------------------------------------
 
 
+_DIGESTS: Final = Coding[str]("reach", 3, str, str)
+
+
 def _installed(deciding: Mapping[str, Iterable[str]], workshop: Workshop) -> dict[str, str]:
     with _one_at_a_time:
-        name = f"reach-{hashlib.sha256(workshop.root.encode()).hexdigest()}.json"
-        known = _recall(name, workshop)
-        clock = workshop.clock()
-        digests: dict[str, str] = {}
-        learnt = False
-        for folder, files in deciding.items():
-            path = os.path.relpath(folder, workshop.root)
-            keys = [snapshot.file_key(file) for file in files]
-            if path in known and known[path][0] == keys:
-                digests[folder] = known[path][1]
-                continue
-            digests[folder] = _digest_of_files(folder)
-            if clock is not None and _held_still(files, keys, clock, workshop):
-                known[path] = keys, digests[folder]
-                learnt = True
-        if learnt:
-            _remember(name, known, workshop)
+        table = workshop.kept_table(_DIGESTS)
+        digests = {
+            folder: recall(
+                table,
+                workshop.seen.relative(folder),
+                workshop,
+                partial(_digest_of_files, folder, files),
+            )
+            for folder, files in deciding.items()
+        }
+        table.save(lambda path: os.path.isdir(workshop.absolute(path)))
         return digests
 
 
-def _digest_of_files(folder: str) -> str:
-    """Of all it ships, but the packages in it, which are packages of their own."""
+def _digest_of_files(folder: str, deciding: Iterable[str], seen: Seen) -> str:
+    """Of all it ships, but the packages in it, which are packages of their own.
+
+    It is taken to depend on the deciding files alone.
+    """
+    seen.file(*deciding)
     found = hashlib.sha256()
     for place, below, names in os.walk(folder):
         below[:] = sorted(name for name in below if name != MODULES)
@@ -168,37 +164,3 @@ def _digest_of_files(folder: str) -> str:
             except OSError:
                 found.update(b"unreadable")  # as for whoever loads it
     return found.hexdigest()
-
-
-def _held_still(
-    files: Iterable[str], keys: list[FileKey | None], since: Clock, workshop: Workshop
-) -> bool:
-    inputs = InputSet(files=frozenset(os.path.relpath(file, workshop.root) for file in files))
-    seen = snapshot.observe(workshop.root, inputs, since=since)
-    return not seen.suspects and keys == [snapshot.file_key(file) for file in files]
-
-
-Known = dict[RelPath, tuple[list[FileKey | None], str]]
-
-
-def _recall(name: str, workshop: Workshop) -> Known:
-    path = workshop.store.find(MEMO, name)
-    try:
-        memo: Any = sealed.unseal(path.read_bytes()) if path is not None else None
-        if not isinstance(memo, dict) or memo["schema"] != _SCHEMA:
-            return {}
-        return {
-            folder: ([key and FileKey(*key) for key in keys], one)
-            for folder, (keys, one) in memo["packages"].items()
-        }
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
-        return {}
-
-
-def _remember(name: str, known: Known, workshop: Workshop) -> None:
-    there = {
-        path: entry
-        for path, entry in known.items()
-        if os.path.isdir(os.path.join(workshop.root, path))
-    }
-    workshop.store.put(MEMO, name, sealed.seal({"schema": _SCHEMA, "packages": there}))

@@ -1,8 +1,8 @@
 """The dependency segment of a JavaScript function: its production set, packed once, found again.
 
 A segment's key is the digest of its files' names and contents, so equal installations share one.
-Reading them all on every edit of own code would be slow; so what the last look came to is
-remembered with the keys of everything it depended on, and holds while none of them moved:
+Reading them all on every edit of own code would be slow; so what the last look came to is kept with
+the keys of everything it depended on, and holds while none of them moved:
 package.json, the lock, the installer's record, the folders of node_modules that were looked in,
 each package's own package.json, and every file of a package that is linked to, or copied from, a
 folder of the user's, because users edit those. The other files of installed packages change through
@@ -11,13 +11,14 @@ an installer, which writes package.json anew.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from lambdad.bundler.inputs import snapshot, tree
+from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.kept import Kept, recall
 from lambdad.bundler.inputs.seen import LOCK, Seen, reason
 from lambdad.bundler.memory import FUNCTIONS, SETS, Memory, Slot
@@ -28,7 +29,6 @@ from lambdad.bundler.model import (
     ProjectError,
     RelPath,
     Severity,
-    Snapshot,
     error,
     warning,
 )
@@ -47,21 +47,19 @@ from lambdad.bundler.npm.manifest import Manifest
 from lambdad.bundler.npm.package_files import RECIPE, Package
 from lambdad.bundler.npm.placement import Position
 from lambdad.bundler.npm.production import Production
-from lambdad.bundler.store import record, sealed
+from lambdad.bundler.store import record
+from lambdad.bundler.store.kept_files import Coding, KeptFiles
+from lambdad.bundler.store.record import Json
+from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
 from lambdad.bundler.zips.member import Segment
 
-MEMO: Final = "locks"
-"""The store's kind for what a look came to; such names begin with "npm-"."""
-
 LINKED_STORE: Final = "node_modules/.store"
 """Of npm's `install-strategy=linked`."""
 
-_SCHEMA: Final = 6
-
 _one_at_a_time = threading.Lock()
-"""Functions share code folders: the second finds what the first remembered. Compressing uses all
+"""Functions share code folders: the second finds what the first kept. Compressing uses all
 processors anyway."""
 
 
@@ -96,7 +94,7 @@ def recalled(
 
     key = (request, request.locked, request.function.where, path)
     shelf = memory.shelf(VENDORED)
-    return recall(shelf, key, workshop.seen, workshop.clock, make, is_there=_is_there)
+    return recall(shelf, key, workshop, make, _is_there)
 
 
 def _is_there(found: Vendored) -> bool:
@@ -124,23 +122,18 @@ def vendor(
     unplaceable-packages, symlink-escape, and what bundler/inputs/tree.py finds in packages. Raises
     BundlerError `sources-moved`.
     """
+
+    def make(seen: Seen) -> Vendored:
+        declared = manifest.read(seen, path, own=True)
+        if named:
+            declared = _only(declared, path, named)
+        if declared is None:
+            return Vendored(segment=None)
+        return _make(request, replace(workshop, seen=seen), declared)
+
     with _one_at_a_time:
-        name = _memo_name(request, workshop, path, named)
-        known = _recall(workshop, name)
-        if known is not None:
-            return known
-        clock = workshop.clock()
-        with workshop.seen.apart() as seen:
-            declared = manifest.read(seen, path, own=True)
-            if named:
-                declared = _only(declared, path, named)
-            if declared is None:
-                return Vendored(segment=None)
-            vendored, key = _make(request, replace(workshop, seen=seen), declared)
-        if clock is not None:
-            proof = snapshot.observe(workshop.root, seen.inputs(), since=clock)
-            _remember(workshop, name, vendored, key, proof)
-        return vendored
+        key = _key(request, workshop, path, named)
+        return recall(_place(workshop), key, workshop, make)
 
 
 def _only(declared: Manifest | None, path: RelPath, named: frozenset[str]) -> Manifest:
@@ -159,9 +152,7 @@ def _only(declared: Manifest | None, path: RelPath, named: frozenset[str]) -> Ma
     )
 
 
-def _make(
-    request: BuildRequest, workshop: Workshop, declared: Manifest
-) -> tuple[Vendored, str | None]:
+def _make(request: BuildRequest, workshop: Workshop, declared: Manifest) -> Vendored:
     function = request.function
     ground = Ground(workshop, function.allow)
     code = workshop.seen.real(os.path.dirname(declared.path) or ".")
@@ -173,7 +164,7 @@ def _make(
     notes += _uncompiled(ground, by, packages, declared)
     listed = package_files.listing(placed, packages)
     if not listed:
-        return Vendored(segment=None, diagnostics=notes, by=by.name), None
+        return Vendored(segment=None, diagnostics=notes, by=by.name)
     contents = [(name, item.file.executable, item.digest) for name, item in listed]
     key = segments.key("npm", contents)
     segment = segments.find(workshop.store, key)
@@ -183,7 +174,7 @@ def _make(
         segment = segments.make(
             workshop.store, key, package_files.entries(workshop.recording(), listed)
         )
-    return Vendored(segment=segment, diagnostics=notes, by=by.name), key
+    return Vendored(segment=segment, diagnostics=notes, by=by.name)
 
 
 def _production(
@@ -311,63 +302,42 @@ def _uncompiled(
     )
 
 
-# --- what is remembered ----------------------------------------------------------------------
+# --- what is kept on disk --------------------------------------------------------------------
 
 
-def _memo_name(
+def _place(workshop: Workshop) -> KeptFiles[Vendored]:
+    return workshop.kept(Coding("npm", 7, _encode, partial(_decode, workshop.store)))
+
+
+def _key(
     request: BuildRequest, workshop: Workshop, path: RelPath, named: frozenset[str]
-) -> str:
+) -> Hashable:
+    """Functions that differ in nothing of this share what is kept."""
     function = request.function
-    decided_by: Any = record.canonical(
-        (
-            _SCHEMA,
-            workshop.root,
-            workshop.repository,
-            path,
-            named,
-            function.runtime,
-            function.architecture,
-            function.allow,
-            request.toolchain,
-            request.locked,
-        )
+    return (
+        workshop.repository,
+        path,
+        named,
+        function.runtime,
+        function.architecture,
+        function.allow,
+        request.toolchain,
+        request.locked,
     )
-    return f"npm-{hashlib.sha256(sealed.seal(decided_by)).hexdigest()}.json"
 
 
-def _remember(
-    workshop: Workshop, name: str, vendored: Vendored, key: str | None, proof: Snapshot
-) -> None:
-    memo = {
-        "segment": key,
-        "inputs": record.encode_snapshot(proof),
+def _encode(vendored: Vendored) -> Json:
+    segment = vendored.segment
+    return {
+        "segment": segments.key_of(segment) if segment is not None else None,
         "diagnostics": record.canonical(vendored.diagnostics),
         "by": vendored.by,
     }
-    workshop.store.put(MEMO, name, sealed.seal(memo))
 
 
-def _recall(workshop: Workshop, name: str) -> Vendored | None:
-    path = workshop.store.find(MEMO, name)
-    if path is None:
-        return None
-    try:
-        memo = sealed.unseal(path.read_bytes())
-    except OSError:
-        return None
-    if memo is None:
-        return None
-    inputs = record.decode_snapshot(memo["inputs"])
-    if any(True for _ in snapshot.changes(workshop.root, inputs)):
-        return None
-    segment = None
-    if memo["segment"] is not None:
-        segment = segments.find(workshop.store, memo["segment"])
-        if segment is None:
-            return None
-    workshop.seen.add(snapshot.inputs_of(inputs))
+def _decode(store: Store, saved: Json) -> Vendored:
     return Vendored(
-        segment=segment,
-        diagnostics=tuple(record.decode_diagnostic(item) for item in memo["diagnostics"]),
-        by=memo["by"],
+        segment=segments.named(store, saved["segment"]),
+        diagnostics=tuple(map(record.decode_diagnostic, saved["diagnostics"])),
+        by=saved["by"],
     )

@@ -68,7 +68,7 @@ def known(request: BuildRequest, workshop: Workshop) -> Dependencies:
 
     key = (request, request.locked, request.function.where)
     shelf = memory.shelf(DEPENDENCIES)
-    return recall(shelf, key, workshop.seen, workshop.clock, make, is_there=_are_there)
+    return recall(shelf, key, workshop, make, _are_there)
 
 
 def _are_there(found: Dependencies) -> bool:

@@ -1,25 +1,24 @@
 """What a function's dependencies came to, kept on disk for processes that do not live long.
 
 An edit of own code alone then need not go the long way from requirement files to a segment, nor
-load the code for it. A file per function in .lambdad/state/python: a cache as record.py's is one,
-believed only while stat shows what it was made of unmoved.
+load the code for it.
 """
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
+from functools import partial
 
-from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs import kept
 from lambdad.bundler.inputs.snapshot import Clock
-from lambdad.bundler.model import BuildRequest, Diagnostic, InputSet
+from lambdad.bundler.model import BuildRequest, Diagnostic, InputSet, Location
 from lambdad.bundler.store import record
+from lambdad.bundler.store.kept_files import Coding, KeptFiles
 from lambdad.bundler.store.record import Json
+from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import segments
 from lambdad.bundler.zips.member import Segment
-
-_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,55 +36,44 @@ class Installed:
 
 
 def find(request: BuildRequest, workshop: Workshop) -> Installed | None:
-    """What the last build kept, if all that decided it is as it was, which is then recorded;
-    damage is a miss."""
-    try:
-        saved = workshop.state().dependencies(request.function.name).read()
-        if not isinstance(saved, dict) or saved["key"] != _key(request):
-            return None
-        kept = record.decode_snapshot(saved["inputs"])
-        diagnostics = tuple(map(record.decode_diagnostic, saved["diagnostics"]))
-        key = saved["segment"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if not (kept.files or kept.listings):
-        return None  # nothing would ever end it
-    if next(snapshot.changes(workshop.root, kept), None) is not None:
-        return None
-    segment = segments.find(workshop.store, key) if key is not None else None
-    if key is not None and segment is None:
-        return None
-    workshop.seen.add(snapshot.inputs_of(kept))
-    return Installed(segment=segment, diagnostics=diagnostics)
+    """What an earlier build kept, if all that decided it is as it was, which is then recorded."""
+    return kept.find(_place(workshop), _key(request), workshop)
 
 
 def keep(
     request: BuildRequest,
     installed: Installed,
     inputs: InputSet,
-    since: Clock,
+    since: Clock | None,
     workshop: Workshop,
 ) -> None:
-    """For `find`, where nothing moved `since` the build read it; failure costs time alone.
+    """For `find`, if nothing of the inputs has moved `since` the build read them.
 
-    `inputs` are what decided it.
+    `inputs` are what decided it. A failure costs time alone.
     """
-    if not inputs.files and not inputs.listings:
-        return  # nothing would ever end it
-    seen = snapshot.observe(workshop.root, inputs, since=since)
-    if seen.suspects:
-        return
-    document = {
-        "key": _key(request),
-        "inputs": record.encode_snapshot(seen),
-        "diagnostics": record.canonical(installed.diagnostics),
-        "segment": segments.key_of(installed.segment) if installed.segment else None,
-    }
-    with contextlib.suppress(OSError):
-        workshop.state().dependencies(request.function.name).write(document)
+    kept.keep(_place(workshop), _key(request), installed, inputs, root=workshop.root, since=since)
 
 
-def _key(request: BuildRequest) -> Json:
+def _key(request: BuildRequest) -> tuple[BuildRequest, bool, Location]:
     """Where a setting stands is part of it: the diagnostics point there."""
-    where = record.canonical(request.function.where)
-    return [_VERSION, record.canonical(request), request.locked, where]
+    return request, request.locked, request.function.where
+
+
+def _place(workshop: Workshop) -> KeptFiles[Installed]:
+    coding = Coding("python", 1, _encode, partial(_decode, workshop.store))
+    return workshop.kept(coding)
+
+
+def _encode(installed: Installed) -> Json:
+    segment = installed.segment
+    return {
+        "segment": segments.key_of(segment) if segment is not None else None,
+        "diagnostics": record.canonical(installed.diagnostics),
+    }
+
+
+def _decode(store: Store, saved: Json) -> Installed:
+    return Installed(
+        segment=segments.named(store, saved["segment"]),
+        diagnostics=tuple(map(record.decode_diagnostic, saved["diagnostics"])),
+    )

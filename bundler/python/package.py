@@ -50,13 +50,13 @@ class Gathered:
 def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     """What goes into the function's zip. Raises ProjectError with every fault that is found."""
     on_disk = workshop.memory is None
-    if on_disk and workshop.recall and (contents := _pack_remembered(request, workshop)):
+    if on_disk and (contents := _pack_remembered(request, workshop)):
         return contents
     clock = workshop.clock() if on_disk else None
     found = gather(request, workshop)
     installed = _installed(found, workshop)
     contents = _assemble(request.function, found.own, installed, found.faults, workshop)
-    if clock is not None and installed is not None and _lasts(installed):
+    if on_disk and installed is not None and _lasts(installed):
         dependency_cache.keep(request, installed, found.decided, clock, workshop)
     return contents
 

@@ -23,7 +23,7 @@ FOLDER: Final = identity.FOLDER
 
 FOLDERS: Final = (
     *("build", "artifacts", "live"),
-    *("state", "state/live", "state/python", "state/makeup", "state/makeup/before"),
+    *("state", "state/live", "state/makeup", "state/makeup/before"),
     *("state/lint", "state/build"),
 )
 _READABLE: Final = 0o755

@@ -1,4 +1,5 @@
-"""What is remembered of one project, below .lambdad/state: a sealed file for each thing.
+"""What is remembered of one project, a sealed file for each thing: below .lambdad/state, and in the
+store what is kept with its proof (kept_files.py).
 
 All of it is a cache: losing any costs time alone. The seals are over the user's key, the project's
 identity (its path, its token, and the very file that holds the token), and what each file is about.
@@ -34,10 +35,6 @@ class ProjectState:
         place = "live/" if want is Want.LIVE else ""
         return self._file(f"{place}{file_stem(function)}", "record", function, want.value)
 
-    def dependencies(self, function: str) -> SealedFile:
-        """What a Python function's dependencies came to."""
-        return self._file(f"python/{file_stem(function)}", "dependencies", function)
-
     def zip_sources(self, function: str) -> SealedFile:
         """What the function's zip was made of."""
         return self._file(f"makeup/{file_stem(function)}", "makeup", function)
@@ -63,6 +60,11 @@ class ProjectState:
     def last_answer(self) -> SealedFile:
         """What `lambdad build` answered last, and all that the answer depends on."""
         return self._file("build/last", "last answer")
+
+    def kept(self, name: str) -> Seal | None:
+        """The seal of a file in the store that holds what is kept for this project; None: no such
+        file is believed."""
+        return self._seal.of("kept", name) if self._seal is not None else None
 
     def _file(self, path: str, *about: str) -> SealedFile:
         folder, _, name = f"state/{path}.json".rpartition("/")

@@ -119,10 +119,18 @@ class Store:
             return path if path.exists() else None
         return path
 
-    def put(self, kind: str, name: str, content: bytes | Callable[[BinaryIO], None]) -> Path:
+    def put(
+        self,
+        kind: str,
+        name: str,
+        content: bytes | Callable[[BinaryIO], None],
+        *,
+        missable: bool = False,
+    ) -> Path:
+        """Returns where it lies. `missable` as in write_atomic. Raises OSError."""
         path = self.path(kind, name)
         self._tidy(path.parent)
-        write_atomic(path, content)
+        write_atomic(path, content, missable=missable)
         return path
 
     @contextlib.contextmanager

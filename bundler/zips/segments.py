@@ -68,6 +68,14 @@ def key_of(segment: Segment) -> str:
     return os.path.basename(segment.path).partition(".")[0]
 
 
+def named(store: Store, key: str | None) -> Segment | None:
+    """The segment of that key; None: there is to be none. Raises LookupError if it is lost."""
+    found = find(store, key) if key is not None else None
+    if key is not None and found is None:
+        raise LookupError(key)
+    return found
+
+
 def find(store: Store, key: str) -> Segment | None:
     """The segment made under that key; a torn, damaged or foreign list is a miss.
 

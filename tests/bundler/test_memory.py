@@ -23,6 +23,7 @@ from lambdad.bundler.model import BuildResult, Built, BundlerError, Location, Pr
 from lambdad.bundler.npm import vendored as npm_vendored
 from lambdad.bundler.python import dependencies, fetch
 from lambdad.bundler.python.wheels import splice
+from lambdad.bundler.store import kept_files
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import archive
@@ -140,6 +141,10 @@ class Kept:
         assert made == zipped(plain)
         return found
 
+    def on_disk(self) -> list[Path]:
+        """What is left for other processes."""
+        return list((self.workshop.store.root / kept_files.KIND).glob("python-*.json"))
+
     def forbid(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for module, name in ((dependencies, "dependencies"), (splice, "install_plan")):
             monkeypatch.setattr(module, name, forbidden(name))
@@ -198,7 +203,7 @@ def test_another_lock_is_seen(kept: Kept) -> None:
 def test_damage_to_what_is_left_on_disk(kept: Kept, at: int | None) -> None:
     """A byte of it changed, or half of it lost, costs time and no more."""
     found = kept.pack()
-    (path,) = (kept.project.root / ".lambdad/state/python").iterdir()
+    (path,) = kept.on_disk()
     data = bytearray(path.read_bytes())
     if at is None:
         del data[len(data) // 2 :]
@@ -212,10 +217,10 @@ def test_what_no_lock_pins_is_not_left_on_disk(kept: Kept) -> None:
     """The next process may see other indexes: it asks again."""
     kept.project.lay({"src/requirements.txt": "alpha\n"})
     assert warnings_of(kept.pack()) == ["unlocked"]
-    assert not (kept.project.root / ".lambdad/state/python/Sample.json").exists()
+    assert kept.on_disk() == []
     kept.lock()
     kept.pack()
-    assert list((kept.project.root / ".lambdad/state/python").iterdir())
+    assert len(kept.on_disk()) == 1
 
 
 def test_other_settings_are_seen(kept: Kept) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from lambdad.bundler.javascript import packaged
 from lambdad.bundler.model import BuildRequest, Function, Handler, Method
 from lambdad.bundler.runtimes import RUNTIMES
+from lambdad.bundler.store.output import Output
 from lambdad.bundler.toolchain import current_toolchain
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import archive
@@ -198,7 +199,7 @@ def function(**changes: Any) -> Function:
 
 
 def pack(workshop: Workshop, *, locked: bool = False, **changes: Any) -> Contents:
-    Path(workshop.root, ".lambdad").mkdir(exist_ok=True)
+    Output(workshop.root).prepare()
     request = BuildRequest(
         function=function(**changes), toolchain=current_toolchain(), locked=locked
     )

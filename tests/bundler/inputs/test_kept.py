@@ -31,7 +31,7 @@ def test_recall(workshop: Workshop) -> None:
 
     def ask() -> int:
         settle(workshop)
-        return recall(shelf, "key", workshop.seen, workshop.clock, make)
+        return recall(shelf, "key", workshop, make)
 
     assert (ask(), ask(), ask()) == (0, 0, 0)
     path.write_text("one")
@@ -65,9 +65,9 @@ def test_looked_for_while_a_folder_above_was_away(workshop: Workshop, moved: str
             away.rename(folder)
 
     settle(workshop)
-    assert not recall(shelf, "key", workshop.seen, workshop.clock, look_late)
+    assert not recall(shelf, "key", workshop, look_late)
     settle(workshop)
-    assert recall(shelf, "key", workshop.seen, workshop.clock, look)
+    assert recall(shelf, "key", workshop, look)
     assert len(shelf) == 1
 
 
@@ -84,9 +84,9 @@ def test_deleted_while_it_was_looked_at(workshop: Workshop) -> None:
         return found
 
     settle(workshop)
-    assert recall(shelf, "key", workshop.seen, workshop.clock, look)
+    assert recall(shelf, "key", workshop, look)
     settle(workshop)
-    assert not recall(shelf, "key", workshop.seen, workshop.clock, look)
+    assert not recall(shelf, "key", workshop, look)
 
 
 def test_what_moved_while_it_was_made_is_not_kept(workshop: Workshop) -> None:
@@ -102,11 +102,11 @@ def test_what_moved_while_it_was_made_is_not_kept(workshop: Workshop) -> None:
         path.write_text("new")
         return read
 
-    assert recall(shelf, "key", workshop.seen, workshop.clock, make) == "old"
+    assert recall(shelf, "key", workshop, make) == "old"
     settle(workshop)
-    assert recall(shelf, "key", workshop.seen, workshop.clock, make) == "new"
-    assert recall(shelf, "none", workshop.seen, workshop.clock, lambda _seen: "x") == "x"
-    assert recall(shelf, "none", workshop.seen, workshop.clock, lambda _seen: "y") == "y"
+    assert recall(shelf, "key", workshop, make) == "new"
+    assert recall(shelf, "none", workshop, lambda _seen: "x") == "x"
+    assert recall(shelf, "none", workshop, lambda _seen: "y") == "y"
 
 
 def test_a_fault_is_not_kept(workshop: Workshop) -> None:
@@ -117,7 +117,7 @@ def test_a_fault_is_not_kept(workshop: Workshop) -> None:
         raise ProjectError()
 
     with pytest.raises(ProjectError):
-        recall(shelf, "key", workshop.seen, workshop.clock, fail)
+        recall(shelf, "key", workshop, fail)
     assert len(shelf) == 0
 
 
@@ -134,9 +134,9 @@ def test_a_hit_records_what_the_value_was_made_of(workshop: Workshop) -> None:
     found = []
     for _ in range(2):
         settle(workshop)
-        asking = workshop.recording().seen
-        recall(shelf, "key", asking, workshop.clock, make)
-        found.append(asking.inputs().files)
+        asking = workshop.recording()
+        recall(shelf, "key", asking, make)
+        found.append(asking.seen.inputs().files)
     assert found == [{"input"}, {"input"}]
     assert len(made) == 1
 
@@ -153,9 +153,7 @@ def test_what_a_value_only_names_must_be_there(workshop: Workshop) -> None:
 
     def ask() -> str:
         settle(workshop)
-        return recall(
-            shelf, "key", workshop.seen, workshop.clock, make, is_there=there.__contains__
-        )
+        return recall(shelf, "key", workshop, make, there.__contains__)
 
     assert ask() == "one"
     there.add("two")
@@ -167,5 +165,6 @@ def test_what_a_value_only_names_must_be_there(workshop: Workshop) -> None:
 def test_without_a_clock_nothing_is_kept(workshop: Workshop) -> None:
     """No input can be shown to be older than the build."""
     shelf: Shelf[Kept[bool]] = Shelf(8)
-    recall(shelf, "key", workshop.seen, lambda: None, lambda seen: seen.exists("input"))
+    assert workshop.clock() is None, "it has no .lambdad yet"
+    recall(shelf, "key", workshop, lambda seen: seen.exists("input"))
     assert len(shelf) == 0

@@ -151,11 +151,11 @@ def test_packages_that_were_away_while_they_were_read(
     code, away = Path(workshop.root, "src"), Path(workshop.root, "away")
     real = reach._digest_of_files
 
-    def read(folder: str) -> str:
+    def read(folder: str, *rest: Any) -> str:
         wait_for_tick(workshop.root)
         code.rename(away)
         try:
-            return real(folder)
+            return real(folder, *rest)
         finally:
             away.rename(code)
 
@@ -167,7 +167,7 @@ def test_packages_that_were_away_while_they_were_read(
 
 @pytest.mark.parametrize("torn", [b"", b"x", b"[]"])
 def test_torn_memory_is_a_miss(workshop: Workshop, lay: Lay, torn: bytes) -> None:
-    """What is remembered of packages may be torn: they are read again, to the same digest."""
+    """What is kept of packages may be torn: they are read again, to the same digest."""
     lay(APP)
     first = made(workshop)
     for path in (workshop.store.root / "locks").glob("reach-*"):

@@ -14,8 +14,9 @@ import pytest
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.tree import TreeFile
 from lambdad.bundler.model import BundlerError
-from lambdad.bundler.npm import package_files, vendored
+from lambdad.bundler.npm import package_files
 from lambdad.bundler.npm.package_files import Package
+from lambdad.bundler.store import kept_files
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips.member import Segment
 from tests.conftest import write_tree
@@ -222,7 +223,7 @@ def test_pruned_segment_is_made_anew(workshop: Workshop, root: Path) -> None:
 def test_torn_memory_is_none(workshop: Workshop, root: Path, looks: list[str]) -> None:
     """A memory cut short anywhere is a miss."""
     settle(workshop)
-    (memo,) = (workshop.store.root / vendored.MEMO).glob("npm-*.json")
+    (memo,) = (workshop.store.root / kept_files.KIND).glob("npm-*.json")
     whole = memo.read_bytes()
     for cut in range(0, len(whole), max(1, len(whole) // 40)):
         memo.write_bytes(whole[:cut])

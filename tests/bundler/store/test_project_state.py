@@ -23,7 +23,6 @@ def documents(state: ProjectState) -> Iterator[SealedFile]:
     """Of every kind, and of two functions."""
     for function in ("One", "Two"):
         yield from (state.record(function, want) for want in Want)
-        yield state.dependencies(function)
         yield state.zip_sources(function)
         yield state.former(function)
     yield from (state.lint(tool) for tool in ("ruff", "tsc"))
