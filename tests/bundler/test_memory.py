@@ -19,7 +19,7 @@ from lambdad.bundler import build
 from lambdad.bundler.build import Job
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory, Shelf, Slot
-from lambdad.bundler.model import Built, BundlerError, Location, ProjectError
+from lambdad.bundler.model import BuildResult, Built, BundlerError, Location, ProjectError
 from lambdad.bundler.npm import vendored as npm_vendored
 from lambdad.bundler.python import dependencies, fetch
 from lambdad.bundler.python.wheels import splice
