@@ -14,16 +14,16 @@ from typing import Any, Final
 import pytest
 import uv
 
-from tests.bundler.config.test_cdk import NO_STAGING, library, synth
 from tests.conftest import write_tree
 from tests.support import npm_apps, npm_managers, npm_workspace, python_served
+from tests.support.cdk import NO_STAGING, Synthesiser, cdk
 from tests.support.npm_apps import Registry
 from tests.support.npm_managers import LAYOUTS, PLUG_AND_PLAY, Layout
 from tests.support.python_index import Project, project, source_tree
 from tests.support.python_served import pipenv_bin, poetry_bin
 from tests.support.worlds import World, differences, files_below
 
-__all__ = ["library", "pipenv_bin", "poetry_bin", "project"]
+__all__ = ["cdk", "pipenv_bin", "poetry_bin", "project"]
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
@@ -278,7 +278,7 @@ def locked_functions() -> str:
 def test_formats_and_locks(  # noqa: PLR0917 - fixtures
     worlds: tuple[World, World],
     project: Project,
-    library: Path,
+    cdk: Synthesiser,
     poetry_bin: str,
     pipenv_bin: str,
     tmp_path: Path,
@@ -298,7 +298,7 @@ def test_formats_and_locks(  # noqa: PLR0917 - fixtures
 
         def build(world: World) -> dict[str, bytes]:
             world.lay(laid)
-            synthesise(world, library)
+            synthesise(world, cdk)
             return {
                 name: zipped
                 for folder in (".", "pyproject")
@@ -310,10 +310,10 @@ def test_formats_and_locks(  # noqa: PLR0917 - fixtures
     assert differences(one, other, tmp_path) == {}
 
 
-def synthesise(world: World, library: Path) -> None:
+def synthesise(world: World, cdk: Synthesiser) -> None:
     app = world.root / "cdk"
-    (app / "node_modules").symlink_to(library)
-    synth(app, NO_STAGING)
+    (app / "node_modules").symlink_to(cdk.library)
+    cdk.synth(app, NO_STAGING)
     assert str(world.root) in (app / "cdk.out/Cdk.template.json").read_text()
 
 

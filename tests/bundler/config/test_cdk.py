@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,18 +16,13 @@ import pytest
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.model import Project
 from lambdad.bundler.store.store import Store
-from lambdad.bundler.toolchain import ESBUILD
+from tests.support.cdk import METADATA, NO_STAGING, Synthesiser, cdk
 from tests.support.loading import call_node, call_python, unpack
 from tests.support.paths import ROOT
 
+__all__ = ["cdk"]
+
 APP = ROOT / "fixtures" / "cdk"
-
-PACKAGES: Final = ("aws-cdk-lib@2.276.0", "constructs@10.7.0", f"esbuild@{ESBUILD}")
-
-METADATA: Final = {"aws:cdk:enable-asset-metadata": True, "aws:cdk:enable-path-metadata": True}
-"""What the cdk command asks an app for."""
-NO_STAGING: Final = {**METADATA, "aws:cdk:disable-asset-staging": True}
-"""And with --no-staging."""
 
 OWN: Final = {
     "Main/AWS679f53fac002430cb0da5b7982bd2287",
@@ -60,31 +54,16 @@ OTHERS: Final = {
 }
 
 
-@pytest.fixture(scope="session")
-def library(request: pytest.FixtureRequest) -> Path:
-    """The folder of packages. npm fetches them once; without a way to its registry this fails."""
-    kept = Path(request.config.cache.mkdir("aws-cdk")) / "-".join(PACKAGES).replace("@", "-")
-    if not kept.exists():
-        made = kept.with_name(f"{kept.name}.{os.getpid()}")
-        npm = ["npm", "install", "--no-package-lock", "--no-fund", "--no-audit", "--silent"]
-        subprocess.run([*npm, "--prefix", str(made), *PACKAGES], check=True)
-        try:
-            made.rename(kept)
-        except OSError:  # another worker was quicker
-            shutil.rmtree(made)
-    return kept / "node_modules"
-
-
 @pytest.fixture
-def app(tmp_path: Path, library: Path) -> Path:
-    return laid_out(tmp_path / "app", library)
+def app(tmp_path: Path, cdk: Synthesiser) -> Path:
+    return laid_out(tmp_path / "app", cdk.library)
 
 
 @pytest.fixture(scope="module")
-def synthesised(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Path:
+def synthesised(tmp_path_factory: pytest.TempPathFactory, cdk: Synthesiser) -> Path:
     """The app with what cdk synth writes by default, which names no absolute path: to be copied."""
-    root = laid_out(tmp_path_factory.mktemp("cdk") / "app", library)
-    synth(root, METADATA)
+    root = laid_out(tmp_path_factory.mktemp("cdk") / "app", cdk.library)
+    cdk.synth(root, METADATA)
     return root
 
 
@@ -99,25 +78,6 @@ def laid_out(root: Path, library: Path) -> Path:
     with zipfile.ZipFile(root / "packed.zip", "w") as archive:
         archive.writestr("app.py", "")
     return root
-
-
-def synth(root: Path, context: Mapping[str, object], **environ: str) -> None:
-    """As the cdk command has an app write its cloud assembly."""
-    script = environ.pop("script", "app.js")
-    done = subprocess.run(
-        ["node", script],
-        cwd=root,
-        env={
-            **os.environ,
-            "CDK_OUTDIR": "cdk.out",
-            "CONTEXT": json.dumps(context),
-            **environ,
-        },
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def read(root: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -170,15 +130,15 @@ def test_copies(copied: Path) -> None:
     assert read(copied) == ({}, COPIES)
 
 
-def test_bare(app: Path) -> None:
+def test_bare(app: Path, cdk: Synthesiser) -> None:
     """The same without the metadata that the cdk command asks for, as app.synth() alone writes."""
-    synth(app, {})
+    cdk.synth(app, {})
     assert read(app) == ({}, COPIES)
 
 
-def test_sources(app: Path, tmp_path: Path, shared_store: Store) -> None:
+def test_sources(app: Path, cdk: Synthesiser, tmp_path: Path, shared_store: Store) -> None:
     """Without staging the assembly tells the sources: they are built, and their handlers answer."""
-    synth(app, NO_STAGING)
+    cdk.synth(app, NO_STAGING)
     assert read(app) == (FROM_FOLDERS, {**OTHERS, "Main/Web": ["ready-asset"]})
 
     functions = built(app, shared_store)
@@ -230,9 +190,9 @@ def test_init_finds_what_was_copied(copied: Path, shared_store: Store) -> None:
     assert not_built == {**OTHERS, "Main/Web": ["ready-asset"]}
 
 
-def test_synthesised_anew(app: Path, shared_store: Store) -> None:
+def test_synthesised_anew(app: Path, cdk: Synthesiser, shared_store: Store) -> None:
     """The next build sees what a later cdk synth changed; what it left is not built again."""
-    synth(app, NO_STAGING)
+    cdk.synth(app, NO_STAGING)
     before = built(app, shared_store)
     assert before["Main/Greet"]["runtime"] == "nodejs22.x"
 
@@ -241,7 +201,7 @@ def test_synthesised_anew(app: Path, shared_store: Store) -> None:
     assert greet in source
     source = source.replace(greet, greet.replace("22", "20"))
     (app / "app.js").write_text(source.replace('"Handler", report()', '"Renamed", report()'))
-    synth(app, NO_STAGING)
+    cdk.synth(app, NO_STAGING)
 
     after = built(app, shared_store)
     assert after["Main/Greet"]["runtime"] == "nodejs20.x"
@@ -251,7 +211,7 @@ def test_synthesised_anew(app: Path, shared_store: Store) -> None:
     assert "Prod/Api/Handler" not in after
 
 
-def test_the_other_way_round(app: Path, shared_store: Store) -> None:
+def test_the_other_way_round(app: Path, cdk: Synthesiser, shared_store: Store) -> None:
     """fromCustomCommand takes our zips as they are; what does not move keeps its asset's hash."""
     (app / "lambdad.toml").write_text(
         "# The zips go into the assembly, so nothing is read of it.\n"
@@ -264,20 +224,20 @@ def test_the_other_way_round(app: Path, shared_store: Store) -> None:
         "LAMBDAD": json.dumps([sys.executable, "-m", "lambdad"]),
         "LAMBDAD_CACHE_DIR": str(shared_store.root),
     }
-    synth(app, METADATA, **environ)
+    cdk.synth(app, METADATA, **environ)
     first = assets(app)
     assert first["Report"].read_bytes() == (app / ".lambdad/build/report.zip").read_bytes()
     assert first["List"].read_bytes() == (app / ".lambdad/build/list.zip").read_bytes()
 
     (app / "list/items.ts").write_text('export const items: string[] = ["plum"];\n')
-    synth(app, METADATA, **environ)
+    cdk.synth(app, METADATA, **environ)
     second = assets(app)
     assert second["Report"].name == first["Report"].name
     assert second["List"].name != first["List"].name
 
     (app / "list/list.ts").write_text("export const handler = (\n")
     with pytest.raises(AssertionError, match="list"):
-        synth(app, METADATA, **environ)
+        cdk.synth(app, METADATA, **environ)
 
 
 def assets(root: Path) -> dict[str, Path]:
