@@ -38,11 +38,12 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
     const library = path.resolve("node_modules/aws-cdk-lib");
     require(library).AssetStaging.clearAssetHashCache();  // as if this were the first app
     require(path.resolve(asked.script));
+    process.emit("beforeExit", 0);  // what an app that does not call synth() waits for
     reply(null);
   } catch (fault) {
     reply(String(fault.stack));
   }
-  process.removeAllListeners("beforeExit");  // an app would be synthesised again then
+  process.removeAllListeners("beforeExit");
 });
 """
 """Runs the script of each line it reads in that line's folder and environment, as `node SCRIPT`
