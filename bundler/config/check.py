@@ -7,8 +7,8 @@ import re
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Ending, nearest
+from lambdad.bundler.inputs.seen import Kind, Seen
 from lambdad.bundler.located.located import shortened
-from lambdad.bundler.located.look import Kind, Look
 from lambdad.bundler.model import (
     Architecture,
     Diagnostic,
@@ -72,20 +72,20 @@ OF_BUNDLES: Final = ("esbuild", "install", "env")
 IDENTIFIER: Final = re.compile("[A-Za-z_$][A-Za-z0-9_$]*")
 
 
-def check(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Function | NotBuilt:
+def check(draft: Draft, seen: Seen, allow: tuple[RelPath, ...]) -> Function | NotBuilt:
     """The function, or every reason against it: to skip, else to refuse, else why it failed."""
     if any(map(draft.why, (Skipped, Refused))):
         return _not_built(draft)
     runtime = _runtime(draft)
     architecture = _architecture(draft)
-    code_kind = _code(draft, look, allow)
+    code_kind = _code(draft, seen, allow)
     if runtime and runtime.language is Language.PYTHON:
-        _requirements(draft, look)
+        _requirements(draft, seen)
     if draft.handler is None and "handler" not in draft.reasons:
         hint = _missing_hint(draft, "handler")
         draft.failed("handler", error("no-handler", "no handler is set", draft.where, hint))
-    handler = _handler(draft, look, runtime, code_kind) if runtime and code_kind else None
-    method = _method(draft, look, runtime, handler) if runtime and handler else None
+    handler = _handler(draft, seen, runtime, code_kind) if runtime and code_kind else None
+    method = _method(draft, seen, runtime, handler) if runtime and handler else None
     if draft.reasons or not (runtime and architecture and handler and method and draft.handler):
         return _not_built(draft)
     bundled, python = method is Method.ESBUILD, method is Method.PYTHON
@@ -191,25 +191,25 @@ def _architecture(draft: Draft) -> Architecture | None:
     return ARCHITECTURES.get(name)
 
 
-def _code(draft: Draft, look: Look, allow: tuple[RelPath, ...]) -> Kind | None:
+def _code(draft: Draft, seen: Seen, allow: tuple[RelPath, ...]) -> Kind | None:
     path, where = draft.code.value, draft.code.where
     shown = shortened(path)
     if path.endswith(ARCHIVES):
-        if path.endswith(".zip") and look.kind(path) is None:
+        if path.endswith(".zip") and seen.kind(path) is None:
             message = f"there is no {shown}, an archive that something must make first"
             hint = "run what makes it, or name the sources and let lambdad build them"
             draft.refused("code", error("missing-output", message, where, hint))
         else:
             draft.skipped("code", "ready-archive", f"{shown} is an archive: ready as it is", where)
         return None
-    kind = look.kind(path)
+    kind = seen.kind(path)
     if kind is None and OUTPUTS.intersection(path.split("/")):
         draft.refused("code", _no_output(shown, where))
     elif kind is None:
         message = f"there is no {shown}"
         hint = "the path starts at the folder of the file that says it"
         draft.failed("code", error("missing-code", message, where, hint))
-    elif not look.inside(path, allow):
+    elif not seen.leads_inside(path, allow):
         message = f"{shown} lies outside the repository"
         hint = f'if that is meant, say so in lambdad.toml: allow = ["{shown}"]'
         draft.failed("code", error("outside-code", message, where, hint))
@@ -223,15 +223,15 @@ def _no_output(shown: str, where: Location) -> Diagnostic:
     return error("missing-output", message, where, hint)
 
 
-def _requirements(draft: Draft, look: Look) -> None:
+def _requirements(draft: Draft, seen: Seen) -> None:
     said = draft.requirements
-    if said is not None and look.kind(said.value) != "file":
+    if said is not None and seen.kind(said.value) != "file":
         message = f"there is no file {shortened(said.value)}"
         hint = "the path starts at the project's folder"
         draft.failed("requirements", error("missing-requirements", message, said.where, hint))
 
 
-def _handler(draft: Draft, look: Look, runtime: Runtime, code_kind: Kind) -> Handler | None:
+def _handler(draft: Draft, seen: Seen, runtime: Runtime, code_kind: Kind) -> Handler | None:
     if draft.handler is None:
         return None
     text, where = draft.handler.value, draft.handler.where
@@ -239,7 +239,7 @@ def _handler(draft: Draft, look: Look, runtime: Runtime, code_kind: Kind) -> Han
     program = posixpath.normpath(text)
     stem = posixpath.splitext(posixpath.basename(code))[0]
     handler = parse_handler(text, runtime.language)
-    if _is_program(draft, look, program, code_kind, handler):
+    if _is_program(draft, seen, program, code_kind, handler):
         return Handler(text, program, None)
     if handler is None:
         example = (
@@ -256,7 +256,7 @@ def _handler(draft: Draft, look: Look, runtime: Runtime, code_kind: Kind) -> Han
 
 
 def _is_program(
-    draft: Draft, look: Look, program: str, code_kind: Kind, handler: Handler | None
+    draft: Draft, seen: Seen, program: str, code_kind: Kind, handler: Handler | None
 ) -> bool:
     """An executable such as run.sh, for a layer or a wrapper script to start."""
     if program.startswith(("/", "..")) or not program.isprintable():
@@ -265,12 +265,12 @@ def _is_program(
     if code_kind == "file":
         there = posixpath.basename(code) == program
     else:
-        there = look.kind(_below(code, program)) == "file"
+        there = seen.kind(_below(code, program)) == "file"
     if not there or draft.wrapped or handler is None:
         return there
     # app.py is the function "py" of the module app, wherever the module is there too.
     endings = (*JAVASCRIPT, *TYPESCRIPT, *PYTHON)
-    return not program.endswith(endings) and not look.first_file(
+    return not program.endswith(endings) and not seen.first_file(
         _below(code, handler.module) + ending for ending in endings
     )
 
@@ -301,12 +301,12 @@ def parse_handler(text: str, language: Language) -> Handler | None:
     return Handler(text, f"/{module}" if absolute else module, export)
 
 
-def _method(draft: Draft, look: Look, runtime: Runtime, handler: Handler) -> Method | None:
+def _method(draft: Draft, seen: Seen, runtime: Runtime, handler: Handler) -> Method | None:
     if runtime.language is Language.PYTHON:
         return Method.PYTHON
     bundle = draft.bundle
     if bundle is None:
-        bundle = _needs_bundling(draft, look, handler)
+        bundle = _needs_bundling(draft, seen, handler)
     for setting in OF_BUNDLES if not bundle else ():
         if setting in draft.own:
             message = f"{setting} has no part in a function that is not bundled"
@@ -337,19 +337,19 @@ def _names_of_bundles(draft: Draft) -> None:
             draft.failed("install", error("bad-value", message, where, hint))
 
 
-def _needs_bundling(draft: Draft, look: Look, handler: Handler) -> bool:
+def _needs_bundling(draft: Draft, seen: Seen, handler: Handler) -> bool:
     code = draft.code.value
-    if look.kind(code) == "file":
+    if seen.kind(code) == "file":
         return code.endswith(TYPESCRIPT)
     if handler.export is None or handler.module.startswith("/"):
         return False
     module = _below(code, handler.module)
-    if look.first_file(module + ending for ending in JAVASCRIPT):
+    if seen.first_file(module + ending for ending in JAVASCRIPT):
         return False
-    if look.first_file(module + ending for ending in TYPESCRIPT):
+    if seen.first_file(module + ending for ending in TYPESCRIPT):
         return True
     top = handler.module.partition("/")[0]
-    if draft.handler and top in OUTPUTS and look.kind(_below(code, top)) is None:
+    if draft.handler and top in OUTPUTS and seen.kind(_below(code, top)) is None:
         shown = shortened(_below(code, top))
         draft.refused("handler", _no_output(shown, draft.handler.where))
     return False

@@ -21,11 +21,12 @@ from lambdad.bundler.config.files import (
     SST_LIST,
 )
 from lambdad.bundler.config.names import sort_out
+from lambdad.bundler.config.paths import folder_of
 from lambdad.bundler.config.sam import reader
 from lambdad.bundler.config.sam.intrinsics import PSEUDO
 from lambdad.bundler.config.toml import Own
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import shortened
-from lambdad.bundler.located.look import Look, folder_of
 from lambdad.bundler.model import (
     BundlerError,
     Diagnostic,
@@ -57,54 +58,54 @@ class Format:
 
     files: tuple[str, ...]
     """Its names, in the order in which one is taken."""
-    read: Callable[[Look, Said[RelPath], Given], Found]
-    named: Callable[[Look], tuple[Said[RelPath] | None, list[Diagnostic]]]
+    read: Callable[[Seen, Said[RelPath], Given], Found]
+    named: Callable[[Seen], tuple[Said[RelPath] | None, list[Diagnostic]]]
     """The file that another file in the project's folder names instead, and what is wrong there."""
 
 
-def _read_sam(look: Look, file: Said[RelPath], given: Given) -> Found:
+def _read_sam(seen: Seen, file: Said[RelPath], given: Given) -> Found:
     from lambdad.bundler.config.sam import samconfig
 
-    config = samconfig.read(look, folder_of(file.value))
-    found = reader.read(look, file, {**config.parameters, **given.parameters})
+    config = samconfig.read(seen, folder_of(file.value))
+    found = reader.read(seen, file, {**config.parameters, **given.parameters})
     found.diagnostics += config.diagnostics
     return found
 
 
-def _named_by_samconfig(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
+def _named_by_samconfig(seen: Seen) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
     from lambdad.bundler.config.sam import samconfig
 
-    config = samconfig.read(look, ".")
+    config = samconfig.read(seen, ".")
     return config.template, config.diagnostics
 
 
-def _read_cdk(look: Look, file: Said[RelPath], given: Given) -> Found:
+def _read_cdk(seen: Seen, file: Said[RelPath], given: Given) -> Found:
     from lambdad.bundler.config.cdk import reader
 
-    return reader.read(look, file, given.parameters)
+    return reader.read(seen, file, given.parameters)
 
 
-def _named_by_cdk_json(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
-    if look.kind(CDK_APP) != "file":
+def _named_by_cdk_json(seen: Seen) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
+    if seen.kind(CDK_APP) != "file":
         return None, []
     from lambdad.bundler.config.cdk import reader
 
-    return reader.named(look), []
+    return reader.named(seen), []
 
 
-def _read_sst(look: Look, file: Said[RelPath], _given: Given) -> Found:
+def _read_sst(seen: Seen, file: Said[RelPath], _given: Given) -> Found:
     from lambdad.bundler.config.sst import reader
 
-    return reader.read(look, file)
+    return reader.read(seen, file)
 
 
-def _read_serverless(look: Look, file: Said[RelPath], given: Given) -> Found:
+def _read_serverless(seen: Seen, file: Said[RelPath], given: Given) -> Found:
     from lambdad.bundler.config.serverless import reader
 
-    return reader.read(look, file, given.parameters, given.options, given.environ)
+    return reader.read(seen, file, given.parameters, given.options, given.environ)
 
 
-def _not_named(_look: Look) -> tuple[None, list[Diagnostic]]:
+def _not_named(_seen: Seen) -> tuple[None, list[Diagnostic]]:
     return None, []
 
 
@@ -132,7 +133,7 @@ def read_project(
     Raises BundlerError `no-project`.
     """
     start = os.path.realpath(start)
-    look, own = _located(start, bool(templates))
+    seen, own = _located(start, bool(templates))
     given = Given(
         environ,
         {**{name: said.value for name, said in own.parameters.items()}, **(parameters or {})},
@@ -142,12 +143,12 @@ def read_project(
     files: list[Said[RelPath]] = []
     if not own.broken:
         paths = [os.path.join(start, template) for template in templates]
-        files, found.diagnostics = _files(look, own, paths)
+        files, found.diagnostics = _files(seen, own, paths)
         if not files and own.templates is None:
-            _await(look, own, found)
+            _await(seen, own, found)
     for file in files:
-        _add(found, _format(file.value).read(look, file, given))
-    drafts = [] if own.broken else toml.overlay(own, found, look)
+        _add(found, _format(file.value).read(seen, file, given))
+    drafts = [] if own.broken else toml.overlay(own, found, seen)
     if options and not any(_format(file.value).files == SERVERLESS for file in files):
         message = "--opt and --stage are for the Serverless Framework, and no file of it is read"
         found.diagnostics.append(warning("unknown-parameter", message))
@@ -156,7 +157,7 @@ def read_project(
     good, not_built = sort_out(drafts)
     functions: list[Function] = []
     for draft in good:
-        checked = check(draft, look, own.allow)
+        checked = check(draft, seen, own.allow)
         if isinstance(checked, Function):
             functions.append(checked)
         else:
@@ -169,12 +170,12 @@ def read_project(
             warning("no-functions", "no function is declared", Location(described), hint)
         )
     return Project(
-        root=look.root,
-        repository=look.repository,
+        root=seen.root,
+        repository=seen.repository,
         functions=tuple(functions),
         not_built=tuple(sorted(not_built, key=lambda each: each.name)),
         diagnostics=tuple(sorted(dict.fromkeys(diagnostics), key=by_place)),
-        inputs=look.inputs(),
+        inputs=seen.inputs(),
         aliases=aliases(drafts),
         environ=frozenset(found.environ),
     )
@@ -185,19 +186,23 @@ def project_folder(start: str) -> str:
     return _located(os.path.realpath(start), False)[0].root
 
 
-def _located(start: str, has_templates: bool) -> tuple[Look, Own]:
-    """The project's folder, as a Look into it, and what its own file says."""
+def _located(start: str, has_templates: bool) -> tuple[Seen, Own]:
+    """A recorder of what is looked at in the project's folder, and what its own file says."""
     if not os.path.isdir(start):
         raise BundlerError("no-project", f"there is no folder {start}")
-    repository = _repository(start)
+    repository, marks = _repository(start)
+    passed: list[str] = []
     for folder in _upwards(start, repository):
-        look = Look(folder, repository or folder)
-        own = toml.read(look)
-        if own.file or (not has_templates and any(_describing(look))):
-            return look, own
+        seen = Seen(folder, repository or folder, once=True)
+        own = toml.read(seen)
+        if own.file or (not has_templates and any(_describing(seen))):
+            seen.file(*marks, *passed)
+            return seen, own
+        passed += map(seen.absolute, seen.inputs().files)
     if has_templates:
-        look = Look(start, repository or start)
-        return look, toml.read(look)
+        seen = Seen(start, repository or start, once=True)
+        seen.file(*marks, *passed)
+        return seen, toml.read(seen)
     for folder in _upwards(start, repository):
         for name, (what, lacking, hint) in AWAITED.items():
             if os.path.exists(os.path.join(folder, name)):
@@ -219,37 +224,40 @@ def _upwards(start: str, last: str | None) -> Iterator[str]:
         folder = above
 
 
-def _repository(start: str) -> str | None:
-    """The nearest folder upwards that version control starts at."""
+def _repository(start: str) -> tuple[str | None, list[str]]:
+    """The nearest folder upwards that version control starts at, and what was looked for."""
+    looked: list[str] = []
     for folder in _upwards(start, None):
-        # A file in a worktree or a submodule, a folder otherwise.
-        if any(os.path.exists(os.path.join(folder, name)) for name in REPOSITORY):
-            return folder
-    return None
+        for name in REPOSITORY:
+            looked.append(os.path.join(folder, name))
+            # A file in a worktree or a submodule, a folder otherwise.
+            if os.path.exists(looked[-1]):
+                return folder, looked
+    return None, looked
 
 
-def _describing(look: Look) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
+def _describing(seen: Seen) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
     """The file of the project's folder, or named there, that describes functions."""
     faults: list[Diagnostic] = []
     for form in FORMATS:
-        named, wrong = form.named(look)
+        named, wrong = form.named(seen)
         faults += wrong
         if named:
             return named, faults
-        if file := look.first_file(form.files):
+        if file := seen.first_file(form.files):
             return Said(file, Location(file)), faults
     return None, faults
 
 
 def _files(
-    look: Look, own: Own, templates: Sequence[str]
+    seen: Seen, own: Own, templates: Sequence[str]
 ) -> tuple[list[Said[RelPath]], list[Diagnostic]]:
     if templates:
-        paths = [posixpath.relpath(path, look.root) for path in templates]
+        paths = [posixpath.relpath(path, seen.root) for path in templates]
         return [Said(path, Location(path)) for path in dict.fromkeys(paths)], []
     if own.templates is not None:
         return own.templates, []
-    found, faults = _describing(look)
+    found, faults = _describing(seen)
     return [found] if found else [], faults
 
 
@@ -262,12 +270,12 @@ def _format(file: RelPath) -> Format:
     return next(named, FORMATS[0])
 
 
-def _await(look: Look, own: Own, found: Found) -> None:
+def _await(seen: Seen, own: Own, found: Found) -> None:
     """Unless lambdad.toml declares every function itself, others must be told by another tool."""
     if own.functions and all("handler" in table.fields for table in own.functions.values()):
         return
     for name, (what, lacking, hint) in AWAITED.items():
-        if look.kind(name):
+        if seen.kind(name):
             message = f"{name} is {what}: {lacking}"
             found.diagnostics.append(error("missing-synth", message, Location(name), hint))
             found.broken = True

@@ -16,6 +16,7 @@ from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
 from lambdad.bundler.config.declared import Ending
 from lambdad.bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
 from lambdad.bundler.config.names import file_name, is_safe
+from lambdad.bundler.inputs.seen import open_regular
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.model import (
     BundlerError,
@@ -159,9 +160,9 @@ def _sources(project: Project) -> dict[str, str]:
         return {}
     from lambdad.bundler.config.cdk import reader, source
     from lambdad.bundler.config.files import CDK_ASSEMBLY, CDK_MANIFEST
-    from lambdad.bundler.located.look import Look
+    from lambdad.bundler.inputs.seen import Seen
 
-    named = reader.named(Look(project.root, project.repository))
+    named = reader.named(Seen(project.root, project.repository))
     manifest = named.value if named else f"{CDK_ASSEMBLY}/{CDK_MANIFEST}"
     found = source.sources(project.root, manifest)
     return {name: folder for name, folder in sorted(found.items()) if name in unknown}
@@ -247,8 +248,8 @@ def _handler(root: str, path: str, exporting: re.Pattern[str]) -> _Handler | Non
 
 def _text(root: str, path: str) -> str:
     try:
-        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:
-            return file.read(SIZE)
+        with open_regular(os.path.join(root, path)) as file:
+            return file.read(SIZE).decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from lambdad.bundler.inputs.seen import open_regular
 from lambdad.bundler.model import Language, RelPath
 from lambdad.bundler.runtimes import RUNTIMES
 
@@ -110,7 +111,7 @@ def _toml(root: str, folder: RelPath, file: str) -> Mapping[str, Any]:
 
 def _read(root: str, folder: RelPath, file: str) -> bytes:
     try:
-        with open(os.path.join(root, folder, file), "rb") as opened:
+        with open_regular(os.path.join(root, folder, file)) as opened:
             return opened.read(_SIZE)
     except OSError:
         return b""

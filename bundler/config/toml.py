@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Found, Reason, Said, T, aliases, nearest
+from lambdad.bundler.config.paths import joined
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import located_toml
 from lambdad.bundler.located.located import Node, decode, plain, shortened
-from lambdad.bundler.located.look import Look, joined
 from lambdad.bundler.model import (
     Copy,
     Diagnostic,
@@ -55,11 +56,11 @@ class Own:
     """It could not be read, so nobody knows what it says of any function."""
 
 
-def read(look: Look) -> Own:
+def read(seen: Seen) -> Own:
     """What the project's own file says. lambdad.toml hides a [tool.lambdad] beside it."""
     try:
         for file in (FILE, PYPROJECT):
-            if (content := look.read(file)) is None:
+            if (content := seen.read(file)) is None:
                 continue
             if file == PYPROJECT and b"lambdad" not in content:
                 continue
@@ -70,13 +71,13 @@ def read(look: Look) -> Own:
                 if own is None:
                     continue
                 top = own
-            return _checked(look, file, top)
+            return _checked(seen, file, top)
     except ProjectError as fault:
         return Own(file=file, diagnostics=list(fault.diagnostics), broken=True)
     return Own()
 
 
-def _checked(look: Look, file: RelPath, top: Node) -> Own:
+def _checked(seen: Seen, file: RelPath, top: Node) -> Own:
     from lambdad.bundler.config import schema
 
     own = Own(file=file)
@@ -102,10 +103,10 @@ def _checked(look: Look, file: RelPath, top: Node) -> Own:
     said = good()
     if templates := said.get("templates"):
         own.templates = [
-            Said(joined(".", item.text, look.root), item.where) for item in templates.items
+            Said(joined(".", item.text, seen.root), item.where) for item in templates.items
         ]
     if allow := said.get("allow"):
-        own.allow = tuple(joined(".", item.text, look.root) for item in allow.items)
+        own.allow = tuple(joined(".", item.text, seen.root) for item in allow.items)
     own.parameters = {
         name: Said(item.text, item.key_where) for name, item in good("parameters").items()
     }
@@ -124,7 +125,7 @@ def _checked(look: Look, file: RelPath, top: Node) -> Own:
     return own
 
 
-def overlay(own: Own, found: Found, look: Look) -> list[Draft]:
+def overlay(own: Own, found: Found, seen: Seen) -> list[Draft]:
     """The functions that readers found, changed as the file says, and those it adds.
 
     Reports in `found.diagnostics` what is said of functions that are not there.
@@ -134,14 +135,14 @@ def overlay(own: Own, found: Found, look: Look) -> list[Draft]:
     esbuild = _options(own.defaults.get("esbuild"))
     found.diagnostics += esbuild[1]
     for draft in found.drafts:
-        _apply(own, draft, look, dict(esbuild[0]))
+        _apply(own, draft, seen, dict(esbuild[0]))
     drafts = list(found.drafts)
     for name in {**own.functions, **own.faults}:
         table = own.functions.get(name)
         if name in by_name:
             continue
         if table is None or "handler" in table.fields or name in own.faults:
-            drafts.append(_added(own, name, table, look, dict(esbuild[0])))
+            drafts.append(_added(own, name, table, seen, dict(esbuild[0])))
         elif not found.broken:
             found.diagnostics.append(_unknown(name, table, by_name))
     return drafts
@@ -161,12 +162,12 @@ def _rename(own: Own, names: Mapping[str, str]) -> None:
 
 
 def _added(
-    own: Own, name: str, table: Node | None, look: Look, esbuild: dict[str, OptionValue]
+    own: Own, name: str, table: Node | None, seen: Seen, esbuild: dict[str, OptionValue]
 ) -> Draft:
     where = table.key_where if table else own.faults[name][0][1].where
     where = where or Location(own.file or FILE)
     draft = Draft(name=name, where=where, code=Said(".", where))
-    _apply(own, draft, look, esbuild)
+    _apply(own, draft, seen, esbuild)
     if draft.bundle is None:
         draft.bundle = True
     return draft
@@ -180,7 +181,7 @@ def _unknown(name: str, table: Node, known: Mapping[str, Draft]) -> Diagnostic:
     return error("unknown-function", message, table.key_where, hint)
 
 
-def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) -> None:
+def _apply(own: Own, draft: Draft, seen: Seen, esbuild: dict[str, OptionValue]) -> None:
     table = own.functions.get(draft.name)
     said = table.fields if table else {}
     draft.own = {name: item.key_where for name, item in said.items()}
@@ -207,12 +208,12 @@ def _apply(own: Own, draft: Draft, look: Look, esbuild: dict[str, OptionValue]) 
         _text(said.get("architecture")) or draft.architecture or _text(settings.get("architecture"))
     )
     if code := said.get("code"):
-        draft.code = Said(joined(".", code.text, look.root), code.where)
+        draft.code = Said(joined(".", code.text, seen.root), code.where)
         draft.globs = draft.beside = ()  # of another folder
     if entry_points := said.get("entry_points"):
         draft.entry_points = tuple(posixpath.normpath(item.text) for item in entry_points.items)
-    _apply_files(draft, settings, look)
-    _apply_python(draft, settings, look)
+    _apply_files(draft, settings, seen)
+    _apply_python(draft, settings, seen)
     _apply_switches(draft, said, settings)
     _apply_lint(draft, settings)
     # Name by name: the function's own, then the template's, then the defaults.
@@ -240,25 +241,25 @@ def _text(node: Node | None) -> Said[str] | None:
     return Said(node.text, node.where) if node else None
 
 
-def _apply_files(draft: Draft, settings: Mapping[str, Node], look: Look) -> None:
+def _apply_files(draft: Draft, settings: Mapping[str, Node], seen: Seen) -> None:
     if exclude := settings.get("exclude"):
         draft.exclude = tuple(item.text for item in exclude.items)
     if include := settings.get("include"):
         draft.include = tuple(item.text for item in include.items)
     if copy := settings.get("copy"):
-        draft.copy = tuple(_copy(item, look) for item in copy.items)
+        draft.copy = tuple(_copy(item, seen) for item in copy.items)
     if install := settings.get("install"):
         draft.install = tuple(item.text for item in install.items)
 
 
-def _copy(item: Node, look: Look) -> Copy:
+def _copy(item: Node, seen: Seen) -> Copy:
     to = item.fields.get("to")
-    return Copy(joined(".", item.fields["from"].text, look.root), to.text if to else "")
+    return Copy(joined(".", item.fields["from"].text, seen.root), to.text if to else "")
 
 
-def _apply_python(draft: Draft, settings: Mapping[str, Node], look: Look) -> None:
+def _apply_python(draft: Draft, settings: Mapping[str, Node], seen: Seen) -> None:
     if requirements := settings.get("requirements"):
-        path = joined(".", requirements.text, look.root)
+        path = joined(".", requirements.text, seen.root)
         draft.requirements = Said(path, requirements.where)
     if resolver := settings.get("resolver"):
         draft.resolver = resolver.text
@@ -269,7 +270,7 @@ def _apply_python(draft: Draft, settings: Mapping[str, Node], look: Look) -> Non
     if without := settings.get("without"):
         draft.without = _names(without)
     if shared := settings.get("shared"):
-        draft.shared = tuple(joined(".", item.text, look.root) for item in shared.items)
+        draft.shared = tuple(joined(".", item.text, seen.root) for item in shared.items)
 
 
 def _names(node: Node) -> tuple[str, ...]:

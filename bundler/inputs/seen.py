@@ -182,9 +182,9 @@ class Seen:
             left += target.split("/")[::-1]
         return at
 
-    def is_inside(self, real: str, allow: Iterable[str] = ()) -> bool:
-        """Whether a path without symlinks lies in the repository, or in a folder of `allow`."""
-        return is_inside(real, self.homes(allow))
+    def leads_inside(self, path: str, allow: Iterable[str] = ()) -> bool:
+        """Whether it lies, symlinks resolved, in the repository or in a folder of `allow`."""
+        return is_inside(self.real(path), self.homes(allow))
 
     def homes(self, allow: Iterable[str]) -> tuple[str, ...]:
         """The real folders that paths of the project may lead into."""
@@ -242,6 +242,7 @@ class Seen:
             files |= inputs.files
             links |= inputs.links
             several += inputs.listings.items()
+        files.discard(".")  # the project's folder is there, or nobody would ask
         for path, names in several:
             listings[path] = more(listings[path], names) if path in listings else names
         return InputSet(

@@ -126,7 +126,7 @@ def _check_place(
     wanted: Wanted, top: RelPath, workshop: Workshop, allow: Sequence[RelPath]
 ) -> None:
     workshop.seen.file(top)
-    if workshop.seen.is_inside(workshop.seen.real(top), allow):
+    if workshop.seen.leads_inside(top, allow):
         return
     message = f"{wanted.text} lies outside of the repository"
     hint = f'if that is meant, say so in lambdad.toml: allow = ["{top}"]'

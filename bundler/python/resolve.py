@@ -170,7 +170,7 @@ def _digest_of(uri: str, seen: Seen) -> str:
 
 def _listing(place: str, seen: Seen) -> object:
     """A local folder of archives counts by what it offers."""
-    is_own = os.path.isabs(place) and seen.is_inside(seen.real(place))
+    is_own = os.path.isabs(place) and seen.leads_inside(place)
     if is_own:  # the user's own elsewhere is as an index is: what is new there makes nothing stale
         seen.listing(place, Walk(seen.relative(place)))
     try:

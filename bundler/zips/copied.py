@@ -198,7 +198,7 @@ def _check_place(option: str, path: RelPath, function: Function, seen: Seen) -> 
     """Raises ProjectError: `outside-repository`, or `missing-files` where it is no path at all."""
     if "\0" in path:
         raise _missing(option, f"{path!r}, which is no path", function)
-    if seen.is_inside(seen.real(path), function.allow):
+    if seen.leads_inside(path, function.allow):
         return
     message = f"{option} names {path}, which lies outside the repository"
     hint = f'if that is meant, say so in lambdad.toml: allow = ["{_parts(path)[0]}"]'

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from lambdad.bundler.config.find import read_project
+from lambdad.bundler.config.find import REPOSITORY, read_project
 from lambdad.bundler.model import Diagnostic, Function, Location, NotBuilt, Project
 from lambdad.bundler.report.render import status
 from tests.support.paths import ROOT
@@ -49,7 +50,7 @@ def told(project: Project) -> dict[str, Any]:
             for each in project.not_built
         },
         "diagnostics": [_diagnostic(each) for each in project.diagnostics],
-        "inputs": sorted(project.inputs.files),
+        "inputs": sorted(filter(_is_shown, project.inputs.files)),
     }
 
 
@@ -93,3 +94,9 @@ def _place(where: Location | None) -> str:
 def _diagnostic(diagnostic: Diagnostic) -> str:
     text = f"{_place(diagnostic.where)} {diagnostic.severity.value}[{diagnostic.code}]"
     return f"{text} {diagnostic.message} | {diagnostic.hint}"
+
+
+def _is_shown(path: str) -> bool:
+    """What version control is known by is looked for up to the root of the file system, wherever a
+    case lies."""
+    return os.path.basename(path) not in REPOSITORY

@@ -14,9 +14,10 @@ from typing import Final
 
 from lambdad.bundler.config.declared import Said
 from lambdad.bundler.config.files import CDK_MANIFEST
+from lambdad.bundler.config.paths import folder_of
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import anyjson
 from lambdad.bundler.located.located import broken, shortened, too_deep
-from lambdad.bundler.located.look import Look, folder_of
 from lambdad.bundler.model import Location, ProjectError, RelPath, error
 
 SIZE: Final = 64 << 20
@@ -47,7 +48,7 @@ class Stack:
 
 @dataclass(slots=True)
 class Assembly:
-    look: Look
+    seen: Seen
     top: RelPath
     """The folder."""
     stacks: list[Stack] = field(default_factory=list)
@@ -59,15 +60,15 @@ class Assembly:
         """What the file holds; nothing if it can't be read, since it only tells more."""
         if file not in self._loaded:
             try:
-                self._loaded[file] = _load(self.look, file, Location(file))
+                self._loaded[file] = _load(self.seen, file, Location(file))
             except ProjectError:
                 self._loaded[file] = {}
         return self._loaded[file]
 
 
-def open_assembly(look: Look, manifest: Said[RelPath]) -> Assembly:
+def open_assembly(seen: Seen, manifest: Said[RelPath]) -> Assembly:
     """Everything but the templates. Raises ProjectError."""
-    assembly = Assembly(look, folder_of(manifest.value))
+    assembly = Assembly(seen, folder_of(manifest.value))
     _read_manifest(assembly, manifest, ())
     return assembly
 
@@ -76,7 +77,7 @@ def _read_manifest(assembly: Assembly, manifest: Said[RelPath], above: tuple[Rel
     file = manifest.value
     if file in above or len(above) >= DEEP:
         raise broken("nests itself", file)
-    artifacts = entries(_load(assembly.look, file, manifest.where).get("artifacts"))
+    artifacts = entries(_load(assembly.seen, file, manifest.where).get("artifacts"))
     folder = folder_of(file)
     where = Location(file)
     assets: dict[str, str] = {}
@@ -93,7 +94,7 @@ def _read_manifest(assembly: Assembly, manifest: Said[RelPath], above: tuple[Rel
                 inner.append(f"{path}/{CDK_MANIFEST}")
             case "cdk:asset-manifest":
                 path = _inside(assembly, folder, properties.get("file"), where)
-                assets.update(_assets(_load(assembly.look, path, where)))
+                assets.update(_assets(_load(assembly.seen, path, where)))
             case "cdk:tree" if not above:
                 assembly.tree_file = _inside(assembly, folder, properties.get("file"), where)
     for name, said in stacks:
@@ -130,14 +131,12 @@ def _inside(assembly: Assembly, folder: RelPath, path: object, where: Location) 
     return joined
 
 
-def _load(look: Look, file: RelPath, where: Location) -> Mapping[str, object]:
+def _load(seen: Seen, file: RelPath, where: Location) -> Mapping[str, object]:
     """The object that the file holds. Raises ProjectError."""
-    content = look.read(file, SIZE)
+    content = seen.read(file, SIZE)
     if content is None:
         message = f"there is no {shortened(file)}: the cloud assembly is not there, or not whole"
         raise ProjectError(error("missing-synth", message, where, f"{SYNTH}: it writes it"))
-    if len(content) > SIZE:
-        raise broken(f"larger than {SIZE >> 20} MiB, so not taken for a cloud assembly's", file)
     try:
         loaded = anyjson.loads(content)
     except json.JSONDecodeError as fault:

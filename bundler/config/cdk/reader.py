@@ -6,7 +6,6 @@ of its asset is known where the assembly tells it: by default it holds copies, a
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Mapping
@@ -22,11 +21,12 @@ from lambdad.bundler.config.cdk.assembly import (
 )
 from lambdad.bundler.config.declared import Draft, Found, Said
 from lambdad.bundler.config.files import CDK_APP, CDK_MANIFEST
+from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sam.function import Context, read_function
 from lambdad.bundler.config.sam.intrinsics import Scope
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import located_json
 from lambdad.bundler.located.located import Document, Node, broken, decode, shortened
-from lambdad.bundler.located.look import Look, folder_of, joined
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 
 FUNCTION: Final = "AWS::Lambda::Function"
@@ -59,30 +59,30 @@ OWN: Final = re.compile(
 """The ids under which aws-cdk-lib puts functions of its own into a stack."""
 
 
-def named(look: Look) -> Said[RelPath] | None:
+def named(seen: Seen) -> Said[RelPath] | None:
     """The manifest in the folder that cdk.json names as its output, if it is there."""
-    app = read_app(look)
+    app = read_app(seen)
     output = app.fields.get("output") if app else None
     if output is None or not isinstance(output.value, str) or not output.value:
         return None
-    manifest = joined(".", f"{output.value}/{CDK_MANIFEST}", look.root)
-    return Said(manifest, output.where) if look.kind(manifest) == "file" else None
+    manifest = joined(".", f"{output.value}/{CDK_MANIFEST}", seen.root)
+    return Said(manifest, output.where) if seen.kind(manifest) == "file" else None
 
 
-def read_app(look: Look) -> Node | None:
+def read_app(seen: Seen) -> Node | None:
     """cdk.json; None where there is none that could be read. The CDK tells what is wrong there."""
     try:
-        content = look.read(CDK_APP)
+        content = seen.read(CDK_APP)
         return located_json.parse(decode(content, CDK_APP), CDK_APP).top if content else None
     except ProjectError:
         return None
 
 
-def read(look: Look, file: Said[RelPath], given: Mapping[str, str]) -> Found:
+def read(seen: Seen, file: Said[RelPath], given: Mapping[str, str]) -> Found:
     """The functions of every stack, nested ones and those of Stages too."""
     found = Found()
     try:
-        assembly = open_assembly(look, file)
+        assembly = open_assembly(seen, file)
     except ProjectError as fault:
         found.diagnostics += fault.diagnostics
         found.broken = True
@@ -114,7 +114,7 @@ def _read_stack(
     assembly: Assembly, stack: Stack, given: Mapping[str, str], found: Found
 ) -> list[Stack]:
     """Adds the stack's functions; returns the stacks that it nests. Raises ProjectError."""
-    document = _template(assembly.look, stack)
+    document = _template(assembly.seen, stack)
     if document is None:
         return []
     found.diagnostics += document.diagnostics
@@ -129,7 +129,7 @@ def _read_stack(
     )
     found.parameters.update(scope.parameters)
     context = Context(
-        root=assembly.look.root, folder=folder_of(stack.file), scope=scope, defaults={}
+        root=assembly.seen.root, folder=folder_of(stack.file), scope=scope, defaults={}
     )
     nested = []
     for logical_id, resource in resources.items():
@@ -143,9 +143,9 @@ def _read_stack(
     return nested
 
 
-def _template(look: Look, stack: Stack) -> Document | None:
+def _template(seen: Seen, stack: Stack) -> Document | None:
     """None: it holds nothing of ours. Raises ProjectError."""
-    content = look.read(stack.file)
+    content = seen.read(stack.file)
     if content is None:
         message = f"there is no {shortened(stack.file)}: the cloud assembly is not whole"
         where = Location(f"{stack.folder}/{CDK_MANIFEST}")
@@ -255,10 +255,10 @@ def _asset(assembly: Assembly, stack: Stack, draft: Draft, resource: Node, code:
         if staged[1]:
             draft.skipped("source", "ready-archive", "its asset is an archive: ready", where)
         else:
-            draft.staged = joined(stack.folder, path, assembly.look.root)
+            draft.staged = joined(stack.folder, path, assembly.seen.root)
             draft.refused("source", _unknown(draft, where))
     else:
-        draft.code = Said(_placed(assembly.look, stack.folder, path), where)
+        draft.code = Said(_placed(assembly.seen, stack.folder, path), where)
 
 
 def _bundles(assembly: Assembly, path: str) -> bool:
@@ -274,13 +274,13 @@ def _unknown(draft: Draft, where: Location) -> Diagnostic:
     return error("unknown-source", message, where, hint)
 
 
-def _placed(look: Look, folder: RelPath, path: str) -> RelPath:
-    if not path.startswith("/") or path.startswith(f"{look.root}/"):
-        return joined(folder, path, look.root)
+def _placed(seen: Seen, folder: RelPath, path: str) -> RelPath:
+    if not path.startswith("/") or path.startswith(f"{seen.root}/"):
+        return joined(folder, path, seen.root)
     # The app may have been synthesised through a symlink to the project's folder.
     try:
-        real = os.path.realpath(path)
+        real = seen.real(path)
     except (OSError, ValueError):
         real = path
-    inside = real == look.root or real.startswith(f"{look.root}/")
-    return joined(folder, real if inside else path, look.root)
+    inside = real == seen.root or real.startswith(f"{seen.root}/")
+    return joined(folder, real if inside else path, seen.root)

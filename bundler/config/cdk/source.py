@@ -9,7 +9,7 @@ from typing import Final
 
 from lambdad.bundler.config.cdk import reader
 from lambdad.bundler.config.declared import Said
-from lambdad.bundler.located.look import Look
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import Location, RelPath
 
 FOLDERS: Final = 20_000
@@ -22,8 +22,8 @@ def sources(root: str, manifest: RelPath) -> dict[str, RelPath]:
 
     Functions whose copy no folder matches, or several, are left out.
     """
-    look = Look(root, root)
-    found = reader.read(look, Said(manifest, Location(manifest)), {})
+    seen = Seen(root, root)
+    found = reader.read(seen, Said(manifest, Location(manifest)), {})
     copies = {draft.name: draft.staged for draft in found.drafts if draft.staged is not None}
     folders = list(_folders(root))
     matched: dict[RelPath, list[RelPath]] = {}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Said
+from lambdad.bundler.config.paths import joined
 from lambdad.bundler.config.sam.intrinsics import Scope, UnresolvedError, resolve, resolve_all
 from lambdad.bundler.located.located import Node, kind, plain, shortened
-from lambdad.bundler.located.look import joined
 from lambdad.bundler.model import Language, Location, RelPath, error
 from lambdad.bundler.runtimes import RUNTIMES
 

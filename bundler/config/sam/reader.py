@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler.config.declared import Found, Said
+from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sam.function import CODE, REMOTE, Context, read_function
 from lambdad.bundler.config.sam.intrinsics import Scope, UnresolvedError, resolve, resolve_all
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Document, Node, broken, decode, kind, shortened
-from lambdad.bundler.located.look import Look, folder_of, joined
 from lambdad.bundler.model import Location, ProjectError, RelPath, error, warning
 
 FILES: Final = ("template.yaml", "template.yml", "template.json")
@@ -51,15 +52,15 @@ class _Stack:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    look: Look
+    seen: Seen
     found: Found
     read: list[RelPath]
     """Every template so far, as often as it was read."""
 
 
-def read(look: Look, file: Said[RelPath], given: Given) -> Found:
+def read(seen: Seen, file: Said[RelPath], given: Given) -> Found:
     """The functions of a template, and of the local templates it nests (named Stack/Function)."""
-    reading = _Reading(look, Found(), [])
+    reading = _Reading(seen, Found(), [])
     _read(reading, _Stack(file.value, given, where=file.where))
     return reading.found
 
@@ -68,7 +69,7 @@ def _read(reading: _Reading, stack: _Stack) -> None:
     found = reading.found
     reading.read.append(stack.file)
     try:
-        document = _document(reading.look, stack.file, stack.where)
+        document = _document(reading.seen, stack.file, stack.where)
     except ProjectError as fault:
         found.diagnostics += fault.diagnostics
         found.broken = True
@@ -83,7 +84,7 @@ def _read(reading: _Reading, stack: _Stack) -> None:
     )
     function = _section(top, "Globals").get("Function")
     context = Context(
-        root=reading.look.root,
+        root=reading.seen.root,
         folder=folder_of(stack.file),
         scope=scope,
         defaults=function.fields if function else {},
@@ -100,8 +101,8 @@ def _read(reading: _Reading, stack: _Stack) -> None:
         _resource(reading, stack, context, name, resource)
 
 
-def _document(look: Look, file: RelPath, where: Location) -> Document:
-    content = look.read(file)
+def _document(seen: Seen, file: RelPath, where: Location) -> Document:
+    content = seen.read(file)
     if content is None:
         hint = "check the path; it starts at the folder of the file that says it"
         message = f"there is no template {shortened(file)}"

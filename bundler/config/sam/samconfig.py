@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler.config.declared import Said
+from lambdad.bundler.config.paths import folder_of, joined
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Node, decode, kind
-from lambdad.bundler.located.look import Look, folder_of, joined
 from lambdad.bundler.model import Diagnostic, ProjectError, RelPath, warning
 
 FILES: Final = ("samconfig.toml", "samconfig.yaml", "samconfig.yml")
@@ -25,16 +26,16 @@ class SamConfig:
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
-def read(look: Look, folder: RelPath) -> SamConfig:
+def read(seen: Seen, folder: RelPath) -> SamConfig:
     """What the file of that folder says; empty without one, and with faults if it is broken."""
     config = SamConfig()
     for name in FILES:
-        file = joined(folder, name, look.root)
+        file = joined(folder, name, seen.root)
         try:
-            content = look.read(file)
+            content = seen.read(file)
             if content is None:
                 continue
-            _take(config, look, _parsed(content, file))
+            _take(config, seen, _parsed(content, file))
         except ProjectError as fault:
             config.diagnostics += fault.diagnostics
         break
@@ -52,7 +53,7 @@ def _parsed(content: bytes, file: RelPath) -> Node:
     return located_yaml.parse(text, file).top
 
 
-def _take(config: SamConfig, look: Look, top: Node) -> None:
+def _take(config: SamConfig, seen: Seen, top: Node) -> None:
     default = top.fields.get("default")
     for command in ("build", "global"):
         section = default.fields.get(command) if default else None
@@ -60,7 +61,7 @@ def _take(config: SamConfig, look: Look, top: Node) -> None:
         fields = parameters.fields if parameters else {}
         template = fields.get("template_file") or fields.get("template")
         if config.template is None and template and isinstance(template.value, str):
-            path = joined(folder_of(template.file), template.text, look.root)
+            path = joined(folder_of(template.file), template.text, seen.root)
             config.template = Said(path, template.where)
         overrides = fields.get("parameter_overrides")
         if not config.parameters and overrides:

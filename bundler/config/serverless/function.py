@@ -167,13 +167,13 @@ def _refuse_unwritten(service: Service, draft: Draft) -> None:
     if module in INJECTED:
         plugin, hint = INJECTED[module]
         written = f"{module}.py"
-        if plugin in service.plugins and not service.look.kind(service.path(written)):
+        if plugin in service.plugins and not service.seen.kind(service.path(written)):
             message = f'the plugin {plugin} writes the file of "{shown}" when it packages'
             fault = error("plugin-handler", message, where, f"{hint}; then lambdad builds it")
             draft.refused("handler", fault)
         return
     top = module.partition("/")[0]
-    if top not in OUTPUTS or "/" not in module or service.look.kind(_below(draft, top)):
+    if top not in OUTPUTS or "/" not in module or service.seen.kind(_below(draft, top)):
         return
     message = f'"{shown}" is what a compiler writes into {shortened(top)}, and that is not there'
     step = _step(service.manifest)

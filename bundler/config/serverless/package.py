@@ -70,7 +70,7 @@ def skip_ready(service: Service, packaging: Packaging) -> bool:
     shown = shortened(artifact.value)
     if artifact.value.startswith(REMOTE):
         draft.skipped("package", "remote-code", f"its code is in {shown}", artifact.where)
-    elif service.look.kind(service.path(artifact.value)) is None:
+    elif service.seen.kind(service.path(artifact.value)) is None:
         message = f"package.artifact names {shown}, which is not there"
         hint = "run what makes it first, or remove package.artifact to have lambdad build it"
         fault = error("missing-output", message, artifact.where, hint)

@@ -117,20 +117,20 @@ def apply(service: Service, wanted: Requirements, fields: Fields, packaging: Pac
 
 def _file(service: Service, wanted: Requirements, folder: RelPath) -> RelPath | None:
     """The file of requirements, if it is to be named: else it is found in the code folder."""
-    look = service.look
+    seen = service.seen
     if (
         wanted.use_poetry
-        and look.kind(_in(folder, "pyproject.toml"))
-        and _is_poetry(look.read(_in(folder, "pyproject.toml")))
+        and seen.kind(_in(folder, "pyproject.toml"))
+        and _is_poetry(seen.read(_in(folder, "pyproject.toml")))
     ):
         return None
-    if wanted.use_pipenv and look.kind(service.path("Pipfile")):
+    if wanted.use_pipenv and seen.kind(service.path("Pipfile")):
         return None
     if wanted.file == FILE and wanted.use_pipenv and wanted.use_poetry:
         return None
     path = _in(folder, wanted.file)
     # Without the file the plugin installs nothing.
-    return path if look.kind(path) == "file" else None
+    return path if seen.kind(path) == "file" else None
 
 
 def _is_poetry(content: bytes | None) -> bool:

@@ -13,18 +13,19 @@ from dataclasses import replace
 from typing import Final
 
 from lambdad.bundler.config.declared import Found, Said
+from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.serverless import service
 from lambdad.bundler.config.serverless.function import read_function, ways
 from lambdad.bundler.config.serverless.variables import Scope, UnresolvedError, at, resolve, stage
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Document, Node, broken, decode, kind, shortened
-from lambdad.bundler.located.look import Look, folder_of, joined
 from lambdad.bundler.model import ProjectError, Refused, RelPath, Skipped, error
 
 PARAMETER: Final = re.compile(r"param:\s*([A-Za-z0-9_.-]+)")
 
 
 def read(
-    look: Look,
+    seen: Seen,
     file: Said[RelPath],
     parameters: Mapping[str, str],
     options: Mapping[str, str],
@@ -33,13 +34,13 @@ def read(
     """The functions of a service, with the options of the command line that variables ask for."""
     found = Found()
     try:
-        document = _document(look, file)
+        document = _document(seen, file)
     except ProjectError as fault:
         found.diagnostics += fault.diagnostics
         found.broken = True
         return found
     scope = Scope(
-        look=look,
+        seen=seen,
         folder=folder_of(file.value),
         top=document.top,
         options=options,
@@ -64,9 +65,9 @@ def read(
     return found
 
 
-def _document(look: Look, file: Said[RelPath]) -> Document:
+def _document(seen: Seen, file: Said[RelPath]) -> Document:
     path = file.value
-    content = look.read(path)
+    content = seen.read(path)
     if content is None:
         hint = "check the path; it starts at the folder of the file that says it"
         message = f"there is no file {shortened(path)}"
@@ -165,7 +166,7 @@ def _environment(
         if said is None and files is None:
             # Which files there are may depend on variables, too: those know the process's alone.
             apart = Scope(
-                look=scope.look,
+                seen=scope.seen,
                 folder=scope.folder,
                 top=scope.top,
                 options=scope.options,
@@ -186,7 +187,7 @@ def _from_files(scope: Scope, environ: Mapping[str, str], major: int) -> dict[st
 
     found: dict[str, str] = {}
     for path in _env_files(scope, major):
-        content = scope.look.read(path) if scope.look.inside(path, ()) else None
+        content = scope.seen.read(path) if scope.seen.leads_inside(path, ()) else None
         if content is not None:
             more = env.parse(decode(content, path), {**found, **environ})
             found = {**more, **found}
@@ -202,15 +203,15 @@ def _env_files(scope: Scope, major: int) -> Iterator[RelPath]:
         return
     if said is not None and said.value is False:
         return
-    folder, look = scope.folder, scope.look
+    folder, seen = scope.folder, scope.seen
     name = stage(scope)
     for place in (".", *_places(said)):
-        path = joined(folder, place, look.root)
-        if place != "." and look.kind(path) == "file":
+        path = joined(folder, place, seen.root)
+        if place != "." and seen.kind(path) == "file":
             yield path
             continue
-        yield joined(path, f".env.{name}", look.root)
-        yield joined(path, ".env", look.root)
+        yield joined(path, f".env.{name}", seen.root)
+        yield joined(path, ".env", seen.root)
 
 
 def _places(said: Node | None) -> list[str]:

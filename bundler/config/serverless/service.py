@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Said
+from lambdad.bundler.config.paths import joined
 from lambdad.bundler.config.serverless.variables import (
     Scope,
     UnresolvedError,
@@ -16,9 +17,9 @@ from lambdad.bundler.config.serverless.variables import (
     resolve_all,
 )
 from lambdad.bundler.config.serverless.version import NEWEST, newest_major
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import anyjson
 from lambdad.bundler.located.located import Node, kind
-from lambdad.bundler.located.look import Look, joined
 from lambdad.bundler.model import Diagnostic, Failed, ProjectError, RelPath, error
 
 PACKAGE_JSON: Final = "package.json"
@@ -43,11 +44,11 @@ class Service:
     """Warnings that are about no function of its own."""
 
     @property
-    def look(self) -> Look:
-        return self.scope.look
+    def seen(self) -> Seen:
+        return self.scope.seen
 
     def path(self, written: str) -> RelPath:
-        return joined(self.folder, written, self.look.root)
+        return joined(self.folder, written, self.seen.root)
 
     def custom(self, path: str) -> Node | None:
         """What stands there, variables resolved throughout. Raises UnresolvedError."""
@@ -57,18 +58,18 @@ class Service:
     def manifest_for(self, written: str | None) -> Mapping[str, object]:
         """Of the package.json that is named, else of the nearest one upwards."""
         if written:
-            return read_manifest(self.look, self.path(written))
+            return read_manifest(self.seen, self.path(written))
         folder = self.folder
         while True:
-            path = joined(folder, PACKAGE_JSON, self.look.root)
-            here = posixpath.normpath(self.look.absolute(folder))
-            if self.look.kind(path) == "file" or here in ("/", self.look.repository):
-                return read_manifest(self.look, path)
-            folder = joined(folder, "..", self.look.root)
+            path = joined(folder, PACKAGE_JSON, self.seen.root)
+            here = posixpath.normpath(self.seen.absolute(folder))
+            if self.seen.kind(path) == "file" or here in ("/", self.seen.repository):
+                return read_manifest(self.seen, path)
+            folder = joined(folder, "..", self.seen.root)
 
 
 def load(scope: Scope, file: RelPath) -> Service:
-    manifest = read_manifest(scope.look, joined(scope.folder, PACKAGE_JSON, scope.look.root))
+    manifest = read_manifest(scope.seen, joined(scope.folder, PACKAGE_JSON, scope.seen.root))
     plugins, local = _plugins(scope)
     return Service(
         scope=scope,
@@ -106,7 +107,7 @@ def _plugins(scope: Scope) -> tuple[frozenset[str], RelPath | None]:
         if node and "modules" in node.fields:
             path = node.fields.get("localPath")
             text = resolve(scope, path).text if path else ""
-            local = joined(scope.folder, text, scope.look.root) if text else None
+            local = joined(scope.folder, text, scope.seen.root) if text else None
             node = resolve(scope, node.fields["modules"])
         names = [resolve(scope, item) for item in node.items] if node else []
     except UnresolvedError:
@@ -114,10 +115,10 @@ def _plugins(scope: Scope) -> tuple[frozenset[str], RelPath | None]:
     return frozenset(name.text for name in names if isinstance(name.value, str)), local
 
 
-def read_manifest(look: Look, path: RelPath) -> Mapping[str, object]:
+def read_manifest(seen: Seen, path: RelPath) -> Mapping[str, object]:
     """What a package.json says; empty if there is none that can be read."""
     try:
-        found = anyjson.loads(look.read(path) or b"{}")
+        found = anyjson.loads(seen.read(path) or b"{}")
     except (ProjectError, ValueError, RecursionError):
         return {}  # whoever packages it tells what is wrong
     return found if isinstance(found, dict) else {}
@@ -125,7 +126,7 @@ def read_manifest(look: Look, path: RelPath) -> Mapping[str, object]:
 
 def major_of(scope: Scope) -> int:
     """The framework's version, as the file says it, else package.json, else the newest there is."""
-    manifest = read_manifest(scope.look, joined(scope.folder, PACKAGE_JSON, scope.look.root))
+    manifest = read_manifest(scope.seen, joined(scope.folder, PACKAGE_JSON, scope.seen.root))
     try:
         said = at(scope, "frameworkVersion")
     except UnresolvedError:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from lambdad.bundler.config.paths import joined
 from lambdad.bundler.config.serverless.syntax import (
     LONGEST,
     Literal,
@@ -23,8 +24,8 @@ from lambdad.bundler.config.serverless.syntax import (
     Variable,
     parse,
 )
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Document, Node, decode, kind, shortened
-from lambdad.bundler.located.look import Look, joined
 from lambdad.bundler.model import Diagnostic, ProjectError, RelPath, error
 
 DEPTH: Final = 50
@@ -61,7 +62,7 @@ class UnresolvedError(Exception):
 class Scope:
     """What variables of one service may refer to."""
 
-    look: Look
+    seen: Seen
     folder: RelPath
     """The service's: where paths in it start."""
     top: Node
@@ -358,7 +359,7 @@ def _file(scope: Scope, node: Node, source: Source) -> Node | None:
     written = _plain(scope, node, source.parameters[0] if source.parameters else ())
     if not written:
         raise _fault(node, "${file()} names no file", "write ${file(path):key}")
-    path = joined(scope.folder, written, scope.look.root)
+    path = joined(scope.folder, written, scope.seen.root)
     if path.endswith(CODE):
         message = f"{shortened(path)} is code, which lambdad does not run"
         hint = "write its values into a .yml or .json file, or set the option in lambdad.toml"
@@ -375,10 +376,10 @@ def _file(scope: Scope, node: Node, source: Source) -> Node | None:
 
 
 def _read(scope: Scope, node: Node, path: RelPath) -> Document | UnresolvedError | None:
-    if not scope.look.inside(path, ()):
+    if not scope.seen.leads_inside(path, ()):
         return _fault(node, f"{shortened(path)} lies outside the repository")
     try:
-        content = scope.look.read(path)
+        content = scope.seen.read(path)
         return None if content is None else _parsed(decode(content, path), path)
     except ProjectError as fault:
         told = fault.diagnostics[0]

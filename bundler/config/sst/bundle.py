@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft
+from lambdad.bundler.config.paths import joined
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Node, kind, plain, shortened
-from lambdad.bundler.located.look import Look, joined
 from lambdad.bundler.model import Copy, Location, error
 
 REQUIRE: Final = (
@@ -25,7 +26,7 @@ REQUIRE: Final = (
 
 @dataclass(slots=True)
 class Bundling:
-    look: Look
+    seen: Seen
     draft: Draft
     esbuild: dict[str, object] = field(default_factory=dict)
     """Options of esbuild's, not checked yet."""
@@ -47,12 +48,12 @@ class Bundling:
         return texts
 
 
-def read(look: Look, draft: Draft, node: Node | None, *, is_first: bool) -> None:
+def read(seen: Seen, draft: Draft, node: Node | None, *, is_first: bool) -> None:
     """What a function's `bundle` says, into the draft. `is_first`: of SST before 0.5x."""
     runtime = draft.runtime or draft.runtime_default
     is_node = runtime is not None and runtime.value.startswith("nodejs")
     known = NODE if is_node else OTHERS
-    bundling = Bundling(look, draft)
+    bundling = Bundling(seen, draft)
     if node is not None and not isinstance(node.value, (bool, dict)):
         bundling.wrong(node, "bundle", "true, false or an object")
         return
@@ -134,7 +135,7 @@ def _copy_files(bundling: Bundling, node: Node) -> None:
             bundling.wrong(to, "to", "text")
             continue
         # Both start in srcPath; without `to` they lie in the zip as they lie there.
-        path = joined(bundling.draft.code.value, source.value, bundling.look.root)
+        path = joined(bundling.draft.code.value, source.value, bundling.seen.root)
         into = posixpath.normpath(to.text if to is not None and to.value else source.value)
         if into.startswith(("/", "../")) or into == "..":
             bundling.wrong(to or source, "to", "a path in the zip")

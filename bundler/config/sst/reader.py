@@ -11,21 +11,22 @@ from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Found, Said
 from lambdad.bundler.config.files import NO_LIST, SST_LINES, SST_LIST
+from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sst import bundle
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import located_json
 from lambdad.bundler.located.located import Node, broken, decode, kind, plain, shortened
-from lambdad.bundler.located.look import Look, folder_of, joined
 from lambdad.bundler.model import ProjectError, RelPath, error
 
 RUNTIMES: Final = {SST_LINES: "nodejs14.x", SST_LIST: "nodejs12.x"}
 """What a function is given that says no runtime; SST 1 and 0.x differ."""
 
 
-def read(look: Look, file: Said[RelPath]) -> Found:
+def read(seen: Seen, file: Said[RelPath]) -> Found:
     """The functions of the list, once each."""
     found = Found()
     try:
-        content = look.read(file.value)
+        content = seen.read(file.value)
         if content is None:
             message = f"there is no {shortened(file.value)}"
             raise ProjectError(error("missing-synth", message, file.where, NO_LIST[1]))
@@ -37,7 +38,7 @@ def read(look: Look, file: Said[RelPath]) -> Found:
     # .sst and .build lie in the app's folder, where SST's paths start.
     folder = folder_of(folder_of(file.value))
     form = SST_LINES if is_lines else SST_LIST
-    drafts = [_function(look, folder, node, form, found) for node in nodes]
+    drafts = [_function(seen, folder, node, form, found) for node in nodes]
     # An id is one function, and its last line the newest. SST 0.x lists a handler once for each
     # function that has it, and they may differ in their options: that is told as a clash.
     found.drafts += {
@@ -83,7 +84,7 @@ def _of_list(text: str, file: RelPath, found: Found) -> list[Node]:
     return document.top.items
 
 
-def _function(look: Look, folder: RelPath, node: Node, form: str, found: Found) -> Draft | None:
+def _function(seen: Seen, folder: RelPath, node: Node, form: str, found: Found) -> Draft | None:
     """None: it is no function, which is told in `found`."""
     said = {name: item for name, item in node.fields.items() if item.value is not None}
     for name in ("id", "handler", "runtime", "srcPath", "architecture"):
@@ -107,7 +108,7 @@ def _function(look: Look, folder: RelPath, node: Node, form: str, found: Found) 
     draft = Draft(
         name=name,
         where=node.where,
-        code=Said(joined(folder, source or ".", look.root), where),
+        code=Said(joined(folder, source or ".", seen.root), where),
         handler=Said(handler.text, handler.where),
         runtime=Said(runtime.text, runtime.where) if runtime else None,
         runtime_default=Said(RUNTIMES[form], node.where),
@@ -115,7 +116,7 @@ def _function(look: Look, folder: RelPath, node: Node, form: str, found: Found) 
     _placed(draft, said)
     if "/node_modules/@serverless-stack/" in source:
         draft.skipped("source", "framework-function", "it is a function of SST's own", where)
-    bundle.read(look, draft, said.get("bundle"), is_first=form == SST_LIST)
+    bundle.read(seen, draft, said.get("bundle"), is_first=form == SST_LIST)
     return draft
 
 

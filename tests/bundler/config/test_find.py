@@ -9,6 +9,7 @@ import pytest
 
 from lambdad.bundler.config.files import AWAITED
 from lambdad.bundler.config.find import read_project
+from lambdad.bundler.inputs.snapshot import changes, observe
 from lambdad.bundler.model import BundlerError, Function, Project
 from tests.conftest import write_tree
 
@@ -197,3 +198,22 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
         for folder in ("t", "own")
     ]
     assert loaded == [["yaml"], []]
+
+
+def test_version_control_that_begins_is_noticed(tmp_path: Path) -> None:
+    """Where the repository begins decides what may be read: its mark is an input, there or not."""
+    write_tree(tmp_path, {"app/lambdad.toml": "", "app/.hg/x": ""})
+    root = str(tmp_path / "app")
+    project = read_project(root, {})
+    assert project.repository == os.path.realpath(root)
+    before = observe(root, project.inputs)
+    (tmp_path / "app/.git").mkdir()
+    assert list(changes(root, before)) == [".git appeared"]
+
+
+def test_a_nearer_project_is_noticed(tmp_path: Path) -> None:
+    """Started in a folder below, a file that would describe that folder is an input."""
+    write_tree(tmp_path, {"lambdad.toml": "", "below/x": ""})
+    project = read_project(str(tmp_path / "below"), {})
+    assert project.root == os.path.realpath(tmp_path)
+    assert {"below/lambdad.toml", "below/template.yaml"} <= project.inputs.files
