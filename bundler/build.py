@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar, assert_never
 
 from lambdad.bundler import packers, tools
+from lambdad.bundler.attempts import Attempts
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, View
@@ -208,6 +209,7 @@ def produce(
     No two jobs are of one function. `note` is called in the caller's thread. `view` is how they
     were found to be stale, if that was just now.
     """
+    workshop = replace(workshop, attempts=Attempts())
     for left in range(ROUNDS - 1, -1, -1):
         again: list[Job] = []
         for job, result in _one_round(jobs, workshop, output, view):

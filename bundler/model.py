@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -72,6 +72,9 @@ class Diagnostic:
     message: str
     where: Location | None = None
     hint: str | None = None
+    retried: bool = False
+    """Something outside of the project decided it, such as an index, a build tool or what this
+    machine has installed. No record answers with such an error: the next build tries again."""
 
 
 class BundlerError(Exception):
@@ -103,6 +106,11 @@ def error(
     code: str, message: str, where: Location | None = None, hint: str | None = None
 ) -> Diagnostic:
     return Diagnostic(code=code, severity=Severity.ERROR, message=message, where=where, hint=hint)
+
+
+def retried(items: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The same, decided outside of the project (`Diagnostic.retried`)."""
+    return tuple(replace(item, retried=True) for item in items)
 
 
 def warning(

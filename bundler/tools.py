@@ -41,7 +41,7 @@ def run(
     """Runs a tool to its end. It leads a process group of its own, which is gone when this returns.
 
     Raises BundlerError: `tool-missing` if it can't be started, `tool-timeout` past `timeout_s`,
-    `tool-output` when it prints more than `MOST_OUTPUT`.
+    `tool-output` when it prints more than `MOST_OUTPUT`, `interrupted` when `end_all` ended it.
     """
     try:
         process = subprocess.Popen(
@@ -75,6 +75,10 @@ def run(
     finally:
         _end_group(process)
         _running.discard(process)
+        was_ended = process in _ended
+        _ended.discard(process)
+    if was_ended:
+        raise BundlerError("interrupted", f"{arguments[0]} was interrupted", "build again")
     return Completed(process.returncode, _text(stdout), _text(stderr))
 
 
@@ -131,17 +135,20 @@ def _text(told: bytes) -> str:
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+_ended: set[subprocess.Popen[bytes]] = set()
+"""Those of them that `end_all` ended: what they came to says nothing."""
 _no_more = threading.Event()
 
 
 def end_all(*, for_good: bool = False) -> None:
-    """Ends every tool that is running now: the caller was interrupted. Their `run` calls return.
+    """Ends every tool that is running now: the caller was interrupted. Their `run` calls raise.
 
     `for_good`, and any that is started later is ended at once: this process is about to exit.
     """
     if for_good:
         _no_more.set()
     for process in tuple(_running):
+        _ended.add(process)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from lambdad.bundler.attempts import Attempts
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, stat_key
 from lambdad.bundler.memory import Memory
@@ -55,6 +56,8 @@ class Workshop:
     """Given what nobody waits for, to be done once the answer is there."""
     look: Stat = stat_key
     """How what is kept is looked at before a build; a build that has begun passes its Look."""
+    attempts: Attempts = field(default_factory=Attempts, compare=False, repr=False)
+    """What failed in this batch of builds; each batch begins with none."""
     seen: Seen = field(default=_NOTHING, compare=False, repr=False)
     """Through which the project's files are looked at; each build has its own."""
 

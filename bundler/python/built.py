@@ -13,15 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_faults, tools
 from lambdad.bundler.model import BundlerError
-from lambdad.bundler.python import interpreters
+from lambdad.bundler.python import index_probe, interpreters, pip
 from lambdad.bundler.python import target as targets
-from lambdad.bundler.python.indexes import scrubbed
+from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.python.wheels import splice, wheel
 from lambdad.bundler.python.wheels.wheel import Wheel
 from lambdad.bundler.store.sealed import seal, unseal
+from lambdad.bundler.tool_faults import Program, scrubbed
+from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips.native import NativeFile, describe, is_native_name
 
@@ -30,12 +32,17 @@ EPOCH: Final = "315532800"
 
 
 class NotBuiltError(Exception):
-    """Why no wheel for the target came of it; `output` is the build's own."""
+    """Why no wheel for the target came of it; `ended` is how pip ended, where it was run."""
 
-    def __init__(self, reason: str, output: str = "") -> None:
+    def __init__(self, reason: str, ended: Completed | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.output = output
+        self.ended = ended
+
+    @property
+    def output(self) -> str:
+        """What the build printed."""
+        return "" if self.ended is None else self.ended.stderr or self.ended.stdout
 
 
 def build(
@@ -44,21 +51,21 @@ def build(
     workshop: Workshop,
     *,
     requirements: str | None = None,
-    more: Mapping[str, str] | None = None,
+    sources: Indexes | None = None,
 ) -> Wheel:
     """A wheel built by pip in isolation, normalised, proved and in the store.
 
     `source` are pip's arguments that name what to build; `requirements` is the text of a file
-    that goes in front of them; `more` goes into pip's environment.
+    that goes in front of them, and `sources` are the indexes that it names.
     Raises NotBuiltError: the build failed, or what came of it is native and this machine is not
-    the target's kind. Raises BundlerError: `untrusted-build`.
+    the target's kind. Raises BundlerError: `untrusted-build`, and the machine's faults.
     """
     if not workshop.trusted:
         raise untrusted("a package must be built from source")
     python = interpreters.find(target.version, workshop.environ)
     version = target.version if python else sys.version_info[:2]
     with workshop.store.workspace() as folder:
-        environ = interpreters.pip_environ(workshop.environ, folder) | dict(more or {})
+        environ = pip.environ(sources or Indexes(), workshop, folder)
         environ |= {"SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0"}
         environ |= {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
         arguments = list(source)
@@ -83,10 +90,12 @@ def build(
             environ=environ,
         )
         if answer.code:
-            raise NotBuiltError("its build failed", answer.stderr or answer.stdout)
+            if fault := _machine_fault(answer, sources or Indexes(), workshop):
+                raise fault
+            raise NotBuiltError("its build failed", answer)
         made = sorted((folder / "out").glob("*.whl"))
         if len(made) != 1:
-            raise NotBuiltError(f"its build made {len(made)} wheels", answer.stderr)
+            raise NotBuiltError(f"its build made {len(made)} wheels", answer)
         _check_fit(made[0], target, interpreter_fits=python is not None)
         normal = folder / made[0].name
         splice.normalise(made[0], normal)
@@ -96,10 +105,27 @@ def build(
 _SHOWN_LINES: Final = 12
 
 
+_FRAMED: Final = re.compile(r"\[\d+ lines? of output\]\n(.*?)\n *\[end of output\]", re.DOTALL)
+"""What pip quotes of a package's own build."""
+
+
+def _machine_fault(ended: Completed, sources: Indexes, workshop: Workshop) -> BundlerError | None:
+    """The words of a package's own build count only where they are the system's."""
+    said = ended.stderr or ended.stdout
+    own = Completed(ended.code, "", _FRAMED.sub("", said))
+    quoted = Completed(1, "", "\n".join(_FRAMED.findall(said)))
+    fault = tool_faults.machine_fault(Program.PIP, own)
+    fault = fault or tool_faults.machine_fault(Program.PYTHON, quoted)
+    if fault is None and "No matching distribution found" in said:
+        # What the build needs is missing; the pip that looked for it does not tell why.
+        fault = index_probe.fault(sources, workshop)
+    return fault
+
+
 def essence(output: str) -> str:
     """The end of what the package's own build said, without the frame that pip puts around it."""
     output = scrubbed(output)
-    framed = re.search(r"\[\d+ lines? of output\]\n(.*?)\n *\[end of output\]", output, re.DOTALL)
+    framed = _FRAMED.search(output)
     lines = textwrap.dedent(framed[1] if framed else output).rstrip().splitlines()
     return "".join(f"\n  {line}" for line in lines[-_SHOWN_LINES:])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,8 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from lambdad.bundler import tools
-from lambdad.bundler.model import Diagnostic, ProjectError, error, warning
-from lambdad.bundler.python import built, indexes, interpreters, misses
+from lambdad.bundler.model import Diagnostic, ProjectError, error, retried, warning
+from lambdad.bundler.python import built, index_probe, indexes, interpreters, misses, pip
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.built import NotBuiltError
 from lambdad.bundler.python.indexes import Indexes
@@ -35,7 +33,8 @@ def wheels(
     """Each pin's wheel, by name, and warnings on those that had to be built here.
 
     Raises ProjectError, all faults together: `no-wheel`, `hash-mismatch`, `package-not-found`,
-    and what wheel.add finds. Raises BundlerError: `offline`, `no-network`, `pip-failed`.
+    and what wheel.add finds. Raises BundlerError: `offline`, `pip-failed`, and the machine's faults
+    (tool_faults).
     """
     errand = _Errand(
         target=target, sources=sources, workshop=workshop, found={}, logs={}, faults=[]
@@ -46,13 +45,23 @@ def wheels(
     left = [pin for pin in left if pin.fits and not _take_local(errand, pin)]
     if left and workshop.offline:
         raise built.offline(f"{_some(pin.name for pin in left)} must be fetched")
-    source_only = [pin for pin in left if _is_sdist(pin, sources)]
-    unmatched = _download(errand, [pin for pin in left if pin not in source_only])
-    for pin in (*source_only, *unmatched):
-        _build(errand, pin)
+    if left:
+        key = ("fetch", *((_key(errand, pin), pin.where) for pin in left), sources)
+        workshop.attempts.once(key, lambda: _fetch(errand, left))
     if errand.faults:
         raise ProjectError(*errand.faults)
     return {name: wheel for name, (wheel, _) in errand.found.items()}, _notes(errand)
+
+
+def _fetch(errand: _Errand, pins: Sequence[Pinned]) -> None:
+    """Raises ProjectError with all faults of those pins: indexes and tools had their say."""
+    known = len(errand.faults)
+    source_only = [pin for pin in pins if _is_sdist(pin, errand.sources)]
+    unmatched = _download(errand, [pin for pin in pins if pin not in source_only])
+    for pin in (*source_only, *unmatched):
+        _build(errand, pin)
+    if len(errand.faults) > known:
+        raise ProjectError(*errand.faults[:known], *retried(errand.faults[known:]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,45 +208,14 @@ def _line(pin: Pinned, at_url: bool) -> str:
 
 
 def _run_pip(errand: _Errand, requirements: Sequence[str], folder: Path) -> Miss | None:
-    sources, environ = errand.sources, errand.workshop.environ
-    (folder / "requirements.txt").write_text(
-        "\n".join([*_source_lines(sources), *requirements]) + "\n", "utf-8"
-    )
-    answer = tools.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
-            *(
-                "--only-binary=:all:",
-                "--log=pip.log",
-                "--quiet",
-                "--progress-bar=off",
-                "--dest=out",
-            ),
-            *targets.pip_flags(errand.target),
-            *("--requirement", "requirements.txt"),
-        ],
-        cwd=folder,
-        environ={
-            **interpreters.pip_environ(environ, folder),
-            **indexes.pip_secrets(sources, environ),
-        },
-        timeout_s=1800,
-    )
-    if answer.code == 0:
+    flags = ["--require-hashes", "--only-binary=:all:", *targets.pip_flags(errand.target)]
+    done = pip.download(requirements, errand.sources, errand.workshop, folder, flags)
+    if done.ended.code == 0:
         return None
-    return misses.diagnose(answer.stderr, _read_log(folder))
-
-
-def _read_log(folder: Path) -> str:
-    try:
-        return (folder / "pip.log").read_text("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _source_lines(sources: Indexes) -> list[str]:
-    """Where to look; which formats to take is decided here."""
-    return indexes.lines(replace(sources, no_binary=(), only_binary=(), prefer_binary=False))
+    miss = misses.diagnose(done.ended, done.log)
+    if miss.on_empty_page and (fault := index_probe.fault(errand.sources, errand.workshop)):
+        raise fault
+    return miss
 
 
 def _take_files(errand: _Errand, pins: Mapping[str, Pinned], folder: Path) -> None:
@@ -321,17 +299,19 @@ def _misfits(errand: _Errand, pin: Pinned) -> Sequence[str]:
 def _built_at(errand: _Errand, pin: Pinned, *, at_url: bool) -> Wheel | Miss:
     if at_url and pin.path is not None:
         pin = replace(pin, url=Path(pin.path).as_uri())
-    lines = [*_source_lines(errand.sources), _line(pin, at_url)]
+    # Which formats to take is decided here.
+    places = replace(errand.sources, no_binary=(), only_binary=(), prefer_binary=False)
+    lines = [*indexes.lines(places), _line(pin, at_url)]
     try:
         return built.build(
             ["--require-hashes", f"--no-binary={pin.name}"],
             errand.target,
             errand.workshop,
             requirements="\n".join(lines) + "\n",
-            more=indexes.pip_secrets(errand.sources, errand.workshop.environ),
+            sources=errand.sources,
         )
     except NotBuiltError as fault:
-        miss = misses.diagnose(fault.output) if fault.output else None
+        miss = misses.diagnose(fault.ended) if fault.ended is not None else None
         if miss is not None and miss.kind != "other":
             return miss
         raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import functools
 import os
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from lambdad.bundler.tool_faults import scrubbed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +96,6 @@ def without_secrets(indexes: Indexes) -> Indexes:
         index_url=scrubbed(indexes.index_url) if indexes.index_url else None,
         extra_index_urls=tuple(scrubbed(url) for url in indexes.extra_index_urls),
     )
-
-
-def scrubbed(text: str) -> str:
-    """The text without what stands before the @ of URLs."""
-    return _CREDENTIALS.sub(r"\1****@", text)
-
-
-_CREDENTIALS: Final = re.compile(r"(\b[a-z][a-z+]*://)[^\s/@'\"<>]+@", re.IGNORECASE)
 
 
 def merged(user: Indexes, declared: Indexes) -> Indexes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -26,8 +26,26 @@ def find(version: Version, environ: Mapping[str, str]) -> str | None:
     """An interpreter of that version: ours, one on PATH, one of pyenv's, one of uv's; or None."""
     if sys.version_info[:2] == version:
         return sys.executable
-    places = tuple(environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
-    return _find(version, *places)
+    path, pyenv, home = (environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
+    return _known((version, path, pyenv, home))
+
+
+ABSENT_S: Final = 3.0
+"""What was not there is looked for again after so long: it may have been installed."""
+
+_Key = tuple[Version, str, str, str, *tuple[int, ...]]
+_FOUND: Final[dict[_Key, tuple[str | None, float]]] = {}
+"""What was found and when: looking for it runs programs."""
+
+
+def _known(key: _Key) -> str | None:
+    """As `_find`, which is called once for what is there."""
+    found, looked_s = _FOUND.get(key, (None, -ABSENT_S))
+    is_there = found is not None and os.access(found, os.X_OK)
+    if not is_there and (found is not None or time.monotonic() >= looked_s + ABSENT_S):
+        found = _find(*key[:4])
+        _FOUND[key] = found, time.monotonic()
+    return found
 
 
 def for_worker(version: Version, environ: Mapping[str, str], seen: Seen) -> str | None:
@@ -37,21 +55,12 @@ def for_worker(version: Version, environ: Mapping[str, str], seen: Seen) -> str 
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
     named = [os.path.join(folder, f"python{version[0]}.{version[1]}") for folder in folders]
     seen.file(*named)
-    found = _find_among(version, path, pyenv, home, tuple(map(_changed, named)))
-    if found is not None and not os.path.exists(found):
-        found = _find_among.__wrapped__(version, path, pyenv, home, ())
+    found = _known((version, path, pyenv, home, *map(_changed, named)))
     if found is None and sys.version_info[:2] == version:
         found = sys.executable
     if found is not None:
         seen.file(found)
     return found
-
-
-@functools.lru_cache(maxsize=64)
-def _find_among(
-    version: Version, path: str, pyenv: str, home: str, _as_of: tuple[int, ...]
-) -> str | None:
-    return _find.__wrapped__(version, path, pyenv, home)
 
 
 def _changed(path: str) -> int:
@@ -62,7 +71,6 @@ def _changed(path: str) -> int:
         return 0
 
 
-@functools.lru_cache(maxsize=64)
 def _find(version: Version, path: str, pyenv: str, home: str) -> str | None:
     environ = {"PATH": path, "HOME": home, "LC_ALL": "C.UTF-8"}
     for candidate in _candidates(version, path, pyenv, home, environ):
@@ -88,7 +96,7 @@ def _candidates(
 
     arguments = ["python", "find", "--managed-python", "--no-python-downloads", "--no-config"]
     answer = tools.run(
-        [uv.find_uv_bin(), *arguments, f"{version[0]}.{version[1]}"],
+        [uv.find_uv_bin(), "--no-cache", *arguments, f"{version[0]}.{version[1]}"],
         cwd=tempfile.gettempdir(),
         environ=environ,
         timeout_s=30,

@@ -11,7 +11,7 @@ from typing import Final
 
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.tree import Tree
-from lambdad.bundler.model import ProjectError, RelPath, error
+from lambdad.bundler.model import ProjectError, RelPath, error, retried
 from lambdad.bundler.python import built
 from lambdad.bundler.python.built import NotBuiltError
 from lambdad.bundler.python.locks.requirements import Wanted
@@ -84,7 +84,10 @@ def _wheel(
     known = built.recall(workshop, key)
     found = wheel.load(workshop.store, known["wheel"]) if known else None
     if found is None:
-        found = _build(wanted, top, walked, contents, target=target, workshop=workshop)
+        found = workshop.attempts.once(
+            (key, wanted.text, wanted.where),
+            lambda: _build(wanted, top, walked, contents, target=target, workshop=workshop),
+        )
         built.remember(workshop, key, {"wheel": found.sha256})
     return found
 
@@ -165,15 +168,14 @@ def _build(
         try:
             return built.build([str(copy)], target, workshop)
         except NotBuiltError as fault:
-            raise ProjectError(
-                error(
-                    "local-build-failed",
-                    f"{wanted.text} can't be built for {target}: {fault.reason}"
-                    f"{built.essence(fault.output)}",
-                    wanted.where,
-                    f"`pip wheel {wanted.text}` shows the same; correct the package's build",
-                )
-            ) from fault
+            failed = error(
+                "local-build-failed",
+                f"{wanted.text} can't be built for {target}: {fault.reason}"
+                f"{built.essence(fault.output)}",
+                wanted.where,
+                f"`pip wheel {wanted.text}` shows the same; correct the package's build",
+            )
+            raise ProjectError(*retried([failed])) from fault
 
 
 def _files(

@@ -1,4 +1,4 @@
-"""What pip says when it brings nothing: which package it stopped at, or what ails the machine."""
+"""What pip says when it brings nothing: which package it stopped at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from urllib.parse import unquote
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from lambdad.bundler import tool_faults
 from lambdad.bundler.model import BundlerError
-from lambdad.bundler.python.indexes import scrubbed
+from lambdad.bundler.python import index_answers
+from lambdad.bundler.tool_faults import Program, scrubbed
+from lambdad.bundler.tools import Completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Miss:
     log: str = ""
     expected: tuple[str, ...] = ()
     got: str = ""
+    on_empty_page: bool = False
+    """An index has a page for it that names no file at all."""
 
 
 _MISMATCH: Final = re.compile(
@@ -41,45 +46,35 @@ _ABSENT_URL: Final = re.compile(
     r"Could not install requirement (?P<what>[^\s=<>!~@;\[]+).*(?:HTTP error 404|404 Client Error)"
 )
 _MISFIT_URL: Final = re.compile(r"ERROR: (?P<what>[^\s-]+)-\S+\.whl is not a supported wheel")
-_NETWORK: Final = re.compile(
-    r"Retrying \(Retry|NewConnectionError|ConnectTimeout|ReadTimeout|Max retries exceeded"
-    r"|ProxyError|Temporary failure in name resolution|CERTIFICATE_VERIFY_FAILED|SSLError"
-    r"|Connection (?:refused|reset|broken)|HTTP error 5\d\d|\b5\d\d Server Error"
-)
-_UNFETCHED: Final = re.compile(
-    r"Could not fetch URL (?P<url>\S+): (?P<why>.*?)(?: - skipping)?$", re.M
-)
-"""In pip's log only: it goes on with the other indexes."""
 _CORRUPT: Final = re.compile(r"Wheel '(?P<what>[^']+)' located at .* is invalid")
 _PASSED_OVER: Final = re.compile(
     r"Skipping link: none of the wheel's tags .*?: \S*?(?P<file>[^/\s#?]+\.whl)(?=[\s#?]|$)", re.M
 )
-_DENIED: Final = re.compile(r"\b(?:401|403)(?: Client)? Error|HTTP error 40[13]")
 
 
-def diagnose(stderr: str, log: str = "") -> Miss:
+def diagnose(ended: Completed, log: str = "") -> Miss:
     """Which package pip stopped at. `log` is what it wrote with --log.
 
-    Raises BundlerError where it was not a package's fault: `no-network`, `index-denied`.
+    Raises BundlerError where it was not a package's fault (tool_faults).
     """
+    stderr = ended.stderr
     if found := _MISMATCH.search(stderr):
         name = re.split(r"[\s=<>!~@;\[]", found["what"])[0]
         expected = tuple(re.findall(r"([0-9a-f]{32,})", found["expected"]))
         return Miss(canonicalize_name(name), "hash", stderr, log, expected, found["got"])
     if found := _CORRUPT.search(stderr):
         return Miss(canonicalize_name(found["what"]), "corrupt", stderr)
-    for unfetched in _UNFETCHED.finditer(log):
-        if _DENIED.search(unfetched["why"]):
-            raise _denied(f"{unfetched['url']}: {unfetched['why']}")
-        if "404" not in unfetched["why"]:
-            raise no_network(f"{unfetched['url']}: {unfetched['why']}")
-    if _DENIED.search(stderr):
-        raise _denied(_last_error(stderr))
-    if _NETWORK.search(stderr):
-        raise no_network(_last_error(stderr))
+    answers = index_answers.of_pip(log)
+    fault = index_answers.fault(answers, Program.PIP) or tool_faults.machine_fault(
+        Program.PIP, ended
+    )
+    if fault is not None:
+        raise fault
     for pattern in (_ABSENT, _ABSENT_URL, _MISFIT_URL):
         if found := pattern.search(stderr):
-            return Miss(canonicalize_name(found["what"]), "absent", stderr, log)
+            name = canonicalize_name(found["what"])
+            is_empty = any(one.is_empty and one.name == name for one in answers)
+            return Miss(name, "absent", stderr, log, on_empty_page=is_empty)
     return Miss("", "other", stderr)
 
 
@@ -102,19 +97,6 @@ def _version(text: str) -> Version | None:
         return Version(text)
     except InvalidVersion:
         return None
-
-
-def _denied(detail: str) -> BundlerError:
-    hint = "give pip its credentials: in the index URL, in netrc or by keyring"
-    return BundlerError("index-denied", f"a package index refused: {scrubbed(detail)[:500]}", hint)
-
-
-def no_network(detail: str) -> BundlerError:
-    return BundlerError(
-        "no-network",
-        f"can't reach a package index: {scrubbed(detail)[:500]}",
-        "check the network and pip's settings (index-url, proxy, cert), then build again",
-    )
 
 
 def pip_failed(text: str) -> BundlerError:

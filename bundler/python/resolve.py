@@ -103,7 +103,8 @@ def answer(
     versions are taken where they fit.
 
     Raises ProjectError: `dependency-conflict`, `package-not-found`, `no-interpreter`,
-    `resolve-failed`. Raises BundlerError: `offline`, `untrusted-build`, `no-network`.
+    `resolve-failed`. Raises BundlerError: `offline`, `untrusted-build`, and the machine's faults
+    (tool_faults).
     """
     identity = _identity(question, locals_, tools_, workshop.seen)
     if near is not None:
@@ -117,7 +118,10 @@ def answer(
         if not workshop.trusted:
             raise built.untrusted(f"{question.file} must be resolved")
         workshop.say(f"resolving {question.file} for {question.target}")
-        text = resolvers.run(question, tools_, workshop, known=near)
+        text = workshop.attempts.once(
+            (key, question.file, question.where),
+            lambda: resolvers.run(question, tools_, workshop, known=near),
+        )
         built.remember(workshop, key, {"text": text})
     return str(text)
 

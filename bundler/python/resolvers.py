@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_caches, tool_faults, tools
 from lambdad.bundler.model import (
     BundlerError,
     Diagnostic,
@@ -21,16 +22,18 @@ from lambdad.bundler.model import (
     RelPath,
     Toolchain,
     error,
+    retried,
 )
-from lambdad.bundler.python import indexes, interpreters
+from lambdad.bundler.python import index_answers, index_probe, indexes, interpreters, pip
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.fetch import no_wheel
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import pylock, requirements
 from lambdad.bundler.python.locks.lock import Lock, Pinned
-from lambdad.bundler.python.misses import no_network
 from lambdad.bundler.python.target import Target
+from lambdad.bundler.tool_faults import Program
+from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
 
 
@@ -131,10 +134,10 @@ def _uv_for_target(run_: _Run) -> str:
         return first.stdout
     source_only = set(map(canonicalize_name, _WHEEL_WANTED.findall(first.stderr)))
     if not source_only:
-        raise _resolver_fault(first.stderr, run_.question)
+        raise _fault(run_, first)
     anyhow = _run_uv(run_, [])
     if anyhow.code:
-        raise _resolver_fault(anyhow.stderr, run_.question)
+        raise _fault(run_, anyhow)
     names = {pin.name for pin in parse(anyhow.stdout, run_.question, run_.workshop).pins}
     for _ in range(_ATTEMPTS):
         only = sorted(names - source_only)
@@ -148,9 +151,7 @@ def _uv_for_target(run_: _Run) -> str:
     return anyhow.stdout
 
 
-def _run_uv(
-    run_: _Run, formats: Sequence[str], platform: Sequence[str] | None = None
-) -> tools.Completed:
+def _run_uv(run_: _Run, formats: Sequence[str], platform: Sequence[str] | None = None) -> Completed:
     import uv
 
     question = run_.question
@@ -163,24 +164,33 @@ def _run_uv(
     output = run_.folder / "pylock.toml"
     if run_.known is not None:
         output.write_text(run_.known, "utf-8")
-    answer = tools.run(
-        [
-            *(uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-python-downloads"),
-            *("--format=pylock.toml", "--generate-hashes", "--no-header", "--quiet"),
-            *("--color=never", "--no-progress", f"--python={sys.executable}"),
-            *platform,
-            *formats,
-            *indexes.uv_flags(sources, network),
-            *("--constraints=constraints.txt", f"--output-file={output.name}", run_.source.name),
-        ],
-        cwd=run_.folder,
-        environ={
-            **indexes.uv_environ(run_.workshop.environ, network),
-            **indexes.uv_secrets(sources),
-        },
-        timeout_s=1800,
-    )
-    return replace(answer, stdout=output.read_text("utf-8") if answer.code == 0 else "")
+    command = [
+        *(uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-python-downloads"),
+        *("--format=pylock.toml", "--generate-hashes", "--no-header", "--quiet"),
+        *("--color=never", "--no-progress", f"--python={sys.executable}"),
+        *platform,
+        *formats,
+        *indexes.uv_flags(sources, network),
+        *("--constraints=constraints.txt", f"--output-file={output.name}", run_.source.name),
+    ]
+    environ = {
+        **indexes.uv_environ(run_.workshop.environ, network),
+        **indexes.uv_secrets(sources),
+        **tool_caches.chosen(Program.UV, run_.workshop.environ, run_.workshop.store),
+        **index_answers.UV_TRACE,
+    }
+    ask = partial(tools.run, cwd=run_.folder, environ=environ, timeout_s=1800)
+    answer = ask(command)
+    answers = index_answers.of_uv(answer.stderr)
+    if answer.code and index_answers.is_from_cache(answers):
+        # A page in uv's cache is minutes old, and what is missing from it may be there by now.
+        answer = ask([*command, "--refresh"])
+        answers = index_answers.of_uv(answer.stderr)
+    if fault := index_answers.fault(answers, Program.UV):
+        raise fault
+    stderr = index_answers.without_trace(answer.stderr)
+    text = output.read_text("utf-8") if answer.code == 0 else ""
+    return Completed(answer.code, text, stderr)
 
 
 PIP_TOOLS_LAST: Final = {(3, 8): "7.5.2"}
@@ -193,7 +203,7 @@ def _pip_tools(run_: _Run) -> str:
     version = question.target.version
     python = interpreters.find(version, run_.workshop.environ)
     if python is None:
-        raise ProjectError(_no_interpreter(question))
+        raise ProjectError(*retried([_no_interpreter(question)]))
     environment = _pip_tools_environment(python, version, run_)
     _write_source(run_, run_.question.sources)
     output = run_.folder / "requirements.txt"
@@ -209,13 +219,16 @@ def _pip_tools(run_: _Run) -> str:
         ],
         cwd=run_.folder,
         environ={
-            **interpreters.pip_environ(run_.workshop.environ, run_.folder),
-            **indexes.pip_secrets(question.sources, run_.workshop.environ),
+            **pip.environ(question.sources, run_.workshop, run_.folder, Program.PIP_TOOLS),
+            "PIP_LOG": str(run_.folder / pip.LOG),
         },
         timeout_s=1800,
     )
+    log = pip.read_log(run_.folder)
+    if fault := index_answers.fault(index_answers.of_pip(log), Program.PIP_TOOLS):
+        raise fault
     if answer.code:
-        raise _resolver_fault(answer.stderr or answer.stdout, question)
+        raise _fault(run_, answer, log)
     return output.read_text("utf-8")
 
 
@@ -242,7 +255,11 @@ def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) ->
         return found
     run_.workshop.say(f"installing pip-tools {release} for Python {version[0]}.{version[1]}")
     user, network = indexes.of_pip(run_.workshop.environ)
-    environ = indexes.uv_environ(run_.workshop.environ, network) | indexes.uv_secrets(user)
+    environ = {
+        **indexes.uv_environ(run_.workshop.environ, network),
+        **indexes.uv_secrets(user),
+        **tool_caches.chosen(Program.UV, run_.workshop.environ, store),
+    }
     with store.workspace() as folder:
         (folder / "requirements.txt").write_text(
             "\n".join(
@@ -268,9 +285,7 @@ def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) ->
                 [binary, *step, *flags, *place], cwd=folder, environ=environ, timeout_s=900
             )
             if answer.code:
-                if _NETWORK.search(answer.stderr):
-                    raise no_network(_detail(answer.stderr))
-                raise BundlerError(
+                raise tool_faults.machine_fault(Program.UV, answer) or BundlerError(
                     "pip-tools-failed", f"can't install pip-tools: {_detail(answer.stderr)}"
                 )
         return store.adopt(folder / "env", "tools", name)
@@ -278,11 +293,8 @@ def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) ->
 
 # --- what the tools say ----------------------------------------------------------------------
 
-_NETWORK: Final = re.compile(
-    r"error sending request|Failed to fetch|Request failed after|dns error|Connection refused"
-    r"|Retrying \(Retry|NewConnectionError|Max retries exceeded|ConnectTimeout|ReadTimeout"
-    r"|ProxyError|name resolution"
-)
+_EMPTY_PAGE: Final = re.compile(r"there are no versions of [\w.-]+ ")
+"""uv's words for a page that names no file."""
 _NOT_FOUND: Final = re.compile(
     r"Because (?P<uv>[\w.-]+) was not found in the (?:package registry|provided package locations)"
     r"|there (?:is|are) no versions? of (?P<version>[\w.-]+(?:[=<>!~][^\s,]+)?)"
@@ -301,12 +313,25 @@ _CONFLICT: Final = re.compile(
 )
 
 
-def _resolver_fault(text: str, question: Question) -> ProjectError | BundlerError:
+def _fault(run_: _Run, answer: Completed, log: str = "") -> ProjectError | BundlerError:
+    """Why there is no answer. All that the project is at fault for can be mended elsewhere, too: a
+    package be published, an interpreter be installed."""
+    tool = Program.PIP_TOOLS if run_.question.pip_tools else Program.UV
+    if fault := tool_faults.machine_fault(tool, answer):
+        return fault
+    text = answer.stderr or answer.stdout
+    is_empty = any(one.is_empty for one in index_answers.of_pip(log)) or _EMPTY_PAGE.search(text)
+    if is_empty and (fault := index_probe.fault(run_.question.sources, run_.workshop)):
+        return fault
+    return ProjectError(*retried([_diagnosed(text, run_.question)]))
+
+
+def _diagnosed(text: str, question: Question) -> Diagnostic:
     detail = _explanation(text)
     where = _place(text, question)
     if unfit := _NO_WHEEL.search(text):
         pin = Pinned(name=canonicalize_name(unfit[1]), version=unfit[2], hashes=(), where=where)
-        return ProjectError(no_wheel(pin, question.target, detail))
+        return no_wheel(pin, question.target, detail)
     found = _NOT_FOUND.search(text)
     if found is None and "depends on" not in text:
         found = _TOO_NEW.search(text)
@@ -314,16 +339,14 @@ def _resolver_fault(text: str, question: Question) -> ProjectError | BundlerErro
         what = next(group for group in found.groups() if group)
         hint = "check the name and version; a private index must be in the requirements or pip.conf"
         message = f"no index has {what} for {question.target}: {detail}"
-        return ProjectError(error("package-not-found", message, where, hint))
+        return error("package-not-found", message, where, hint)
     if _CONFLICT.search(text):
         hint = "loosen one of the requirements that it names"
         message = f"no set of versions meets all requirements for {question.target}: {detail}"
-        return ProjectError(error("dependency-conflict", message, where, hint))
-    if _NETWORK.search(text):
-        return no_network(_detail(text))
+        return error("dependency-conflict", message, where, hint)
     tool = "pip-tools" if question.pip_tools else "uv"
     message = f"{tool} can't resolve {question.file}: {detail}"
-    return ProjectError(error("resolve-failed", message, where))
+    return error("resolve-failed", message, where)
 
 
 def _place(text: str, question: Question) -> Location:
@@ -345,9 +368,11 @@ def _explanation(text: str) -> str:
         for line in lines
         if line.strip() and not line.lstrip().startswith(("hint:", "WARNING:", "warning:"))
     ]
-    return indexes.scrubbed("\n  ".join(kept))[:2000]
+    return tool_faults.scrubbed("\n  ".join(kept))[:2000]
 
 
 def _detail(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return indexes.scrubbed("; ".join(line.removeprefix("cause: ") for line in lines[-3:]))[:500]
+    return tool_faults.scrubbed("; ".join(line.removeprefix("cause: ") for line in lines[-3:]))[
+        :500
+    ]

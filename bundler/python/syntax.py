@@ -160,8 +160,9 @@ def _ask_newer(
 ) -> Module | Broken:
     import json
 
-    from lambdad.bundler import tools
+    from lambdad.bundler import tool_faults, tools
     from lambdad.bundler.python import interpreters
+    from lambdad.bundler.tool_faults import Program
 
     try:
         text = source.decode("utf-8")
@@ -175,6 +176,8 @@ def _ask_newer(
             input_text=text,
             timeout_s=60,
         )
+        if fault := tool_faults.machine_fault(Program.PYTHON, answer) if answer.code else None:
+            raise fault
         if answer.code == 0:
             found = json.loads(answer.stdout)
             # It reads it: so nothing of its names is known here.

@@ -52,6 +52,8 @@ def check(
         return Stale(reasons)
     if reason := _lock_fault(request, record):
         return Stale((reason,))
+    if not record.succeeded and (reason := _retried(record)):
+        return Stale((reason,))
     if reasons := tuple(itertools.islice(snapshot.changes(folder.root, record.inputs, look), most)):
         return Stale(reasons)
     if record.succeeded and (reason := _fault_of_made(folder, record)):
@@ -64,6 +66,14 @@ def _lock_fault(request: BuildRequest, record: Record) -> str | None:
     for item in record.diagnostics:
         if item.code == "unlocked" and (item.severity is Severity.ERROR) != request.locked:
             return "--locked was asked for" if request.locked else "--locked is no longer asked for"
+    return None
+
+
+def _retried(record: Record) -> str | None:
+    """An index, a tool or this machine made it fail, and none of the inputs shows what they do."""
+    for item in record.diagnostics:
+        if item.retried and item.severity is Severity.ERROR:
+            return f"it failed with {item.code}, which may have been mended since"
     return None
 
 

@@ -234,4 +234,5 @@ def decode_diagnostic(saved: Json) -> Diagnostic:
         message=saved["message"],
         where=None if where is None else Location(**where),
         hint=saved["hint"],
+        retried=saved["retried"],
     )

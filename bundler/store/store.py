@@ -9,6 +9,7 @@ locks/      <key>.json                   what a resolver answered
 esbuild/    <version>-<platform>/        the pinned binary
 tools/      <name>/                      interpreters' environments for pip-tools
 checks/     <key>.<checker's ending>     what a type checker keeps of a project
+caches/     <tool>/                      of tools that can't write the user's own
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
+
+from lambdad.bundler.store import ownership
+from lambdad.bundler.store.anchored import Folder
 
 TEMPORARY: Final = ".tmp-"
 """Names that begin so are being written; one left behind by a kill is collected."""
@@ -29,12 +33,39 @@ TEMPORARY: Final = ".tmp-"
 ABANDONED_S: Final = 3600.0
 
 
-def cache_folder(environ: dict[str, str]) -> Path:
-    """Where the store lies: LAMBDAD_CACHE_DIR, else lambdad under XDG_CACHE_HOME or ~/.cache."""
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where the store lies: LAMBDAD_CACHE_DIR, else lambdad under XDG_CACHE_HOME or ~/.cache.
+
+    Where that can't be made, as in a container with `HOME=/`, it is a folder of this user's among
+    the temporary files. Raises BundlerError `not-ours` if another user made that.
+    """
+    usual = usual_cache_folder(environ)
+    if usual is not None and (environ.get("LAMBDAD_CACHE_DIR") or _is_made(usual)):
+        return usual
+    name = f"lambdad-{os.geteuid()}"
+    above = environ.get("TMPDIR") or "/tmp"  # noqa: S108 -- its owner is checked
+    with contextlib.suppress(OSError):
+        Folder.make_beneath(os.path.abspath(above), name, ownership.this_user(), 0o700)
+    return Path(os.path.abspath(above), name, "cache")
+
+
+def usual_cache_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where the store lies if that can be written; None: there is no home."""
     if own := environ.get("LAMBDAD_CACHE_DIR"):
         return Path(own).absolute()
-    base = environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "lambdad"
+    try:
+        base = Path(environ.get("XDG_CACHE_HOME") or f"{environ.get('HOME') or '~'}/.cache")
+        return base.expanduser().absolute() / "lambdad"
+    except RuntimeError:  # a user that no table of users knows
+        return None
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def write_atomic(
@@ -97,7 +128,7 @@ def _touched_s(entry: os.DirEntry[str]) -> float:
 class Store:
     """Content shared by projects. Names are keys; what is found under one is whole."""
 
-    KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools", "checks")
+    KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools", "checks", "caches")
 
     def __init__(self, root: Path) -> None:
         self.root = root

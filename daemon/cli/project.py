@@ -24,7 +24,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.store import project_state, user_state
 from lambdad.bundler.store.project_state import ProjectState
-from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.store import Store, cache_folder, usual_cache_folder
 from lambdad.bundler.workshop import Workshop, silent
 from lambdad.daemon.terminal.screen import show_diagnostic
 
@@ -112,6 +112,10 @@ def read(place: Place, *, vouches: bool = True) -> Project:
     if fault := user_state.user_key(os.environ, project.root).fault:
         note = f"nothing is remembered between runs: {fault}; XDG_STATE_HOME names another folder"
         show_diagnostic(warning("not-remembered", note))
+    if (store := cache_folder(os.environ)) != (usual := usual_cache_folder(os.environ)):
+        where = f"{usual} can't be written" if usual is not None else "there is no home folder"
+        note = f"{where}, so what builds fetch is kept in {store}; LAMBDAD_CACHE_DIR names another"
+        show_diagnostic(warning("store-elsewhere", note))
     return project
 
 

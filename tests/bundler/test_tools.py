@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,18 +89,16 @@ def test_a_tool_that_reads_nothing(tmp_path: Path) -> None:
 
 
 def test_end_all_ends_what_runs(tmp_path: Path) -> None:
-    """An interrupted build leaves no tool behind, and its caller gets an answer."""
+    """An interrupted build leaves no tool behind, and its caller is told of no answer."""
     os.mkfifo(tmp_path / "ready")
     script = "import time; open('ready', 'w').write('up'); time.sleep(600)"
-    answers: list[tools.Completed] = []
-    worker = threading.Thread(
-        target=lambda: answers.append(tools.run([sys.executable, "-c", script], cwd=tmp_path))
-    )
-    worker.start()
-    assert (tmp_path / "ready").read_text() == "up"
-    tools.end_all()
-    worker.join(timeout=30)
-    assert [answer.code < 0 for answer in answers] == [True]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(tools.run, [sys.executable, "-c", script], cwd=tmp_path)
+        assert (tmp_path / "ready").read_text() == "up"
+        tools.end_all()
+        with pytest.raises(BundlerError) as caught:
+            running.result(timeout=30)
+    assert caught.value.code == "interrupted"
 
 
 def test_end_all_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,4 +106,6 @@ def test_end_all_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(tools, "_no_more", threading.Event())
     tools.end_all(for_good=True)
     script = [sys.executable, "-c", "import time; time.sleep(600)"]
-    assert tools.run(script, cwd=tmp_path, timeout_s=30).code < 0
+    with pytest.raises(BundlerError) as caught:
+        tools.run(script, cwd=tmp_path, timeout_s=30)
+    assert caught.value.code == "interrupted"

@@ -18,7 +18,7 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_caches, tool_faults, tools
 from lambdad.bundler.model import Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import built, indexes
 from lambdad.bundler.python import target as targets
@@ -27,6 +27,7 @@ from lambdad.bundler.python.locks import poetry, pylock
 from lambdad.bundler.python.locks.lock import Lock, anew
 from lambdad.bundler.python.locks.manifest import Asked, Manifest
 from lambdad.bundler.python.target import Target
+from lambdad.bundler.tool_faults import Program
 from lambdad.bundler.toolchain import UV
 from lambdad.bundler.workshop import Workshop
 
@@ -232,9 +233,14 @@ def _export(
             *(f"--package={member.name}", *chosen),
         ],
         cwd=workshop.absolute(os.path.dirname(path) or "."),
-        environ=indexes.uv_environ(workshop.environ, network),
+        environ={
+            **indexes.uv_environ(workshop.environ, network),
+            **tool_caches.chosen(Program.UV, workshop.environ, workshop.store),
+        },
         timeout_s=120,
     )
+    if fault := tool_faults.machine_fault(Program.UV, answer) if answer.code else None:
+        raise fault
     if answer.code:
         lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
         said = "\n  ".join(line.removeprefix("error: ") for line in lines)[:1000]

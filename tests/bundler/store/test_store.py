@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import prune
 from lambdad.bundler.store.store import (
     ABANDONED_S,
@@ -16,6 +18,7 @@ from lambdad.bundler.store.store import (
     Store,
     cache_folder,
     collect_abandoned,
+    usual_cache_folder,
     write_atomic,
 )
 
@@ -66,7 +69,29 @@ def test_abandoned_temporaries_are_collected(tmp_path: Path) -> None:
 )
 def test_where_the_store_lies(environ: dict[str, str], expected: str) -> None:
     """LAMBDAD_CACHE_DIR, else XDG_CACHE_HOME, else ~/.cache."""
-    assert str(cache_folder(environ)) == expected
+    assert str(usual_cache_folder(environ)) == expected
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc", None])
+def test_where_no_home_can_be_written(home: str | None, tmp_path: Path) -> None:
+    """The store lies among the temporary files then, in a folder that others can't enter."""
+    environ = {"TMPDIR": str(tmp_path)} | ({"HOME": home} if home else {})
+    if home is None:
+        environ["XDG_CACHE_HOME"] = "/dev/null"
+    found = cache_folder(environ)
+    assert found == tmp_path / f"lambdad-{os.geteuid()}" / "cache"
+    assert stat.S_IMODE(found.parent.stat().st_mode) == 0o700
+    with Store(found).workspace() as folder:
+        assert folder.is_relative_to(found)
+
+
+def test_another_in_the_place_of_the_store(tmp_path: Path) -> None:
+    """What lies under that name already is not used unless it is a folder of this user's."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"lambdad-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundlerError) as caught:
+        cache_folder({"HOME": "/dev/null", "TMPDIR": str(tmp_path)})
+    assert caught.value.code == "not-ours"
 
 
 def test_the_first_to_adopt_wins(tmp_path: Path) -> None:

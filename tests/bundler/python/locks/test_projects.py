@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from lambdad.bundler import build
 from lambdad.bundler.model import BundlerError, ProjectError, Want
-from lambdad.bundler.python import credentials, indexes
+from lambdad.bundler.python import credentials
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.report.render import status
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.store.upkeep import Upkeep
+from lambdad.bundler.tool_faults import scrubbed
 from lambdad.bundler.workshop import Workshop
 from tests.bundler.inputs.test_snapshot import wait_for_tick
 from tests.bundler.test_build import project as project_of
@@ -414,7 +415,7 @@ def test_scrubbed(user: str, host: str) -> None:
 
     secret = quote(user, safe="")
     text = f"error: https://{secret}:{secret}pw@{host}/simple is gone"
-    assert indexes.scrubbed(text) == f"error: https://****@{host}/simple is gone"
+    assert scrubbed(text) == f"error: https://****@{host}/simple is gone"
 
 
 # --- any pyproject.toml at all ---------------------------------------------------------------
