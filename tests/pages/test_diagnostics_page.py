@@ -18,11 +18,11 @@ Emitters = Mapping[str, tuple[int, str]]
 """By name of a function or class: which argument is the code, and the severity it gives."""
 BASE: Emitters = {
     "BundlerError": (0, "error"),
-    "Fault": (0, "error"),
+    "ZipFault": (0, "error"),
     "MachineFault": (0, "error"),
     "Diagnostic": (-1, ""),
 }
-"""A Fault of a wheel becomes an error. Of a Diagnostic the severity stands beside its code."""
+"""A ZipFault of a wheel becomes an error. Of a Diagnostic the severity stands beside its code."""
 CODE = re.compile(r"[a-z]+(-[a-z0-9]+)*(-[a-z0-9]+|-<id>)")
 ROW = re.compile(r"\| `([^`]+)` \| ([a-z, ]+) \| .+ \| .+ \|")
 
