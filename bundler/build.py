@@ -133,8 +133,8 @@ def build(
             upkeep.tell(outcomes.values(), state)
         for outcome in outcomes.values():
             settled(outcome)
-    for work in later:
-        work()
+    while later:  # a kept esbuild context keeps the workshop, and so this list
+        later.pop(0)()
     if jobs and upkeep is not None:
         upkeep.collect(state)
     return tuple(outcomes[function.name] for function in functions)
