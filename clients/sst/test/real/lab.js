@@ -178,13 +178,13 @@ export async function start(app, cloud, command, more = {}) {
   const names = listed.Functions.map(({ FunctionName }) => FunctionName);
 
   /** The answer of the deployed function, or {lost}, and the milliseconds it took. */
-  session.invoke = async (name, event) => {
+  session.invoke = async (name, event, patienceMs = 25_000) => {
     const deployed = names.find((one) => one.startsWith(`dev-lab-Lab-${name}`));
     const url = `${cloud.url}/2015-03-31/functions/${deployed}/invocations`;
     const began = performance.now();
     let answer;
     try {
-      const signal = AbortSignal.timeout(25_000);
+      const signal = AbortSignal.timeout(patienceMs);
       const response = await fetch(url, { method: "POST", body: JSON.stringify(event), signal });
       answer = await response.json();
       if (/timed out/i.test(answer?.errorMessage ?? "")) answer = { lost: answer.errorMessage };
