@@ -14,10 +14,9 @@ from typing import Any, Final
 
 from lambdad.bundler.esbuild.closure import Sources, relative
 from lambdad.bundler.esbuild.plan import Plan
-from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.inputs.snapshot import Clock
+from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.memory import FUNCTIONS, Slot
-from lambdad.bundler.model import InputSet, Snapshot
+from lambdad.bundler.model import InputSet
 from lambdad.bundler.workshop import Workshop
 
 _PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
@@ -57,29 +56,21 @@ class Known:
     """What decided the plan."""
     inputs: InputSet
     """The closure."""
-    decided: Snapshot
-    """Of all that plan and closure followed from, but for what the sources import."""
 
 
-BUNDLES: Final = Slot[Known]("bundles", most=FUNCTIONS)
+BUNDLES: Final = Slot[Kept[Known]]("bundles", most=FUNCTIONS)
 """By function, and whether it is wanted live."""
 
 
 def recall(plan_key: object, workshop: Workshop) -> Known | None:
     """What is known under that key, if all that decided it is as it was."""
-    known = workshop.memory.shelf(BUNDLES).get(plan_key) if workshop.memory is not None else None
-    if known is None:
+    kept = workshop.memory.shelf(BUNDLES).get(plan_key) if workshop.memory is not None else None
+    if kept is None or not kept.holds(workshop.root, workshop.look):
         return None
-    moved = next(snapshot.changes(workshop.root, known.decided, workshop.look), None)
-    return known if moved is None else None
+    return kept.value
 
 
-def observe_decided(
-    inputs: InputSet, sources: Sources, workshop: Workshop, clock: Clock
-) -> Snapshot | None:
-    """For `Known.decided`; None if any of it may have moved since the clock was read."""
-    root = workshop.root
+def decided_by(inputs: InputSet, sources: Sources, root: str) -> InputSet:
+    """All that plan and closure followed from, but for what the sources import."""
     plain = {relative(path, root) for path in sources.files if path.endswith(_PLAIN)}
-    held = InputSet(files=inputs.files - plain, links=inputs.links, listings=inputs.listings)
-    seen = snapshot.observe(root, held, since=clock)
-    return None if seen.suspects else seen
+    return InputSet(files=inputs.files - plain, links=inputs.links, listings=inputs.listings)

@@ -59,6 +59,11 @@ class Asker(Protocol):
         """A reading of the clock of the project's file system."""
 
 
+def observed(root: str, value: T, inputs: InputSet, since: Clock) -> Kept[T]:
+    """The value with its inputs as they are now; it never holds if one of them is suspect."""
+    return Kept(value, snapshot.observe(root, inputs, since=since))
+
+
 def prove(root: str, value: T, inputs: InputSet, since: Clock | None) -> Kept[T] | None:
     """The value with its proof; None if it can't be proved.
 
@@ -68,8 +73,8 @@ def prove(root: str, value: T, inputs: InputSet, since: Clock | None) -> Kept[T]
     """
     if since is None or not (inputs.files or inputs.listings):
         return None
-    proof = snapshot.observe(root, inputs, since=since)
-    return None if proof.suspects else Kept(value, proof)
+    kept = observed(root, value, inputs, since)
+    return None if kept.proof.suspects else kept
 
 
 def keep(

@@ -13,11 +13,12 @@ from lambdad.bundler.esbuild import decorators
 from lambdad.bundler.esbuild.closure import UNPACKAGED, Sources, closure, from_metafile, from_trace
 from lambdad.bundler.esbuild.contexts import Contexts
 from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
-from lambdad.bundler.esbuild.known import BUNDLES, Known, imports_of, observe_decided, recall
+from lambdad.bundler.esbuild.known import BUNDLES, Known, decided_by, imports_of, recall
 from lambdad.bundler.esbuild.outputs import Share, Success, share
 from lambdad.bundler.esbuild.plan import SOURCES, Plan, plan
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.start import start
+from lambdad.bundler.inputs.kept import prove
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import checks, natives
 from lambdad.bundler.javascript.messages import Scene, diagnostics_of, unresolved_packages
@@ -262,21 +263,21 @@ class _Packer:
         with self._seen[name].apart() as seen:
             self._closure(one, sources, seen)
         inputs = seen.inputs()
-        if workshop.memory is not None and self._clock is not None:
-            seen.add(self._planned[name])
-            decided = observe_decided(seen.inputs(), sources, workshop, self._clock)
-            if decided is not None:
-                pool = workshop.memory.pool
-                known = Known(
-                    plan=self._plans[name],
-                    provided=_added(one, self._plans[name]),
-                    roots=made.roots,
-                    imports=imports,
-                    planned=self._planned[name],
-                    inputs=pool.inputs(inputs),
-                    decided=pool.snapshot(decided),
-                )
-                workshop.memory.shelf(BUNDLES).put((one.function, one.live), known)
+        if workshop.memory is not None:
+            known = Known(
+                plan=self._plans[name],
+                provided=_added(one, self._plans[name]),
+                roots=made.roots,
+                imports=imports,
+                planned=self._planned[name],
+                inputs=workshop.memory.pool.inputs(inputs),
+            )
+            seen.add(known.planned)
+            decided = decided_by(seen.inputs(), sources, workshop.root)
+            kept = prove(workshop.root, known, decided, self._clock)
+            if kept is not None:
+                kept = replace(kept, proof=workshop.memory.pool.snapshot(kept.proof))
+                workshop.memory.shelf(BUNDLES).put((one.function, one.live), kept)
         return inputs
 
     def _closure(self, one: Plan, sources: Sources, seen: Seen) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.model import (
     BuildRequest,
     Function,
@@ -72,7 +72,7 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
         known = record.load(state.record(function.name, want))
         if known is None or not known.succeeded or record.request_changes(known.request, request):
             continue
-        if next(snapshot.changes(workshop.root, _deciding(known.inputs)), None) is not None:
+        if not Kept(known, _deciding(known.inputs)).holds(workshop.root):
             continue
         try:
             if want is Want.ZIP:

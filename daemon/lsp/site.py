@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from lambdad.bundler import build
 from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs import kept, snapshot
+from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import (
     Artifact,
@@ -21,7 +22,6 @@ from lambdad.bundler.model import (
     Function,
     Project,
     RelPath,
-    Snapshot,
     Want,
 )
 from lambdad.bundler.store import project_state
@@ -55,22 +55,20 @@ class Site:
         self.environ = environ
         self._builds = Builds(root, environ)
         self._lock = threading.Lock()
-        self._known: tuple[Project, Snapshot] | None = None
+        self._known: Kept[Project] | None = None
 
     def project(self) -> Project | None:
         """As its files declare it now; None if they no longer do."""
         with self._lock:
-            if self._known is not None:
-                project, seen = self._known
-                if next(snapshot.changes(self.root, seen), None) is None:
-                    return project
+            if self._known is not None and self._known.holds(self.root):
+                return self._known.value
             self._known = None
             now = snapshot.any_clock()  # the project's own can't be read without writing a file
             try:
                 project = read_project(self.root, self.environ)
             except BundlerError:
                 return None
-            self._known = project, snapshot.observe(self.root, project.inputs, since=now)
+            self._known = kept.observed(self.root, project, project.inputs, now)
             return project if project.root == self.root else None
 
     def state(self) -> ProjectState:

@@ -15,7 +15,8 @@ from typing import Final
 from lambdad.bundler import build, trust
 from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs import kept, snapshot
+from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.inputs.snapshot import Clock, Look
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
@@ -26,7 +27,6 @@ from lambdad.bundler.model import (
     Outcome,
     Project,
     RelPath,
-    Snapshot,
     Want,
     error,
 )
@@ -84,7 +84,7 @@ class Builds:
         self._environ = dict(environ)
         self._store = Store(Path(cache_folder(self._environ)))
         self._project_lock = threading.Lock()
-        self._project: tuple[_Declared, Snapshot] | None = None
+        self._project: Kept[_Declared] | None = None
         self._memory = Memory()
         self._vouched: Identity | None = None
         """The project as it was when somebody who answers for it asked for a build."""
@@ -108,14 +108,12 @@ class Builds:
             with disk_faults():
                 folder.prepare()
         with self._project_lock:
-            if self._project is not None:
-                known, seen = self._project
-                if next(snapshot.changes(self._root, seen), None) is None:
-                    return known.project
+            if self._project is not None and self._project.holds(self._root):
+                return self._project.value.project
             clock = _clock(folder)
             project = read_project(self._root, self._environ)
-            seen = snapshot.observe(self._root, project.inputs, since=clock)
-            self._project = _Declared(project), seen
+            declared = _Declared(project)
+            self._project = kept.observed(self._root, declared, project.inputs, clock)
             return project
 
     def _declared(self) -> _Declared:
@@ -123,7 +121,7 @@ class Builds:
         if self._project is None:
             self.project()
         assert self._project is not None  # noqa: S101 -- it was read just now
-        return self._project[0]
+        return self._project.value
 
     def vouch(self, *, for_good: bool = False) -> None:
         """Somebody who answers for the project asks for a build: builds may run its code from now

@@ -161,7 +161,8 @@ def _believes_the_closure() -> None:
     """Rule 7: what a bundle's plan and closure followed from is taken to be as it was."""
 
     def recall(key: object, workshop: Workshop) -> Known | None:
-        return workshop.memory.shelf(BUNDLES).get(key) if workshop.memory is not None else None
+        kept = workshop.memory.shelf(BUNDLES).get(key) if workshop.memory is not None else None
+        return kept.value if kept is not None else None
 
     put(bundled, "recall", recall)
 
@@ -206,7 +207,7 @@ def _reads_configuration_once() -> None:
     real = Builds.project
 
     def project(self: Builds) -> Project:
-        return self._project[0].project if self._project is not None else real(self)
+        return self._project.value.project if self._project is not None else real(self)
 
     put(Builds, "project", project)
 
