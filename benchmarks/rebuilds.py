@@ -28,7 +28,7 @@ from lambdad.bundler.model import BuildResult, Project, Snapshot
 from lambdad.bundler.report.render import status
 from lambdad.bundler.store import record_cache
 from lambdad.bundler.store.output import Output
-from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.store import Store, store_of
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips.member import Contents
@@ -62,7 +62,7 @@ class App:
         self.workshop = Workshop(
             root=self.project.root,
             repository=self.project.repository,
-            store=store or Store(cache_folder(environ)),
+            store=store or store_of(environ, self.project.root),
             environ=environ,
             memory=self.memory,
             later=self._left.append,

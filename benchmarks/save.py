@@ -18,7 +18,7 @@ from benchmarks.rebuilds import FLAGS, timed
 from lambdad.bundler.esbuild import binary
 from lambdad.bundler.esbuild.engine import Job
 from lambdad.bundler.esbuild.service import Service
-from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.store import cache_folder, store_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.client import asking
 from lambdad.daemon.life import control
@@ -128,7 +128,7 @@ def _script(root: Path, environ: Mapping[str, str]) -> Claim:
     workshop = Workshop(
         root=str(root),
         repository=str(root),
-        store=Store(cache_folder(dict(os.environ))),
+        store=store_of(os.environ, str(root)),
         environ=environ,
     )
     service = Service(binary.find(workshop), binary.VERSION)

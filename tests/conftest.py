@@ -59,7 +59,7 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
-    return Store(base / "store")
+    return Store(base / "store", b"shared" * 6)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -14,7 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from lambdad.bundler import tools
+from lambdad.bundler.inputs.snapshot import file_key
 from lambdad.bundler.model import BundlerError
+from lambdad.bundler.store import notes, record
+from lambdad.bundler.store.store import Store, write_atomic
 from lambdad.bundler.toolchain import ESBUILD
 from lambdad.bundler.workshop import Workshop
 
@@ -30,6 +34,10 @@ DIGESTS: Final = {
 """SHA-256 of bin/esbuild in the npm package `@esbuild/<platform>` of VERSION. No other file is ever
 run as esbuild, wherever it was found, so a project's folder needs nobody's trust for a bundle."""
 
+KIND: Final = "esbuild"
+_PROOF: Final = "proof.json"
+"""Beside the binary: the stat key that it had when its digest was the one."""
+
 LARGEST: Final = 64 << 20
 """Bytes; the binaries have 10 MB."""
 
@@ -44,9 +52,9 @@ def find(workshop: Workshop) -> str:
     npm is missing or fails), `esbuild-corrupt`.
     """
     name = host_platform()
-    kept = workshop.store.find("esbuild", f"{VERSION}-{name}")
-    if kept is not None and os.access(kept / "esbuild", os.X_OK):
-        return str(kept / "esbuild")
+    kept = _kept(workshop.store, name)
+    if kept is not None:
+        return kept
     content = _in_project(workshop.root, name) or _fetched(workshop, name)
     with workshop.store.workspace() as workspace:
         folder = workspace / "kept"
@@ -54,7 +62,37 @@ def find(workshop: Workshop) -> str:
         with open(folder / "esbuild", "xb") as out:
             out.write(content)
             os.fchmod(out.fileno(), 0o755)
-        return str(workshop.store.adopt(folder, "esbuild", f"{VERSION}-{name}") / "esbuild")
+        if (kept := _kept(workshop.store, name)) is not None:  # another process was faster
+            return kept
+        workshop.store.discard(KIND, f"{VERSION}-{name}")
+        workshop.store.adopt(folder, KIND, f"{VERSION}-{name}")
+    if (kept := _kept(workshop.store, name)) is None:
+        place = workshop.store.path(KIND, f"{VERSION}-{name}")
+        raise BundlerError("store-damaged", f"{place} does not stay as it is written")
+    return kept
+
+
+def _kept(store: Store, name: str) -> str | None:
+    """The binary in the store, if it is the one that was published: it is read once, and known by
+    its stat key from then on."""
+    folder = store.find(KIND, f"{VERSION}-{name}")
+    if folder is None or not os.access(folder / "esbuild", os.X_OK):
+        return None
+    path = str(folder / "esbuild")
+    seal, key = notes.seal(store, KIND, f"{VERSION}-{name}"), record.canonical(file_key(path))
+    with contextlib.suppress(OSError):
+        if seal.unseal((folder / _PROOF).read_bytes()) == key:
+            return path
+    try:
+        with open(path, "rb") as file:
+            if _digest(file.read(LARGEST)) != DIGESTS[name]:
+                return None
+    except OSError:
+        return None
+    if record.canonical(file_key(path)) == key:
+        with contextlib.suppress(OSError):  # a store that may be read but not written still serves
+            write_atomic(folder / _PROOF, seal.seal(key))
+    return path
 
 
 def host_platform() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import posixpath
 import re
@@ -21,7 +20,8 @@ from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.python.wheels import splice, wheel
 from lambdad.bundler.python.wheels.wheel import Wheel
-from lambdad.bundler.store.sealed import seal, unseal
+from lambdad.bundler.store import notes
+from lambdad.bundler.store.sealed import name_of
 from lambdad.bundler.tool_faults import Program, scrubbed
 from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
@@ -171,22 +171,17 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 def key_of(*parts: object) -> str:
     """A name for what was decided from these parts alone."""
-    return hashlib.sha256(seal(parts)).hexdigest()
+    return name_of(parts)
 
 
 def recall(workshop: Workshop, key: str) -> Mapping[str, Any] | None:
     """What was remembered under the key; torn or foreign state is a miss."""
-    if (path := workshop.store.find("locks", f"{key}.json")) is None:
-        return None
-    try:
-        document = unseal(path.read_bytes())
-    except OSError:
-        return None
+    document = notes.read(workshop.store, "locks", key)
     return document if isinstance(document, dict) else None
 
 
 def remember(workshop: Workshop, key: str, document: Mapping[str, object]) -> None:
-    workshop.store.put("locks", f"{key}.json", seal(document))
+    notes.write(workshop.store, "locks", key, document)
 
 
 def untrusted(what: str) -> BundlerError:

@@ -58,9 +58,10 @@ def install(known: Dependencies, workshop: Workshop) -> Site:
     decided_by = sorted([one.sha256, one.name in sources] for one in known.wheels)
     key = built.key_of("tree", _SCHEMA, decided_by)
     with _ONE_AT_A_TIME:
-        folder = workshop.store.find(KIND, key)
+        name = workshop.store.private(f"{KIND}/{key}")
+        folder = workshop.store.find(KIND, name)
         if folder is None:
-            folder = _unpack(spliced, sources, infos, store=workshop.store, key=key)
+            folder = _unpack(spliced, sources, infos, store=workshop.store, name=name)
     files = dict.fromkeys(spliced.names, str(folder))
     if sources:
         for part, owner in zip(spliced.plan.parts, spliced.plan.owners, strict=True):
@@ -81,7 +82,7 @@ def _unpack(
     infos: tuple[str, ...],
     *,
     store: Store,
-    key: str,
+    name: str,
 ) -> Path:
     for one in spliced.wheels:
         wheels_.check(one)
@@ -95,7 +96,7 @@ def _unpack(
         for path, parts in by_wheel.items():
             with open(path, "rb") as source:
                 _copy(source.fileno(), parts, top)
-        return store.adopt(top, KIND, key)
+        return store.adopt(top, KIND, name)
 
 
 def _copy(descriptor: int, parts: Iterable[Spliced], top: Path) -> None:

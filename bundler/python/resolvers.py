@@ -249,8 +249,9 @@ def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) ->
     import uv
 
     release = PIP_TOOLS_LAST.get(version, run_.tools.pip_tools)
-    name = f"pip-tools-{release}-{version[0]}.{version[1]}"
     store = run_.workshop.store
+    name = f"pip-tools-{release}-{version[0]}.{version[1]}"
+    name = f"{name}-{store.private(f'tools/{name}')[:16]}"
     if (found := store.find("tools", name)) and (found / "bin/python").exists():
         return found
     run_.workshop.say(f"installing pip-tools {release} for Python {version[0]}.{version[1]}")

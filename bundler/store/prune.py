@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +69,7 @@ def prune(
             going.append(entry)
             excess -= entry.size
     for entry in going:
-        _remove(entry.path, store)
+        store.discard(entry.kind, entry.path.name)
     for folder in (store.root, *(store.root / kind for kind in Store.KINDS)):
         collect_abandoned(folder, now_s)
     return len(going), sum(entry.size for entry in going)
@@ -97,15 +96,3 @@ def _size(path: Path) -> int:
         for folder, _folders, names in os.walk(path)
         for name in names
     )
-
-
-def _remove(path: Path, store: Store) -> None:
-    if path.is_dir() and not path.is_symlink():
-        # Under its name it is whole or gone; what a kill leaves of it is collected as abandoned.
-        away = store.root / f"{TEMPORARY}{os.getpid()}-{path.parent.name}-{path.name}"
-        with contextlib.suppress(OSError):
-            os.rename(path, away)
-            shutil.rmtree(away, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()

@@ -98,23 +98,3 @@ class SealedFile:
             raise FileNotFoundError(errno.ENOENT, "the project has no identity", self.file.path)
         sealed = self._seal.of(*self.about).seal(document)
         return self.file.write(sealed, missable=True)
-
-
-# --- without a key: the store's --------------------------------------------------------------
-
-
-def seal(document: object) -> bytes:
-    """The document's bytes: always the same for equal documents."""
-    body = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
-    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-
-
-def unseal(sealed: bytes) -> Any | None:
-    """The document as it was sealed, or None if any byte of it is missing, changed or added."""
-    body = sealed[_MARK + 1 :]
-    if sealed[: _MARK + 1] != hashlib.sha256(body).hexdigest().encode() + b"\n":
-        return None
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None

@@ -3,18 +3,23 @@
 Everything in the store is a cache: content that can be fetched or made again. Its folders:
 
 wheels/     <sha256>/<file name>.whl     proved on entering, never changed
-trees/      <key>/                       wheels unpacked, for workers on this machine
+trees/      <private name>/              wheels unpacked, for workers on this machine
 segments/   <key>.zipseg, <key>.json     dependency segments and their records
 locks/      <key>.json                   what a resolver answered
 esbuild/    <version>-<platform>/        the pinned binary
-tools/      <name>/                      interpreters' environments for pip-tools
-checks/     <key>.<checker's ending>     what a type checker keeps of a project
+tools/      <private name>/              interpreters' environments for pip-tools
+checks/     <private name>.<ending>      what a type checker keeps of a project
 caches/     <tool>/                      of tools that can't write the user's own
+
+A store may come out of a cache that others write to, of CI for one. So nothing in it is believed
+for lying there: content under its digest proves itself, JSON is sealed with the user's key
+(notes.py), and folders that can't be proved have names that only this user can know.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
 import shutil
@@ -26,6 +31,7 @@ from typing import BinaryIO, Final
 
 from lambdad.bundler.store import ownership
 from lambdad.bundler.store.anchored import Folder
+from lambdad.bundler.store.user_state import process_secret, user_key
 
 TEMPORARY: Final = ".tmp-"
 """Names that begin so are being written; one left behind by a kill is collected."""
@@ -125,13 +131,20 @@ def _touched_s(entry: os.DirEntry[str]) -> float:
     return status.st_mtime if status.st_nlink == 1 else max(status.st_mtime, status.st_ctime)
 
 
+def store_of(environ: Mapping[str, str], root: str) -> Store:
+    """The user's store, for the project at `root`, its symlinks resolved."""
+    return Store(cache_folder(environ), user_key(environ, root).secret)
+
+
 class Store:
     """Content shared by projects. Names are keys; what is found under one is whole."""
 
     KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools", "checks", "caches")
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, secret: bytes | None = None) -> None:
+        """`secret` is the user's key; without one, what this process notes is a miss for others."""
         self.root = root
+        self.secret = secret or process_secret()
         self._tidied: set[Path] = set()
 
     def path(self, kind: str, name: str) -> Path:
@@ -139,6 +152,10 @@ class Store:
         folder = self.root / kind
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
+
+    def private(self, name: str) -> str:
+        """A name that stands for this one, and that only this user's processes can know."""
+        return hmac.digest(self.secret, f"private\0{name}".encode(), "sha256").hex()[:40]
 
     def find(self, kind: str, name: str) -> Path | None:
         """The content, marked as used now, or None."""
@@ -180,6 +197,19 @@ class Store:
         if folder not in self._tidied:
             self._tidied.add(folder)
             collect_abandoned(folder)
+
+    def discard(self, kind: str, name: str) -> None:
+        """Nothing lies under that name, as far as it can be removed."""
+        path = self.root / kind / name
+        if path.is_dir() and not path.is_symlink():
+            # Under its name it is whole or gone; what a kill leaves is collected as abandoned.
+            away = self.root / f"{TEMPORARY}{os.getpid()}-{kind}-{name}"
+            with contextlib.suppress(OSError):
+                os.rename(path, away)
+                shutil.rmtree(away, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def adopt(self, folder: Path, kind: str, name: str) -> Path:
         """Moves a finished folder into the store; if another process was first, theirs stays."""

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from lambdad.bundler.model import BundlerError, Entry, ProjectError
-from lambdad.bundler.store.sealed import seal, unseal
+from lambdad.bundler.store import notes
+from lambdad.bundler.store.sealed import name_of
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import ZIP_FORMAT
 from lambdad.bundler.zips import headers, names
@@ -58,9 +59,7 @@ def key(*decided_by: object) -> str:
     """The digest of whatever decides a segment's bytes: JSON values, in a fixed order."""
     import deflate
 
-    return hashlib.sha256(
-        seal([_SCHEMA, ZIP_FORMAT, LEVEL, deflate.__version__, *decided_by])
-    ).hexdigest()
+    return name_of([_SCHEMA, ZIP_FORMAT, LEVEL, deflate.__version__, *decided_by])
 
 
 def key_of(segment: Segment) -> str:
@@ -81,12 +80,11 @@ def find(store: Store, key: str) -> Segment | None:
 
     Its size is checked here, its bytes when they are used (bundler/zips/archive.py).
     """
-    members_path = store.find(KIND, f"{key}.json")
+    document = notes.read(store, KIND, key)
     data_path = store.find(KIND, f"{key}.zipseg")
-    if members_path is None or data_path is None:
+    if document is None or data_path is None:
         return None
     try:
-        document = unseal(members_path.read_bytes())
         size = data_path.stat().st_size
     except OSError:
         return None
@@ -142,7 +140,7 @@ def make(
         "members": [member.row() for member in members],
         "owners": owners,
     }
-    store.put(KIND, f"{key}.json", seal(document))
+    notes.write(store, KIND, key, document)
     return Segment(digest=digest, path=str(path), size=size, members=members, owners=owners)
 
 

@@ -18,7 +18,7 @@ from lambdad.bundler import tools
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.report.shown import paint_for, size_text
 from lambdad.bundler.store import prune
-from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.store import Store, cache_folder, store_of
 from lambdad.bundler.store.user_state import state_folder
 from lambdad.bundler.toolchain import DEFLATE, ESBUILD, LAMBDAD, UV
 from lambdad.bundler.workshop import Workshop
@@ -110,7 +110,7 @@ def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
     look = Workshop(
         root=project.root,
         repository=project.repository,
-        store=Store(cache_folder(environ)),
+        store=store_of(environ, project.root),
         environ=environ,
     )
     told: dict[str, str] = {}
@@ -135,7 +135,7 @@ def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
 def _esbuild(folder: str, environ: dict[str, str]) -> Finding:
     from lambdad.bundler.esbuild import binary
 
-    store = Store(cache_folder(environ))
+    store = store_of(environ, folder)
     look = Workshop(root=folder, repository=folder, store=store, environ=environ, offline=True)
     try:
         path = binary.find(look)

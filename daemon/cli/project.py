@@ -7,7 +7,6 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +23,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.store import project_state, user_state
 from lambdad.bundler.store.project_state import ProjectState
-from lambdad.bundler.store.store import Store, cache_folder, usual_cache_folder
+from lambdad.bundler.store.store import cache_folder, store_of, usual_cache_folder
 from lambdad.bundler.workshop import Workshop, silent
 from lambdad.daemon.terminal.screen import show_diagnostic
 
@@ -136,7 +135,7 @@ def workshop_for(
     return Workshop(
         root=project.root,
         repository=project.repository,
-        store=Store(Path(cache_folder(environ))),
+        store=store_of(environ, project.root),
         environ=environ,
         say=say,
         offline=offline,

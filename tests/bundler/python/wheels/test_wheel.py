@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -564,8 +565,8 @@ def test_a_wheel_that_no_lock_promised_stays_out(tmp_path: Path) -> None:
     assert wheel.load(store, hashlib.sha256(b"not even a zip").hexdigest()) is None
 
 
-def test_a_torn_proof_is_a_miss_and_heals(tmp_path: Path) -> None:
-    """Cut or changed at any byte, or with a wheel of another length: proved anew."""
+def test_a_torn_proof_heals(tmp_path: Path) -> None:
+    """Cut or changed at any byte it is made anew; a wheel of another length is none."""
     store = Store(tmp_path / "store")
     path = write_wheel(tmp_path, {"pkg.py": b"x"})
     added = wheel.add(store, path)
@@ -574,12 +575,48 @@ def test_a_torn_proof_is_a_miss_and_heals(tmp_path: Path) -> None:
     for at in range(len(whole)):
         for bad in (whole[:at], whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :]):
             index.write_bytes(bad)
-            assert wheel.load(store, added.sha256) is None
-    assert wheel.add(store, path) == added
+            assert wheel.load(store, added.sha256) == added
+            assert index.read_bytes() == whole
     os.truncate(added.path, added.size - 1)
     assert wheel.load(store, added.sha256) is None
     assert wheel.add(store, path) == added
     wheel.check(added)
+
+
+def test_a_wheel_out_of_a_cache(tmp_path: Path) -> None:
+    """Another user proved it: it is proved again, and only if it is what its digest says."""
+    theirs, ours = (Store(tmp_path / "store", key * 32) for key in (b"t", b"o"))
+    path = write_wheel(tmp_path, HONEST)
+    added = wheel.add(theirs, path)
+    home = Path(added.path).parent
+    proof = (home / "index.json").read_bytes()
+    assert wheel.load(ours, added.sha256) == added
+    assert (home / "index.json").read_bytes() != proof
+    (home / "index.json").write_bytes(proof)
+    (tmp_path / "evil").mkdir()
+    evil = write_wheel(tmp_path / "evil", {**HONEST, "more.py": b"evil"})
+    shutil.copyfile(evil, added.path)
+    assert wheel.load(ours, added.sha256) is None
+    assert wheel.add(ours, path) == added
+    wheel.check(added)
+
+
+@pytest.mark.parametrize("damage", ["no wheel", "two wheels", "no zip"])
+def test_what_is_no_wheel_is_not_proved(tmp_path: Path, damage: str) -> None:
+    """It is a miss, and the wheel takes its place when it comes."""
+    store = Store(tmp_path / "store")
+    path = write_wheel(tmp_path, HONEST)
+    added = wheel.add(store, path)
+    home = Path(added.path).parent
+    (home / "index.json").unlink()
+    if damage == "no wheel":
+        Path(added.path).unlink()
+    elif damage == "two wheels":
+        shutil.copyfile(added.path, home / "other-1.0-py3-none-any.whl")
+    else:
+        Path(added.path).write_bytes(b"no zip")
+    assert wheel.load(store, added.sha256) is None
+    assert wheel.add(store, path) == added
 
 
 @pytest.mark.parametrize("digest", ["", "..", "../other", "A" * 64, "0" * 63])
