@@ -78,10 +78,10 @@ def workshop(tmp_path: Path) -> Workshop:
 
 def store_at(folder: Path) -> Store:
     """A store with nothing but esbuild, which the tests share."""
-    from tests.support.esbuild_cases import binary_path
+    from tests.support.served import share_esbuild
 
     folder.mkdir()
-    (folder / "esbuild").symlink_to(Path(binary_path()).parent.parent)
+    share_esbuild(folder)
     return Store(folder)
 
 

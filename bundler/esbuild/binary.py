@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from lambdad.bundler import tools
-from lambdad.bundler.inputs.snapshot import file_key
+from lambdad.bundler.inputs.snapshot import file_key, key_of
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import notes, record
+from lambdad.bundler.store.anchored import open_file
 from lambdad.bundler.store.store import Store, write_atomic
 from lambdad.bundler.toolchain import ESBUILD
 from lambdad.bundler.workshop import Workshop
@@ -74,17 +75,18 @@ def find(workshop: Workshop) -> str:
 
 def _kept(store: Store, name: str) -> str | None:
     """The binary in the store, if it is the one that was published: it is read once, and known by
-    its stat key from then on."""
+    its stat key from then on. Raises BundlerError `not-ours`."""
     folder = store.find(KIND, f"{VERSION}-{name}")
     if folder is None or not os.access(folder / "esbuild", os.X_OK):
         return None
     path = str(folder / "esbuild")
-    seal, key = notes.seal(store, KIND, f"{VERSION}-{name}"), record.canonical(file_key(path))
-    with contextlib.suppress(OSError):
-        if seal.unseal((folder / _PROOF).read_bytes()) == key:
-            return path
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
+            key = record.canonical(key_of(os.fstat(file.fileno())))
+            seal = notes.seal(store, KIND, f"{VERSION}-{name}")
+            with contextlib.suppress(OSError), open_file(str(folder / _PROOF)) as proof:
+                if seal.unseal(proof.read()) == key:
+                    return path
             if _digest(file.read(LARGEST)) != DIGESTS[name]:
                 return None
     except OSError:

@@ -19,6 +19,7 @@ from lambdad.bundler.python.dependencies import Dependencies
 from lambdad.bundler.python.wheels import splice
 from lambdad.bundler.python.wheels import wheel as wheels_
 from lambdad.bundler.python.wheels.splice import Splice
+from lambdad.bundler.store.anchored import open_file
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import reader
@@ -94,7 +95,7 @@ def _unpack(
         top = folder / "tree"
         top.mkdir()
         for path, parts in by_wheel.items():
-            with open(path, "rb") as source:
+            with open_file(path) as source:
                 _copy(source.fileno(), parts, top)
         return store.adopt(top, KIND, name)
 

@@ -154,6 +154,18 @@ class Folder:
         finally:
             os.close(descriptor)
 
+    def mark(self, name: str) -> None:
+        """The file or folder of that name counts as used now, where that can be written."""
+        path = self._path(name)
+        try:
+            status = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as fault:
+            raise _located(fault, path) from fault
+        kind = FOLDER if stat.S_ISDIR(status.st_mode) else FILE
+        ownership.check(path, status, kind, self._owners)
+        with contextlib.suppress(OSError):
+            os.utime(name, dir_fd=self._descriptor, follow_symlinks=False)
+
     def own_status(self) -> os.stat_result:
         """Of the folder itself."""
         return os.fstat(self._descriptor)
@@ -398,6 +410,27 @@ class Staged:
         self.folder.move(self.name, self.folder, name)
         self.is_published = True
         return status
+
+
+def open_file(path: str) -> BufferedReader:
+    """A file of this user's or root's, to be read. The folders above it are known to be theirs; no
+    symlink in its own place is followed. Raises OSError, and BundlerError `not-ours`."""
+    return open(descriptor_of(path), "rb")
+
+
+def descriptor_of(path: str) -> int:
+    """As `open_file`, for callers that read by descriptor and close it."""
+    owners = ownership.this_user_or_root()
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _AS_FILE)
+    except OSError as fault:
+        raise ownership.reason(fault, path, FILE, owners) from fault
+    try:
+        ownership.check(path, os.fstat(descriptor), FILE, owners)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _bare(name: str) -> str:

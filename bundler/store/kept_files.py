@@ -107,13 +107,8 @@ def _name(coding: Coding[T], state: ProjectState, key: Json) -> str:
 
 def _read(store: Store, state: ProjectState, name: str) -> Json:
     """What this project's own runs wrote there; None if there is nothing to be believed."""
-    path, seal = store.find(KIND, name), state.kept(name)
-    if path is None or seal is None:
-        return None
-    try:
-        return seal.unseal(path.read_bytes())
-    except OSError:
-        return None
+    content, seal = store.read(KIND, name), state.kept(name)
+    return None if content is None or seal is None else seal.unseal(content)
 
 
 def _write(store: Store, state: ProjectState, name: str, document: Json) -> None:

@@ -14,11 +14,8 @@ from lambdad.bundler.store.store import Store
 
 def read(store: Store, kind: str, name: str) -> Any | None:
     """What was noted under the name, or None if there is nothing to be believed."""
-    path = store.find(kind, f"{name}.json")
-    try:
-        return seal(store, kind, name).unseal(path.read_bytes()) if path is not None else None
-    except OSError:
-        return None
+    content = store.read(kind, f"{name}.json")
+    return seal(store, kind, name).unseal(content) if content is not None else None
 
 
 def write(store: Store, kind: str, name: str, document: object) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from lambdad.bundler.store.store import TEMPORARY, Store, collect_abandoned
+from lambdad.bundler.store.anchored import TEMPORARY, Folder
+from lambdad.bundler.store.store import Store
 
 DAY_S = 86_400.0
 
@@ -24,13 +25,13 @@ class Usage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
     kind: str
-    path: Path
+    name: str
     size: int
     used_s: float
 
 
 def usage(store: Store) -> tuple[Usage, ...]:
-    """Each kind's number of entries and bytes."""
+    """Each kind's number of entries and bytes. Raises BundlerError `not-ours`."""
     entries = _entries(store)
     return tuple(
         Usage(
@@ -51,7 +52,8 @@ def prune(
 ) -> tuple[int, int]:
     """Removes what was not used for so many days, then the longest unused until it fits.
 
-    Returns how many entries and bytes went. What can't be removed is left.
+    Returns how many entries and bytes went. What can't be removed is left. Raises BundlerError
+    `not-ours`.
     """
     now_s = time.time() if now_s is None else now_s
     entries = sorted(_entries(store), key=lambda entry: entry.used_s)
@@ -68,31 +70,46 @@ def prune(
                 break
             going.append(entry)
             excess -= entry.size
-    for entry in going:
-        store.discard(entry.kind, entry.path.name)
-    for folder in (store.root, *(store.root / kind for kind in Store.KINDS)):
-        collect_abandoned(folder, now_s)
+    with contextlib.suppress(FileNotFoundError):
+        root = store.folder()
+        for entry in going:
+            store.discard(entry.kind, entry.name)
+        root.collect_abandoned(now_s)
+        for kind in Store.KINDS:
+            with contextlib.suppress(FileNotFoundError):
+                root.folder(kind).collect_abandoned(now_s)
     return len(going), sum(entry.size for entry in going)
 
 
 def _entries(store: Store) -> list[_Entry]:
     found = []
     for kind in Store.KINDS:
-        with contextlib.suppress(FileNotFoundError), os.scandir(store.root / kind) as scan:
-            for item in scan:
-                if not item.name.startswith(TEMPORARY):
-                    with contextlib.suppress(FileNotFoundError):
-                        path = Path(item.path)
-                        used_s = item.stat(follow_symlinks=False).st_mtime
-                        found.append(_Entry(kind=kind, path=path, size=_size(path), used_s=used_s))
+        with contextlib.suppress(FileNotFoundError):
+            folder = store.folder(kind)
+            for name, status in folder.listed():
+                if not name.startswith(TEMPORARY):
+                    size = _size(folder, name, status)
+                    found.append(
+                        _Entry(
+                            kind=kind,
+                            name=name,
+                            size=size,
+                            used_s=status.st_mtime,
+                        )
+                    )
     return found
 
 
-def _size(path: Path) -> int:
-    if not path.is_dir():
-        return path.lstat().st_size
-    return sum(
-        os.lstat(os.path.join(folder, name)).st_size
-        for folder, _folders, names in os.walk(path)
-        for name in names
-    )
+def _size(above: Folder, name: str, status: os.stat_result) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    total = 0
+    left = [(above, name, status)]
+    while left:
+        above, name, status = left.pop()
+        if not stat.S_ISDIR(status.st_mode):
+            total += status.st_size
+            continue
+        with contextlib.suppress(OSError):
+            folder = above.folder(name)
+            left += [(folder, child, below) for child, below in folder.listed()]
+    return total

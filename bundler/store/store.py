@@ -21,22 +21,15 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
-import secrets
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import ownership
-from lambdad.bundler.store.anchored import Folder
+from lambdad.bundler.store.anchored import Folder, temporary_name
+from lambdad.bundler.store.ownership import this_user_or_root
 from lambdad.bundler.store.user_state import process_secret, user_key
-
-TEMPORARY: Final = ".tmp-"
-"""Names that begin so are being written; one left behind by a kill is collected."""
-
-ABANDONED_S: Final = 3600.0
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -88,7 +81,7 @@ def write_atomic(
     With `missable` it may also be gone. That is for what nobody misses and many a build waits for:
     where ext4 renames over a file it waits for the disk, 10 ms behind a large zip.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
+    temporary = path.with_name(temporary_name())
     try:
         with open(temporary, "xb") as out:
             if isinstance(content, bytes):
@@ -109,35 +102,18 @@ def write_atomic(
     return status
 
 
-def collect_abandoned(folder: Path, now_s: float | None = None) -> int:
-    """Removes temporaries that a killed process left in `folder`; returns how many."""
-    removed = 0
-    limit = (time.time() if now_s is None else now_s) - ABANDONED_S
-    with contextlib.suppress(OSError):
-        for entry in list(os.scandir(folder)):
-            with contextlib.suppress(OSError):
-                if entry.name.startswith(TEMPORARY) and _touched_s(entry) < limit:
-                    if entry.is_dir(follow_symlinks=False):
-                        shutil.rmtree(entry.path, ignore_errors=True)
-                    else:
-                        os.unlink(entry.path)
-                    removed += 1
-    return removed
-
-
-def _touched_s(entry: os.DirEntry[str]) -> float:
-    """When the temporary was made or written. A link to another file has that one's mtime."""
-    status = entry.stat(follow_symlinks=False)
-    return status.st_mtime if status.st_nlink == 1 else max(status.st_mtime, status.st_ctime)
-
-
 def store_of(environ: Mapping[str, str], root: str) -> Store:
     """The user's store, for the project at `root`, its symlinks resolved."""
     return Store(cache_folder(environ), user_key(environ, root).secret)
 
 
 class Store:
-    """Content shared by projects. Names are keys; what is found under one is whole."""
+    """Content shared by projects. Names are keys; what is found under one is whole.
+
+    Its root may be reached through symlinks of the user's; below it none is followed. The root and
+    all that is found are this user's or root's, and no other user can write to the root: programs
+    are given paths in it. Every method may raise OSError, and BundlerError `not-ours`.
+    """
 
     KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools", "checks", "caches")
 
@@ -145,27 +121,52 @@ class Store:
         """`secret` is the user's key; without one, what this process notes is a miss for others."""
         self.root = root
         self.secret = secret or process_secret()
-        self._tidied: set[Path] = set()
+        self._tidied: set[str] = set()
+
+    def folder(self, kind: str | None = None) -> Folder:
+        """The folder of that kind, or the root. Raises FileNotFoundError."""
+        root = Folder.root(str(self.root), this_user_or_root())
+        return root if kind is None else root.folder(kind)
+
+    def _made(self, kind: str | None = None) -> Folder:
+        """As `folder`; it is made if it is missing, and tidied if that has not been done yet."""
+        with contextlib.suppress(FileExistsError):
+            self.root.mkdir(mode=0o755, parents=True)
+        folder = self.folder()
+        if kind is not None:
+            folder = folder.make(kind)
+        # What killed processes left there goes once; that is enough for as long as we live.
+        if folder.path not in self._tidied:
+            self._tidied.add(folder.path)
+            folder.collect_abandoned()
+        return folder
 
     def path(self, kind: str, name: str) -> Path:
         """Where content of that name lies or would lie; its folder exists."""
-        folder = self.root / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        return Path(self._made(kind).path, name)
 
     def private(self, name: str) -> str:
         """A name that stands for this one, and that only this user's processes can know."""
         return hmac.digest(self.secret, f"private\0{name}".encode(), "sha256").hex()[:40]
 
     def find(self, kind: str, name: str) -> Path | None:
-        """The content, marked as used now, or None."""
-        path = self.root / kind / name
+        """The content, marked as used now, or None. A store that may be read but not written still
+        serves."""
         try:
-            os.utime(path)
-        except OSError:
-            # A store that may be read but not written still serves.
-            return path if path.exists() else None
-        return path
+            folder = self.folder(kind)
+            folder.mark(name)
+        except (OSError, ValueError):
+            return None
+        return Path(folder.path, name)
+
+    def read(self, kind: str, name: str) -> bytes | None:
+        """A file's content, which is marked as used now; None if it is missing."""
+        try:
+            folder = self.folder(kind)
+            folder.mark(name)
+            return folder.read(name)
+        except (OSError, ValueError):
+            return None
 
     def put(
         self,
@@ -175,48 +176,47 @@ class Store:
         *,
         missable: bool = False,
     ) -> Path:
-        """Returns where it lies. `missable` as in write_atomic. Raises OSError."""
-        path = self.path(kind, name)
-        self._tidy(path.parent)
-        write_atomic(path, content, missable=missable)
-        return path
+        """Returns where it lies. `missable` as in Folder.write."""
+        folder = self._made(kind)
+        folder.write(name, content, missable=missable)
+        return Path(folder.path, name)
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
-        """An empty folder on the store's file system, gone afterwards: rename what stays."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._tidy(self.root)
-        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=self.root))
+        """An empty folder on the store's file system, gone afterwards: adopt what stays."""
+        root = self._made()
+        name = temporary_name()
+        root.make_new(name, 0o700)
         try:
-            yield folder
+            yield Path(root.path, name)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _tidy(self, folder: Path) -> None:
-        """What killed processes left there is gone; once is enough for as long as we live."""
-        if folder not in self._tidied:
-            self._tidied.add(folder)
-            collect_abandoned(folder)
-
-    def discard(self, kind: str, name: str) -> None:
-        """Nothing lies under that name, as far as it can be removed."""
-        path = self.root / kind / name
-        if path.is_dir() and not path.is_symlink():
-            # Under its name it is whole or gone; what a kill leaves is collected as abandoned.
-            away = self.root / f"{TEMPORARY}{os.getpid()}-{kind}-{name}"
-            with contextlib.suppress(OSError):
-                os.rename(path, away)
-                shutil.rmtree(away, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
+            root.clear_away(name)
 
     def adopt(self, folder: Path, kind: str, name: str) -> Path:
-        """Moves a finished folder into the store; if another process was first, theirs stays."""
-        target = self.path(kind, name)
+        """Moves a finished folder of a workspace into the store; if another process was first,
+        theirs stays."""
+        above, target = self.folder(), self._made(kind)
+        *parts, last = folder.relative_to(self.root).parts
+        for part in parts:
+            above = above.folder(part)
         try:
-            os.rename(folder, target)
+            above.move(last, target, name)
         except OSError:
-            if not target.is_dir():
-                raise
-        return target
+            try:
+                target.folder(name)
+            except FileNotFoundError:
+                pass
+            else:
+                return Path(target.path, name)
+            raise
+        return Path(target.path, name)
+
+    def discard(self, kind: str, name: str) -> None:
+        """Nothing lies under that name, as far as it can be removed. Under its name a folder is
+        whole or gone; what a kill leaves of it is collected as abandoned."""
+        with contextlib.suppress(OSError):
+            folder = self.folder(kind)
+            try:
+                folder.discard(name, aside=self.folder())
+            except BundlerError:  # no folder of ours
+                folder.remove(name)

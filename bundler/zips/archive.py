@@ -24,7 +24,7 @@ from lambdad.bundler.model import (
     ProjectError,
     error,
 )
-from lambdad.bundler.store.anchored import Folder
+from lambdad.bundler.store.anchored import Folder, descriptor_of
 from lambdad.bundler.zips import headers, names
 from lambdad.bundler.zips.member import Contents, Segment, pack
 
@@ -195,7 +195,7 @@ def _read_prefix(source: io.FileIO, segment: Segment) -> Prefix:
 
 def _opened(segment: Segment) -> io.FileIO:
     try:
-        return io.FileIO(segment.path)
+        return io.FileIO(descriptor_of(segment.path))
     except FileNotFoundError as fault:
         raise _damaged(segment) from fault
 

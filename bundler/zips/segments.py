@@ -19,6 +19,7 @@ from typing import BinaryIO, Final
 
 from lambdad.bundler.model import BundlerError, Entry, ProjectError
 from lambdad.bundler.store import notes
+from lambdad.bundler.store.anchored import descriptor_of
 from lambdad.bundler.store.sealed import name_of
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import ZIP_FORMAT
@@ -105,7 +106,7 @@ def is_there(segment: Segment) -> bool:
     """As `find` for one that was found before: marked as used, but not more than once an hour,
     since whoever keeps its archive.Prefix must read it again after that."""
     try:
-        status = os.stat(segment.path)
+        status = os.lstat(segment.path)
         if status.st_size != segment.size:
             return False
         if time.time() - status.st_mtime > _MARK_EVERY_S:
@@ -181,7 +182,7 @@ class _Sources:
         descriptor = self._open.get(part.source)
         if descriptor is None:
             try:
-                descriptor = os.open(part.source, os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = descriptor_of(part.source)
             except FileNotFoundError as fault:
                 raise _gone(part.source) from fault
             self._open[part.source] = descriptor

@@ -18,7 +18,7 @@ from lambdad.bundler.report.shown import duration_text
 from lambdad.daemon.client import asking, finding
 from lambdad.daemon.life import control
 from lambdad.daemon.wire import exchange
-from lambdad.daemon.wire.address import NoDaemon, address, read_note
+from lambdad.daemon.wire.address import NoDaemon, address, open_ours, read_note
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -96,7 +96,9 @@ def show_address(project: str | None) -> int:
     Exit code: 0 a daemon answers there; 1 none runs.
     """
     where = address(_root(project), os.environ)
-    if not (control.is_running(where) and exchange.is_alive(where.socket)):
+    with _faults():
+        running = control.is_running(where)
+    if not (running and exchange.is_alive(where.socket)):
         return 1
     click.echo(where.socket)
     return 0
@@ -112,7 +114,9 @@ def status(project: str | None, as_json: bool) -> int:
     """
     root = _root(project)
     where = address(root, os.environ)
-    if not control.is_running(where):
+    with _faults():
+        running = control.is_running(where)
+    if not running:
         click.echo(json.dumps({"schema": 1, "running": False}) if as_json else "not running")
         return 1
     note = read_note(where) or {}
@@ -147,10 +151,11 @@ def logs(project: str | None, follow: bool) -> int:
     At most about 2 MB are kept.
     """
     where = address(_root(project), os.environ)
-    _copy(f"{where.log}.1")
-    at = _copy(where.log)
-    if follow:
-        _follow(where.log, at)
+    with _faults():
+        _copy(f"{where.log}.1")
+        at = _copy(where.log)
+        if follow:
+            _follow(where.log, at)
     return 0
 
 
@@ -198,9 +203,9 @@ def _shown(name: str, value: object) -> str:
 
 
 def _copy(path: str, start: int = 0) -> int:
-    """Prints the file from there on; returns where it ended."""
+    """Prints the file from there on; returns where it ended. Raises NoDaemon."""
     try:
-        with open(path, "rb") as file:
+        with open(open_ours(path, os.O_RDONLY), "rb") as file:
             file.seek(start)
             sys.stdout.buffer.write(file.read())
             sys.stdout.flush()
@@ -220,6 +225,6 @@ def _follow(path: str, at: int) -> None:
 
 def _inode(path: str) -> int | None:
     try:
-        return os.stat(path).st_ino
+        return os.lstat(path).st_ino
     except FileNotFoundError:
         return None

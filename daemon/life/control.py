@@ -19,8 +19,10 @@ from lambdad.daemon.wire.address import (
     address,
     code_folder,
     identity,
+    open_ours,
     prepare,
     read_note,
+    unsafe,
 )
 
 MODULE = "lambdad.daemon.serve"
@@ -80,6 +82,9 @@ def stop(root: str, environ: Mapping[str, str]) -> bool:
 
 
 def is_running(where: Address) -> bool:
+    """Whether a daemon holds the lock. Raises NoDaemon if the folder is not to be trusted."""
+    if os.path.lexists(where.folder) and (reason := unsafe(where)):
+        raise NoDaemon(reason)
     with contextlib.suppress(OSError):
         return lock.is_held(where.lock)
     return False
@@ -142,7 +147,7 @@ def _first_line(pipe: IO[bytes] | None) -> bytes:
 @contextlib.contextmanager
 def _log(where: Address) -> Iterator[int]:
     try:
-        descriptor = os.open(where.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = open_ours(where.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError:  # no room, or no right: it does without
         descriptor = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -153,7 +158,10 @@ def _log(where: Address) -> Iterator[int]:
 
 def _last(where: Address) -> str:
     """The last line of the log: what an import that failed said."""
-    with contextlib.suppress(OSError), open(where.log, "rb") as file:
+    with (
+        contextlib.suppress(OSError, NoDaemon),
+        open(open_ours(where.log, os.O_RDONLY), "rb") as file,
+    ):
         file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
         lines = file.read().decode(errors="replace").strip().splitlines()
         if lines:

@@ -27,7 +27,7 @@ from lambdad.bundler.version import LAMBDAD
 from lambdad.daemon.life import lock, process
 from lambdad.daemon.life.control import READY, SPAWNED, THRIFT
 from lambdad.daemon.life.leave import Leave
-from lambdad.daemon.wire.address import Address, NoDaemon, address, identity, prepare
+from lambdad.daemon.wire.address import Address, NoDaemon, address, identity, open_ours, prepare
 
 Serve = Callable[[socket.socket, str, Mapping[str, str], Leave], Awaitable[None]]
 
@@ -349,14 +349,14 @@ class _Log(_Stderr):
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, NoDaemon):
             if os.fstat(2).st_size > LOG_BYTES:
                 self._turn_over()
 
     def _turn_over(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.replace(self._path, f"{self._path}.1")
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = open_ours(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 2)
         os.close(descriptor)
 

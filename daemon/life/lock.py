@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from lambdad.daemon.life import process
-from lambdad.daemon.wire.address import Address, NoDaemon, read_note
+from lambdad.daemon.wire.address import Address, NoDaemon, open_ours, read_note
 
 POLL_S: Final = 0.01
 
@@ -24,11 +24,11 @@ POLL_S: Final = 0.01
 def take(path: str, wait_s: float) -> int | None:
     """The lock, as a descriptor to `release`; None if others keep it for so long.
 
-    Raises OSError.
+    Raises OSError; NoDaemon if no file of this user's has the name.
     """
     deadline = time.monotonic() + wait_s
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = open_ours(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_named(path, descriptor):
@@ -62,9 +62,12 @@ def is_named(path: str, descriptor: int) -> bool:
 
 
 def is_held(path: str) -> bool:
-    """Whether a process holds the lock. Looking takes it for a moment, as shared."""
+    """Whether a process holds the lock. Looking takes it for a moment, as shared.
+
+    Raises OSError; NoDaemon if no file of this user's has the name.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_ours(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

@@ -91,9 +91,14 @@ def prepare(where: Address) -> None:
 
 
 def unsafe(where: Address) -> str | None:
-    """Why nothing in the folder is to be trusted, if so."""
+    """Why nothing in the folder is to be trusted, if so.
+
+    The user may have put a symlink in the folder's place; in the folder none is followed.
+    """
     try:
         status = os.lstat(where.folder)
+        if stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid():
+            status = os.stat(where.folder)
     except OSError as fault:
         return f"{where.folder}: {fault.strerror or fault}"
     if not stat.S_ISDIR(status.st_mode):
@@ -102,7 +107,41 @@ def unsafe(where: Address) -> str | None:
         return f"{where.folder} is another user's: remove it, or set XDG_RUNTIME_DIR"
     if stat.S_IMODE(status.st_mode) & 0o077:
         return f"others may enter {where.folder}: chmod 700, or remove it"
+    for path in (where.lock, where.start_lock, where.log, f"{where.log}.1", where.socket):
+        if reason := _not_ours(path, is_socket=path == where.socket):
+            return reason
     return None
+
+
+def _not_ours(path: str, *, is_socket: bool = False) -> str | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    is_kind = stat.S_ISSOCK if is_socket else stat.S_ISREG
+    if is_kind(status.st_mode) and status.st_uid == os.geteuid():
+        return None
+    kind = "socket" if is_socket else "file"
+    return f"{path} is no {kind} of this user's: look at what it is, then remove it"
+
+
+def open_ours(path: str, flags: int) -> int:
+    """A file in the folder, as a descriptor. No symlink is followed, and no FIFO waited at.
+
+    Raises OSError; NoDaemon if what lies there is not a file of this user's.
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError:
+        if reason := _not_ours(path):
+            raise NoDaemon(reason) from None
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    raise NoDaemon(_not_ours(path) or f"{path} is no file of this user's")
 
 
 def identity(environ: Mapping[str, str]) -> str:
@@ -132,8 +171,8 @@ def code_folder() -> str:
 def read_note(where: Address) -> dict[str, Any] | None:
     """What the lock's holder, or the last one, wrote of itself; None if that can't be read."""
     try:
-        with open(where.lock, "rb") as file:
+        with open(open_ours(where.lock, os.O_RDONLY), "rb") as file:
             note = quick.loads(file.read(65536))
-    except (OSError, ValueError):
+    except (OSError, ValueError, NoDaemon):
         return None
     return note if isinstance(note, dict) else None

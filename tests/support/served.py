@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,15 @@ def share_esbuild(store: Path) -> None:
     """Fetched once for all tests, since it comes from a registry."""
     store.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        (store / "esbuild").symlink_to(Path(binary_path()).parent.parent)
+        shutil.copytree(Path(binary_path()).parent.parent, store / "esbuild", copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    """The same file, where that can be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 class Gate:

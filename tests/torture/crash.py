@@ -25,10 +25,10 @@ from typing import Any
 
 from lambdad.bundler.model import Want
 from lambdad.bundler.store import project_state, record
+from lambdad.bundler.store.anchored import ABANDONED_S, TEMPORARY
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.project_folder import FOLDER
 from lambdad.bundler.store.record import Record
-from lambdad.bundler.store.store import ABANDONED_S, TEMPORARY
 from lambdad.daemon.client import asking
 from lambdad.daemon.life import process
 from tests.conftest import Tree

@@ -28,6 +28,7 @@ from lambdad.bundler.model import (
 from lambdad.bundler.python.wheels import wheel_record
 from lambdad.bundler.python.wheels.wheel_record import Promise
 from lambdad.bundler.store import notes
+from lambdad.bundler.store.anchored import open_file
 from lambdad.bundler.store.store import Store, write_atomic
 from lambdad.bundler.zips import native, reader
 from lambdad.bundler.zips.member import Member
@@ -115,7 +116,7 @@ def add(store: Store, path: str | Path, expected_sha256: Sequence[str] | None = 
         target = store.path(KIND, sha256)
         if load(store, sha256) is None:
             # What may lie there is torn or of another version, and would stay in the way.
-            shutil.rmtree(target, ignore_errors=True)
+            store.discard(KIND, sha256)
         store.adopt(home, KIND, sha256)
     if (added := load(store, sha256)) is None:
         raise _damaged(str(target))
@@ -128,10 +129,10 @@ def load(store: Store, sha256: str) -> Wheel | None:
     if _SHA256.fullmatch(sha256) is None or (home := store.find(KIND, sha256)) is None:
         return None
     try:
-        document = notes.seal(store, KIND, sha256).unseal((home / _INDEX).read_bytes())
+        document = notes.seal(store, KIND, sha256).unseal(_index(home))
         if isinstance(document, dict) and document.get("schema") == _SCHEMA:
             wheel = _from_json(document, home)
-            return wheel if os.stat(wheel.path).st_size == wheel.size else None
+            return wheel if os.lstat(wheel.path).st_size == wheel.size else None
     except FileNotFoundError:
         pass
     except OSError:
@@ -157,10 +158,15 @@ def _sealed(store: Store, wheel: Wheel) -> bytes:
     return notes.seal(store, KIND, wheel.sha256).seal(_to_json(wheel))
 
 
+def _index(home: Path) -> bytes:
+    with open_file(str(home / _INDEX)) as file:
+        return file.read()
+
+
 def is_there(wheel: Wheel) -> bool:
     """Whether its file is where it was found, whole as far as its size tells."""
     try:
-        return os.stat(wheel.path).st_size == wheel.size
+        return os.lstat(wheel.path).st_size == wheel.size
     except OSError:
         return False
 
@@ -168,7 +174,7 @@ def is_there(wheel: Wheel) -> bool:
 def read(wheel: Wheel, file: WheelFile) -> bytes:
     """The file's bytes. Raises BundlerError: `store-damaged`."""
     try:
-        with open(wheel.path, "rb") as source:
+        with open_file(wheel.path) as source:
             return b"".join(reader.content(source.fileno(), file.member))
     except (ZipError, FileNotFoundError) as fault:
         raise _damaged(wheel.path) from fault
@@ -202,13 +208,13 @@ def check(wheel: Wheel) -> None:
     fetches it anew.
     """
     try:
-        with open(wheel.path, "rb") as file:
+        with open_file(wheel.path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as fault:
         raise _damaged(wheel.path) from fault
     if found != wheel.sha256:
         if os.path.basename(os.path.dirname(wheel.path)) == wheel.sha256:
-            shutil.rmtree(os.path.dirname(wheel.path), ignore_errors=True)
+            Store(Path(wheel.path).parents[2]).discard(KIND, wheel.sha256)
         raise _damaged(wheel.path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,11 +12,8 @@ import pytest
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import prune
 from lambdad.bundler.store.store import (
-    ABANDONED_S,
-    TEMPORARY,
     Store,
     cache_folder,
-    collect_abandoned,
     usual_cache_folder,
     write_atomic,
 )
@@ -46,17 +42,6 @@ def test_modes_do_not_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
-
-
-def test_abandoned_temporaries_are_collected(tmp_path: Path) -> None:
-    """What a killed process left goes once it is old; what is being written stays."""
-    (tmp_path / f"{TEMPORARY}1-old").mkdir()
-    (tmp_path / f"{TEMPORARY}1-old" / "x").write_text("")
-    (tmp_path / f"{TEMPORARY}2").write_text("")
-    (tmp_path / "kept").write_text("")
-    assert collect_abandoned(tmp_path) == 0
-    assert collect_abandoned(tmp_path, time.time() + ABANDONED_S + 1) == 2
-    assert os.listdir(tmp_path) == ["kept"]
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,11 @@ def test_unsafe_folders_are_refused(tmp_path: Path, site: Site, fault: str) -> N
     elif fault == "file":
         folder.touch(mode=0o600)
     elif fault == "link":
+        if os.getuid() != 0:
+            pytest.skip("only root can give links away")
         (tmp_path / "elsewhere").mkdir(mode=0o700)
         folder.symlink_to(tmp_path / "elsewhere")
+        os.chown(folder, 65534, 65534, follow_symlinks=False)
     elif fault == "unwritable":
         folder.symlink_to("/proc/no-such-folder")
     for attempt in (
@@ -132,6 +135,13 @@ def test_unsafe_folders_are_refused(tmp_path: Path, site: Site, fault: str) -> N
     ):
         with pytest.raises(NoDaemon):
             attempt()
+
+
+def test_the_users_own_link_may_lead_to_the_folder(tmp_path: Path, site: Site) -> None:
+    """What another user can't have put there is the user's own choice."""
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    Path(site.where.folder).symlink_to(tmp_path / "elsewhere")
+    prepare(site.where)
     assert not processes(site.root)
 
 
