@@ -56,6 +56,29 @@ def test_numpy_boto3_pydantic(
     assert not any(name.startswith("boto") for name in _names(package.pack(without, workshop)))
 
 
+def test_built_by_setuptools(tmp_path: Path, shared_store: Store) -> None:
+    """A package beside the function is built by the real backend, which pip fetches for it."""
+    workshop = workshop_at(tmp_path / "project", shared_store)
+    write_tree(
+        Path(workshop.root),
+        {
+            "src/app.py": "def handler(event, context): ...\n",
+            "src/requirements.txt": "../local\n",
+            "local/pyproject.toml": '[project]\nname = "local"\nversion = "1"\n[build-system]\n'
+            'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
+            "local/local/__init__.py": "",
+        },
+    )
+    request = BuildRequest(
+        function=function(runtime=RUNTIMES["python3.12"]), toolchain=current_toolchain()
+    )
+    try:
+        contents = package.pack(request, workshop)
+    except BundlerError as fault:
+        pytest.skip(f"no index to be reached: {fault.message}")
+    assert "local/__init__.py" in _names(contents)
+
+
 def _names(contents: Contents) -> set[str]:
     assert contents.dependencies is not None
     return {member.name for member in contents.dependencies.members}

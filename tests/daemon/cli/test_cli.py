@@ -15,6 +15,7 @@ import pytest
 from lambdad.bundler.store.store import Store
 from lambdad.daemon.cli.main import COMMANDS
 from tests.conftest import write_tree
+from tests.support.python_index import source_tree
 
 APP = {
     "lambdad.toml": '[functions.One]\nhandler = "app.handler"\nruntime = "python3.12"\n'
@@ -248,9 +249,7 @@ def test_two_builds_at_once(app: Path) -> None:
             + '[functions.Two]\nhandler = "two.handler"\nruntime = "nodejs22.x"\ncode = "js"\n',
             "js/two.ts": "export const handler = async (): Promise<number> => 2;\n",
             "src/requirements.txt": "../local\n",
-            "local/pyproject.toml": '[project]\nname = "local"\nversion = "1"\n[build-system]\n'
-            'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
-            "local/local/__init__.py": "",
+            **{f"local/{name}": text for name, text in source_tree("local").items()},
         },
     )
     command = [sys.executable, "-m", "lambdad", "build", "--json"]
