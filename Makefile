@@ -1,6 +1,6 @@
 # Every target sets itself up: it needs Python 3.11 or newer, Node.js and npm, and nothing else of ours.
 .DEFAULT_GOAL := help
-.PHONY: help demo test latest lock check format bench torture matrix sst clean
+.PHONY: help demo test latest lock check format bench strace torture matrix sst clean
 
 # The first of these that is 3.11 or newer; `make test PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -55,6 +55,9 @@ bench: .venv/ready ## Measure, as ratios against a yardstick in the same run
 
 matrix: .venv/ready ## Tests with many versions of package managers, linters and type checkers
 	@$(BIN)/python -m pytest -m matrix -n auto --dist worksteal $(ARGS)
+
+strace: .venv/ready ## Builds of every kind under strace: whatever they look at is recorded
+	@$(BIN)/python -m pytest -m strace -n auto --dist worksteal $(ARGS) tests/whole/test_recorded.py
 
 torture: .venv/ready ## Long model-based runs
 	@$(BIN)/python -m pytest -m torture -p no:xdist $(ARGS)

@@ -5,9 +5,11 @@ The handler's file, and what it loads of its own: what nothing loads can be anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 
 from lambdad.bundler.ecmascript import imports
+from lambdad.bundler.inputs.seen import Seen, is_inside
 from lambdad.bundler.model import BundlerError, Diagnostic, Function, Location, RelPath, Severity
 from lambdad.bundler.workshop import Workshop
 
@@ -60,6 +62,7 @@ def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tup
     from lambdad.bundler.javascript.messages import Scene, diagnostics_of
 
     root = workshop.root
+    _record_scopes(paths, function, workshop.seen)
     esbuild = OneShot(binary.find(workshop), workshop.environ)
     job = Job(
         entries=tuple((str(number), workshop.absolute(path)) for number, path in enumerate(paths)),
@@ -80,3 +83,17 @@ def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tup
     errors = [one for one in output.errors if one.place is not None and one.place.file in paths]
     scene = Scene(function=function, folder=root, seen=workshop.seen)
     return diagnostics_of(errors, (), scene)
+
+
+def _record_scopes(paths: Iterable[RelPath], function: Function, seen: Seen) -> None:
+    """The package.json files from each source upwards: `type` decides what esbuild takes."""
+    top = seen.absolute(function.code)
+    met: set[str] = set()
+    for path in paths:
+        folder = os.path.dirname(os.path.normpath(seen.absolute(path)))
+        while folder not in met:
+            met.add(folder)
+            seen.file(os.path.join(folder, "package.json"))
+            if is_inside(folder, (seen.repository,)) and not is_inside(folder, (top,)):
+                seen.names(folder, ("package",))
+            folder = os.path.dirname(folder)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lambdad.bundler import aws_sdk
+from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.model import Diagnostic, Handler, Location, ProjectError, Severity
 from lambdad.bundler.runtimes import RUNTIMES
 from lambdad.bundler.workshop import Workshop
@@ -262,3 +263,14 @@ def test_undeclared_package(workshop: Workshop) -> None:
 def test_provided(runtime: str, package: str, there: bool) -> None:
     """The runtime's own packages are v2 of the SDK up to nodejs16.x, then most of v3."""
     assert aws_sdk.provided(RUNTIMES[runtime], package) is there
+
+
+def test_a_package_above_that_decides_the_syntax_counts(workshop: Workshop) -> None:
+    """`type` in a package.json above the code decides what can be parsed: when one appears there,
+    the function is stale."""
+    source = "with ({ a: 1 }) { var b = a }\nexports.handler = async () => b;\n"
+    assert told(workshop, {"app.js": source}, "app.handler") == ()
+    before = snapshot.observe(workshop.root, workshop.seen.inputs())
+    write_tree(Path(workshop.root), {"package.json": '{"type": "module"}'})
+    assert "package.json appeared" in list(snapshot.changes(workshop.root, before))
+    assert [one.code for one in told(workshop, {}, "app.handler")] == ["syntax-error"]

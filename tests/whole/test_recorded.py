@@ -1,0 +1,165 @@
+"""Whatever a build looks at is recorded: what is not can change without making the build stale."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from lambdad.bundler.model import InputSet
+from tests.conftest import store_at, write_tree
+from tests.support import recorded, recorded_cases
+from tests.support.paths import ROOT
+from tests.support.recorded import Asked
+
+CASES: Final = recorded_cases.cases()
+
+
+def lay_out(name: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
+    """The case's project, a store, and the environment to build it in."""
+    root, store = tmp_path / "project", tmp_path / "store"
+    write_tree(root, CASES[name])
+    store_at(store)
+    kept = {key: text for key, text in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
+    environ = kept | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONPATH": str(ROOT)}
+    environ |= {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    return os.path.realpath(root), str(store), environ
+
+
+def faults(calls: list[Asked], found: dict[str, InputSet], root: str) -> dict[str, list[str]]:
+    by_phase = recorded.phases(calls)
+    assert by_phase.keys() == found.keys()
+    judged = {name: recorded.unrecorded(by_phase[name], found[name], root) for name in found}
+    return {name: missed for name, missed in judged.items() if missed}
+
+
+# --- what Python itself opens and lists ----------------------------------------------------------
+
+_heard: list[Asked] | None = None
+
+
+def _hear(event: str, args: tuple[Any, ...]) -> None:
+    if _heard is None or event not in ("open", "os.listdir", "os.scandir"):
+        return
+    path = args[0]
+    if isinstance(path, (str, bytes)):
+        flags = args[2] if event == "open" and isinstance(args[2], int) else 0
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) == 0:
+            kind = "content" if event == "open" else "list"
+            _heard.append(Asked(kind, os.path.abspath(os.fsdecode(path))))
+
+
+@pytest.fixture(scope="module")
+def heard() -> None:
+    """A hook can't be removed: between tests it hears nothing."""
+    sys.addaudithook(_hear)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("heard")
+def test_what_python_reads_is_recorded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file and folder of the project that this process opens or lists is an input."""
+    root, store, environ = lay_out(name, tmp_path)
+    calls: list[Asked] = []
+    monkeypatch.setattr(
+        recorded, "mark", lambda phase: calls.append(Asked("look", f"{recorded.MARK}/{phase}"))
+    )
+    monkeypatch.setattr(sys.modules[__name__], "_heard", calls)
+    found = recorded.build(root, store, environ)
+    monkeypatch.setattr(sys.modules[__name__], "_heard", None)
+    assert faults(calls, found, root) == {}
+
+
+# --- what the system is asked, by child processes too --------------------------------------------
+
+_CALL = re.compile(r"^\d+ +(\w+)\((.*)$")
+_AT = re.compile(r'^(?:AT_FDCWD|\d+)<((?:[^<>\\]|\\.)*)>, "((?:[^"\\]|\\.)*)"')
+_PLAIN = re.compile(r'^"((?:[^"\\]|\\.)*)"')
+_FOLDER = re.compile(r"^\d+<((?:[^<>\\]|\\.)*)>")
+
+
+def traced(log: str) -> Iterator[Asked]:
+    """The calls of a trace by `strace -f -y`."""
+    for line in log.splitlines():
+        call = _CALL.match(line)
+        if call is None:
+            continue
+        name, rest = call[1], call[2]
+        if name.startswith("getdents"):
+            if folder := _FOLDER.match(rest):
+                yield Asked("list", _text(folder[1]))
+            continue
+        if at := _AT.match(rest):
+            path = os.path.join(_text(at[1]), _text(at[2]))
+        elif plain := _PLAIN.match(rest):
+            path = _text(plain[1])
+        else:
+            continue
+        if not path.startswith("/") or re.search(r"O_WRONLY|O_RDWR|O_CREAT", rest):
+            continue
+        read = name in ("open", "openat") and "O_DIRECTORY" not in rest and "O_PATH" not in rest
+        yield Asked("content" if read else "look", path)
+
+
+def _text(shown: str) -> str:
+    return shown.encode().decode("unicode_escape").encode("latin-1").decode(errors="replace")
+
+
+@pytest.mark.strace
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_system_is_asked_is_recorded(name: str, tmp_path: Path) -> None:
+    """Every path of the project that is looked at, there or absent, by us or by a tool that we
+    run, is an input."""
+    root, store, environ = lay_out(name, tmp_path)
+    log = tmp_path / "log"
+    done = subprocess.run(
+        [
+            *("strace", "-f", "-y", "-qq", "-s", "4096", "-e", "trace=%file,getdents64"),
+            *("-o", str(log), sys.executable, "-P", "-m", "tests.support.recorded_run"),
+            *(root, store),
+        ],
+        cwd="/",
+        env=environ,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    plain = pickle.loads(base64.b64decode(done.stdout))
+    found = {
+        phase: InputSet(files=files, links=links, listings=listings)
+        for phase, (files, links, listings) in plain.items()
+    }
+    calls = list(traced(log.read_text(errors="surrogateescape")))
+    assert faults(calls, found, root) == {}
+
+
+# --- the judge itself ----------------------------------------------------------------------------
+
+
+def test_a_path_that_nothing_records_is_told(tmp_path: Path) -> None:
+    """A file that was read, a name that was looked for and a folder that was listed."""
+    root = os.path.realpath(tmp_path)
+    write_tree(tmp_path, {"a/b.txt": "", "c.txt": ""})
+    calls = [
+        Asked("content", f"{root}/c.txt"),
+        Asked("look", f"{root}/gone"),
+        Asked("list", f"{root}/a"),
+        Asked("look", f"{root}/.lambdad/x"),
+        Asked("look", "/elsewhere"),
+    ]
+    told = ["content c.txt", "list a", "look gone"]
+    assert recorded.unrecorded(calls, InputSet(), root) == told
+    whole = InputSet(files=frozenset({"c.txt", "gone", "a/b.txt"}))
+    assert recorded.unrecorded(calls, whole, root) == ["list a"]
