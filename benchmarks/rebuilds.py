@@ -17,8 +17,8 @@ from lambdad.bundler import build
 from lambdad.bundler.build import look
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.esbuild import binary
-from lambdad.bundler.esbuild.engine import Job
-from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.esbuild.engine import EsbuildJob
+from lambdad.bundler.esbuild.service import EsbuildService
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Look
@@ -118,9 +118,9 @@ def one_edit(root: Path, modules: int, slack_s: float) -> Claim:
     write_modules(root, modules)
     app = App(root)
     root = Path(app.project.root)
-    service = Service(binary.find(app.workshop), binary.VERSION)
+    service = EsbuildService(binary.find(app.workshop), binary.VERSION)
     context = service.context(
-        Job(
+        EsbuildJob(
             entries=(("app", f"{root}/app.ts"),),
             flags=FLAGS,
             folder=str(root),

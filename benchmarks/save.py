@@ -16,8 +16,8 @@ from benchmarks.measure import Claim, Cost, run
 from benchmarks.peers import BIN, LAMBDAD
 from benchmarks.rebuilds import FLAGS, timed
 from lambdad.bundler.esbuild import binary
-from lambdad.bundler.esbuild.engine import Job
-from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.esbuild.engine import EsbuildJob
+from lambdad.bundler.esbuild.service import EsbuildService
 from lambdad.bundler.store.store import cache_folder, store_of
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.client import asking
@@ -131,10 +131,10 @@ def _script(root: Path, environ: Mapping[str, str]) -> Claim:
         store=store_of(os.environ, str(root)),
         environ=environ,
     )
-    service = Service(binary.find(workshop), binary.VERSION)
+    service = EsbuildService(binary.find(workshop), binary.VERSION)
     entries = (("app", str(path)),)
     context = service.context(
-        Job(entries=entries, flags=FLAGS, folder=str(root), out_folder=str(root))
+        EsbuildJob(entries=entries, flags=FLAGS, folder=str(root), out_folder=str(root))
     )
 
     def ours() -> Cost:

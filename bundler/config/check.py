@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Ending, nearest
-from lambdad.bundler.inputs.seen import Kind, Seen
+from lambdad.bundler.inputs.seen import PathKind, Seen
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.model import (
     Architecture,
@@ -191,7 +191,7 @@ def _architecture(draft: Draft) -> Architecture | None:
     return ARCHITECTURES.get(name)
 
 
-def _code(draft: Draft, seen: Seen, allow: tuple[RelPath, ...]) -> Kind | None:
+def _code(draft: Draft, seen: Seen, allow: tuple[RelPath, ...]) -> PathKind | None:
     path, where = draft.code.value, draft.code.where
     shown = shortened(path)
     if path.endswith(ARCHIVES):
@@ -231,7 +231,7 @@ def _requirements(draft: Draft, seen: Seen) -> None:
         draft.failed("requirements", error("missing-requirements", message, said.where, hint))
 
 
-def _handler(draft: Draft, seen: Seen, runtime: Runtime, code_kind: Kind) -> Handler | None:
+def _handler(draft: Draft, seen: Seen, runtime: Runtime, code_kind: PathKind) -> Handler | None:
     if draft.handler is None:
         return None
     text, where = draft.handler.value, draft.handler.where
@@ -256,7 +256,7 @@ def _handler(draft: Draft, seen: Seen, runtime: Runtime, code_kind: Kind) -> Han
 
 
 def _is_program(
-    draft: Draft, seen: Seen, program: str, code_kind: Kind, handler: Handler | None
+    draft: Draft, seen: Seen, program: str, code_kind: PathKind, handler: Handler | None
 ) -> bool:
     """An executable such as run.sh, for a layer or a wrapper script to start."""
     if program.startswith(("/", "..")) or not program.isprintable():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from lambdad.bundler.ecmascript.syntax import Kind, Token, at, tokens
+from lambdad.bundler.ecmascript.syntax import Token, TokenKind, at, tokens
 
 _DECLARING: Final = frozenset({"const", "let", "var"})
 _ASKED_OF_MODULE: Final = frozenset(
@@ -34,12 +34,12 @@ def names(text: str) -> frozenset[str] | None:
 
 
 def _is(token: Token, text: str) -> bool:
-    return token.text == text and token.kind in (Kind.NAME, Kind.SIGN)
+    return token.text == text and token.kind in (TokenKind.NAME, TokenKind.SIGN)
 
 
 def _is_module_syntax(found: Sequence[Token], index: int) -> bool:
     token = found[index]
-    if token.depth or token.kind is not Kind.NAME or _is(at(found, index - 1), "."):
+    if token.depth or token.kind is not TokenKind.NAME or _is(at(found, index - 1), "."):
         return False
     following = at(found, index + 1)
     if token.text == "import":
@@ -102,13 +102,13 @@ def _declared(found: Sequence[Token], index: int) -> set[str]:
         if token.depth == 0:
             if _is(token, ";") or _is_module_syntax(found, index):
                 break
-            if token.kind is Kind.NAME and name_comes:
+            if token.kind is TokenKind.NAME and name_comes:
                 result.add(token.text)
             elif name_comes and token.text in ("{", "["):
                 closed = index + 1
                 while closed < len(found) and found[closed].depth:
                     closed += 1
-                result |= {word.text for word in found[index:closed] if word.kind is Kind.NAME}
+                result |= {word.text for word in found[index:closed] if word.kind is TokenKind.NAME}
             name_comes = _is(token, ",")
         index += 1
     return result
@@ -120,7 +120,7 @@ def _declared(found: Sequence[Token], index: int) -> set[str]:
 def _common_names(found: Sequence[Token]) -> set[str]:
     result: set[str] = set()
     for index, token in enumerate(found):
-        if token.kind is not Kind.NAME:
+        if token.kind is not TokenKind.NAME:
             continue
         before, following = at(found, index - 1), at(found, index + 1)
         if token.text == "exports" and not _is(before, "."):
@@ -152,15 +152,15 @@ def _assigned(found: Sequence[Token], index: int, *, whole: bool) -> set[str]:
     token = at(found, index)
     if _is(token, "."):
         name, following = at(found, index + 1), at(found, index + 2)
-        if name.kind is not Kind.NAME:
+        if name.kind is not TokenKind.NAME:
             raise _Doubt
         return {name.text} if _is_assignment(found, index + 2) or _is(following, "?") else set()
     if _is(token, "["):
         name = at(found, index + 1)
-        if name.kind is Kind.STRING and _is(at(found, index + 2), "]"):
+        if name.kind is TokenKind.STRING and _is(at(found, index + 2), "]"):
             return {name.text}
         raise _Doubt
-    if _is(token, ",") and at(found, index + 1).kind is Kind.STRING:
+    if _is(token, ",") and at(found, index + 1).kind is TokenKind.STRING:
         # Object.defineProperty(exports, "name", ...), as compilers write it.
         start = index - (3 if whole else 1) - 1
         called = [at(found, start - back).text for back in range(4)]
@@ -169,7 +169,7 @@ def _assigned(found: Sequence[Token], index: int, *, whole: bool) -> set[str]:
         raise _Doubt
     if whole and _is_assignment(found, index) and _is(at(found, index + 1), "{"):
         before = at(found, index - 4)
-        if before.kind is Kind.SIGN and before.text not in ("", ";", "{", "}", ")", "]"):
+        if before.kind is TokenKind.SIGN and before.text not in ("", ";", "{", "}", ")", "]"):
             raise _Doubt  # `const api = (module.exports = {})`: it goes on under another name
         return _keys(found, index + 2)
     raise _Doubt
@@ -195,13 +195,13 @@ def _keys(found: Sequence[Token], index: int) -> set[str]:
             if _is(token, ","):
                 expected = True
             elif expected:
-                if token.kind not in (Kind.NAME, Kind.STRING):
+                if token.kind not in (TokenKind.NAME, TokenKind.STRING):
                     raise _Doubt  # a spread, a computed key, a generator method
                 if token.text in ("async", "get", "set", "static") and not any(
                     _is(at(found, index + 1), sign) for sign in ",:(}"
                 ):
                     index += 1
-                    if at(found, index).kind not in (Kind.NAME, Kind.STRING):
+                    if at(found, index).kind not in (TokenKind.NAME, TokenKind.STRING):
                         raise _Doubt
                     token = found[index]
                 result.add(token.text)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from lambdad.bundler.ecmascript.syntax import Kind, Token, at, tokens
+from lambdad.bundler.ecmascript.syntax import Token, TokenKind, at, tokens
 
 SOURCES: Final = (".js", ".mjs", ".cjs")
 
@@ -29,7 +29,7 @@ _GLANCE: Final = re.compile(
 )
 
 
-class Import(NamedTuple):
+class ImportStatement(NamedTuple):
     specifier: str
     offset: int
     loading: bool
@@ -43,7 +43,7 @@ class Use(NamedTuple):
 
     package: str
     file: str
-    imported: Import
+    imported: ImportStatement
 
 
 def glance(text: str) -> set[str]:
@@ -86,30 +86,30 @@ def resolve(specifier: str, importer: str, names: frozenset[str]) -> str | None:
     return next((name for name in tries if name in names and name.endswith(SOURCES)), None)
 
 
-def imports(text: str) -> Iterator[Import]:
+def imports(text: str) -> Iterator[ImportStatement]:
     """The file's imports with literal specifiers, of either module system."""
     found = tokens(text) or ()
     for index, token in enumerate(found):
-        if token.kind is not Kind.NAME or at(found, index - 1).text == ".":
+        if token.kind is not TokenKind.NAME or at(found, index - 1).text == ".":
             continue
         finder = _FINDERS.get(token.text)
         specifier = finder(found, index) if finder else None
         if specifier is not None:
             loading = token.nested == 0
-            yield Import(specifier.text, token.offset, loading, token.guarded)
+            yield ImportStatement(specifier.text, token.offset, loading, token.guarded)
 
 
 def _called_with(found: Sequence[Token], index: int) -> Token | None:
     specifier = at(found, index + 2)
     closed = at(found, index + 3).text in (")", ",")
-    if at(found, index + 1).text == "(" and specifier.kind is Kind.STRING and closed:
+    if at(found, index + 1).text == "(" and specifier.kind is TokenKind.STRING and closed:
         return specifier
     return None
 
 
 def _imported(found: Sequence[Token], index: int) -> Token | None:
     following = at(found, index + 1)
-    if following.kind is Kind.STRING:
+    if following.kind is TokenKind.STRING:
         return following
     if following.text == "(":
         return _called_with(found, index)
@@ -124,9 +124,9 @@ def _source(found: Sequence[Token], index: int) -> Token | None:
     """The string after `from` of the clause that begins there."""
     while index < len(found):
         token = found[index]
-        if token.text == "from" and at(found, index + 1).kind is Kind.STRING:
+        if token.text == "from" and at(found, index + 1).kind is TokenKind.STRING:
             return found[index + 1]
-        if token.kind is Kind.VALUE or token.text in (";", "(", "=", "."):
+        if token.kind is TokenKind.VALUE or token.text in (";", "(", "=", "."):
             return None
         index += 1
     return None

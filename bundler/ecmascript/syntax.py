@@ -17,7 +17,7 @@ LONGEST: Final = 512 * 1024
 """Characters; a longer file was made by a tool, and what it holds is not worth the time."""
 
 
-class Kind(enum.Enum):
+class TokenKind(enum.Enum):
     NAME = "name"
     STRING = "string"
     """Of plain text; the token's text is what stands between the quotes."""
@@ -27,7 +27,7 @@ class Kind(enum.Enum):
 
 
 class Token(NamedTuple):
-    kind: Kind
+    kind: TokenKind
     text: str
     offset: int
     depth: int
@@ -38,7 +38,7 @@ class Token(NamedTuple):
     """It stands in a `try` block: its failing is provided for."""
 
 
-NOTHING: Final = Token(Kind.SIGN, "", -1, 0, 0, guarded=False)
+NOTHING: Final = Token(TokenKind.SIGN, "", -1, 0, 0, guarded=False)
 
 _PIECE: Final = re.compile(
     r"""
@@ -78,7 +78,7 @@ class _Reader:
         self.head_closed = False
         """The last token closed the parentheses of an `if`, `while`, `for` or `with`."""
 
-    def add(self, kind: Kind, text: str, offset: int) -> None:
+    def add(self, kind: TokenKind, text: str, offset: int) -> None:
         self.head_closed = False
         self.tokens.append(Token(kind, text, offset, len(self.open), self.braces, self.tries > 0))
 
@@ -100,7 +100,7 @@ class _Reader:
         """Reads what begins there; returns where it ends, or None in doubt."""
         text = self.text
         if text[offset] == "/" and (regex := _REGEX.match(text, offset)) and self._regex_may_come():
-            self.add(Kind.VALUE, "/", offset)
+            self.add(TokenKind.VALUE, "/", offset)
             return regex.end()
         match = _PIECE.match(text, offset)
         if match is None:
@@ -111,11 +111,11 @@ class _Reader:
                 return end
             case "string":
                 plain = "\\" not in found
-                self.add(Kind.STRING if plain else Kind.VALUE, found[1:-1], offset)
+                self.add(TokenKind.STRING if plain else TokenKind.VALUE, found[1:-1], offset)
             case "name":
-                self.add(Kind.NAME, found, offset)
+                self.add(TokenKind.NAME, found, offset)
             case "number":
-                self.add(Kind.VALUE, found, offset)
+                self.add(TokenKind.VALUE, found, offset)
             case _:
                 return self._sign(found, offset)
         return end
@@ -128,17 +128,17 @@ class _Reader:
         if sign in "([{":
             last = self.last()
             if sign == "(":
-                mark = last.kind is Kind.NAME and last.text in _TAKE_PARENTHESES
+                mark = last.kind is TokenKind.NAME and last.text in _TAKE_PARENTHESES
             else:
-                mark = sign == "{" and last.kind is Kind.NAME and last.text == "try"
-            self.add(Kind.SIGN, sign, offset)
+                mark = sign == "{" and last.kind is TokenKind.NAME and last.text == "try"
+            self.add(TokenKind.SIGN, sign, offset)
             self.open.append((sign, mark))
             self.braces += sign == "{"
             self.tries += sign == "{" and mark
         elif sign in ")]}":
             return self._close(sign, offset)
         else:
-            self.add(Kind.SIGN, sign, offset)
+            self.add(TokenKind.SIGN, sign, offset)
         return offset + 1
 
     def _close(self, sign: str, offset: int) -> int | None:
@@ -151,7 +151,7 @@ class _Reader:
             return None
         self.braces -= sign == "}"
         self.tries -= sign == "}" and mark
-        self.add(Kind.SIGN, sign, offset)
+        self.add(TokenKind.SIGN, sign, offset)
         self.head_closed = sign == ")" and mark
         return offset + 1
 
@@ -159,19 +159,19 @@ class _Reader:
         match = _TEMPLATE.match(self.text, offset)
         end = match.end() if match else offset
         if self.text.startswith("${", end):
-            self.add(Kind.SIGN, "${", end)
+            self.add(TokenKind.SIGN, "${", end)
             self.open.append(("`", False))
             return end + 2
         if self.text.startswith("`", end):
-            self.add(Kind.VALUE, "`", end)
+            self.add(TokenKind.VALUE, "`", end)
             return end + 1
         return None
 
     def _regex_may_come(self) -> bool:
         last = self.last()
-        if last.kind is Kind.NAME:
+        if last.kind is TokenKind.NAME:
             return last.text in _BEFORE_REGEX
-        if last.kind is Kind.SIGN:
+        if last.kind is TokenKind.SIGN:
             return self.head_closed or last.text not in {")", "]", "}"}
         return False
 

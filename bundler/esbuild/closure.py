@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lambdad.bundler.esbuild import pnp
-from lambdad.bundler.esbuild.engine import Import, Trace
+from lambdad.bundler.esbuild.engine import ModuleRequest, Trace
 from lambdad.bundler.esbuild.prober import Disk, Prober
 from lambdad.bundler.esbuild.resolution import Resolver, Settings
 from lambdad.bundler.inputs.seen import Seen
@@ -26,16 +26,16 @@ _TAIL: Final = re.compile(r"( with \{.*\}|[?#].*)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class BundleSources:
     """A bundle's source files and what they import, with absolute paths."""
 
     files: frozenset[str]
-    imports: frozenset[Import]
+    imports: frozenset[ModuleRequest]
 
 
 def from_metafile(
     metafile: Mapping[str, Any], roots: Iterable[str], folder: str, disk: Disk
-) -> Sources:
+) -> BundleSources:
     """What is reachable from `roots`, which are names of the metafile's inputs.
 
     An import with a pattern has no edges to what it brought in: those inputs must be roots too.
@@ -49,7 +49,7 @@ def from_metafile(
         return places[name]
 
     files: set[str] = set()
-    imports: set[Import] = set()
+    imports: set[ModuleRequest] = set()
     todo = [root for root in roots if root in inputs]
     met = set(todo)
     while todo:
@@ -64,19 +64,19 @@ def from_metafile(
             wanted = item["path"]
             if item.get("external"):
                 if not archived:
-                    imports.add(Import(here, wanted))
+                    imports.add(ModuleRequest(here, wanted))
                 continue
             if not archived:
-                imports.add(Import(here, item.get("original", wanted), place(wanted)))
+                imports.add(ModuleRequest(here, item.get("original", wanted), place(wanted)))
             if wanted not in met and wanted in inputs:
                 met.add(wanted)
                 todo.append(wanted)
-    return Sources(files=frozenset(files), imports=frozenset(imports))
+    return BundleSources(files=frozenset(files), imports=frozenset(imports))
 
 
-def from_trace(trace: Trace) -> Sources:
+def from_trace(trace: Trace) -> BundleSources:
     files = (pnp.real(path) for path in trace.files)
-    return Sources(
+    return BundleSources(
         files=frozenset(pnp.archive(path) or path for path in files),
         imports=frozenset(
             wanted for wanted in trace.imports if pnp.archive(f"{pnp.real(wanted.folder)}/") is None
@@ -89,7 +89,7 @@ UNPACKAGED: Final = ("node_modules", "package.json", "tsconfig.json")
 
 
 def closure(
-    sources: Sources,
+    sources: BundleSources,
     seen: Seen,
     *,
     settings: Settings,

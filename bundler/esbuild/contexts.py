@@ -23,7 +23,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from lambdad.bundler.esbuild.engine import Context, Esbuild, EsbuildGone, Job, Output, Trace
+from lambdad.bundler.esbuild.engine import (
+    BuildContext,
+    Esbuild,
+    EsbuildGone,
+    EsbuildJob,
+    EsbuildOutput,
+    Trace,
+)
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
 from lambdad.bundler.model import FileKey
 
@@ -79,7 +86,7 @@ class Contexts:
         self._starting = threading.Lock()
         self._lock = threading.Lock()  # guards all below, and what is in a _Process
         self._process: _Process | None = None
-        self._met: OrderedDict[Job, int] = OrderedDict()
+        self._met: OrderedDict[EsbuildJob, int] = OrderedDict()
         self._ending: list[threading.Thread] = []
         self._closed = False
 
@@ -95,17 +102,17 @@ class Contexts:
         with self._lock:
             return len(self._process.kept) if self._process is not None else 0
 
-    def build(self, job: Job, look: Stat = stat_key) -> Output:
+    def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
         return self._try_twice(lambda process: self._build_in(process, job, look))
 
-    def trace(self, job: Job) -> Trace | None:
+    def trace(self, job: EsbuildJob) -> Trace | None:
         return self._try_twice(lambda process: process.esbuild.trace(job))
 
-    def context(self, job: Job) -> Context:
+    def context(self, job: EsbuildJob) -> BuildContext:
         """One of the caller's own, beside those that are kept here; it dies with the process."""
         return self._try_twice(lambda process: process.esbuild.context(job))
 
-    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+    def reads(self, job: EsbuildJob, output: EsbuildOutput, files: Iterable[str]) -> None:
         with self._lock:
             process = self._process
             kept = process.kept.get(job) if process is not None else None
@@ -135,7 +142,7 @@ class Contexts:
 
     # --- builds ---
 
-    def _build_in(self, process: _Process, job: Job, look: Stat) -> Output:
+    def _build_in(self, process: _Process, job: EsbuildJob, look: Stat) -> EsbuildOutput:
         # A job of several functions is another one each time: a context would never be met again.
         if len(job.entries) != 1 or not self._meets_again(job):
             output = process.esbuild.build(job)
@@ -150,7 +157,9 @@ class Contexts:
             self._retire(process)
         return output
 
-    def _rebuild(self, process: _Process, job: Job, look: Stat) -> tuple[Output, bool]:
+    def _rebuild(
+        self, process: _Process, job: EsbuildJob, look: Stat
+    ) -> tuple[EsbuildOutput, bool]:
         """By the job's context; and whether that is a new one."""
         kept = self._take(process, job)
         if kept is not None and not kept.holds(look):
@@ -165,11 +174,11 @@ class Contexts:
         self._put_back(process, job, kept)
         return output, is_new
 
-    def _meets_again(self, job: Job) -> bool:
+    def _meets_again(self, job: EsbuildJob) -> bool:
         with self._lock:
             return job in self._met
 
-    def _meet(self, job: Job, output: Output) -> int:
+    def _meet(self, job: EsbuildJob, output: EsbuildOutput) -> int:
         """Notes that the job came, if it may come again; returns the bytes that it parsed."""
         size = _parsed(output)
         if len(job.entries) == 1:
@@ -184,7 +193,7 @@ class Contexts:
         """Of several; one alone always has room."""
         return len(sizes) > 1 and sum(sizes) > self._room
 
-    def _take(self, process: _Process, job: Job) -> _Kept | None:
+    def _take(self, process: _Process, job: EsbuildJob) -> _Kept | None:
         """The job's context, which no other thread sees until it is put back."""
         with self._lock:
             kept = process.kept.pop(job, None)
@@ -194,7 +203,7 @@ class Contexts:
             return None
         return kept
 
-    def _put_back(self, process: _Process, job: Job, kept: _Kept) -> None:
+    def _put_back(self, process: _Process, job: EsbuildJob, kept: _Kept) -> None:
         gone = [kept]
         with self._lock:
             if not process.retired and job not in process.kept:
@@ -283,14 +292,14 @@ class _Process:
     """Threads that are asking it something."""
     builds: int = 0
     retired: bool = False
-    kept: OrderedDict[Job, _Kept] = field(default_factory=OrderedDict)
+    kept: OrderedDict[EsbuildJob, _Kept] = field(default_factory=OrderedDict)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Kept:
     """A context, and in which states its inputs were seen. In the hands of one thread at a time."""
 
-    context: Context
+    context: BuildContext
     since_ns: int
     """When its last build began."""
     size: int = 0
@@ -341,7 +350,7 @@ class _Kept:
         return key.ctime_ns - key.mtime_ns < _YOUNG_NS
 
 
-def _parsed(output: Output) -> int:
+def _parsed(output: EsbuildOutput) -> int:
     """Bytes of the sources that went into it."""
     return sum(one["bytes"] for one in output.metafile.get("inputs", {}).values())
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from lambdad.bundler.esbuild import tsconfig
 from lambdad.bundler.esbuild.outputs import Share
-from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.esbuild.plan import BundlePlan
 from lambdad.bundler.esbuild.prober import Disk, Prober
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.tree import LARGEST
@@ -20,7 +20,7 @@ _DECORATOR: Final = re.compile(r"^[ \t]*@[A-Za-z_$][\w$.]*", re.MULTILINE)
 _TYPESCRIPT: Final = (".ts", ".tsx", ".mts", ".cts")
 
 
-def metadata(one: Plan, made: Share, seen: Seen, disk: Disk) -> tuple[Diagnostic, ...]:
+def metadata(one: BundlePlan, made: Share, seen: Seen, disk: Disk) -> tuple[Diagnostic, ...]:
     """The first decorator of a source whose tsconfig.json asks for metadata of types."""
     chosen = dict(one.function.esbuild)
     if "tsconfigRaw" in chosen:
@@ -51,7 +51,7 @@ def metadata(one: Plan, made: Share, seen: Seen, disk: Disk) -> tuple[Diagnostic
     return ()
 
 
-def _asks(folder: str, one: Plan, prober: Prober, asked: dict[str, bool]) -> bool:
+def _asks(folder: str, one: BundlePlan, prober: Prober, asked: dict[str, bool]) -> bool:
     """Whether the tsconfig.json that esbuild takes for that folder does."""
     if folder in asked:
         return asked[folder]

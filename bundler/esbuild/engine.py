@@ -10,7 +10,7 @@ from lambdad.bundler.inputs.snapshot import Stat, stat_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class EsbuildJob:
     """One build. All paths are absolute; nothing is written to any of them."""
 
     entries: tuple[tuple[str, str], ...]
@@ -25,7 +25,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MessagePlace:
     file: str
     """Relative to the job's folder."""
     line: int
@@ -40,12 +40,12 @@ class Message:
     id: str
     """Of warnings; errors have none."""
     text: str
-    place: Place | None
+    place: MessagePlace | None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class EsbuildOutput:
     files: Mapping[str, bytes]
     """By path relative to the job's out_folder."""
     metafile: Mapping[str, Any]
@@ -55,7 +55,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
+class ModuleRequest:
     """A request for a module, as written in `folder`'s file; `found` where that is known."""
 
     folder: str
@@ -68,7 +68,7 @@ class Trace:
     """What a build that may have failed looked for and loaded."""
 
     files: set[str] = field(default_factory=set)
-    imports: set[Import] = field(default_factory=set)
+    imports: set[ModuleRequest] = field(default_factory=set)
 
 
 class EsbuildGone(Exception):  # noqa: N818 -- a state of affairs, met by starting another
@@ -80,10 +80,10 @@ class EsbuildGone(Exception):  # noqa: N818 -- a state of affairs, met by starti
         """Else it was dead before, and this question no reason for it."""
 
 
-class Context(Protocol):
+class BuildContext(Protocol):
     """A build that can be repeated: what did not change is not parsed again."""
 
-    def rebuild(self) -> Output: ...
+    def rebuild(self) -> EsbuildOutput: ...
 
     def dispose(self) -> None: ...
 
@@ -96,24 +96,24 @@ class Esbuild(Protocol):
         """Of the process that outlives a build, if there is one."""
         ...
 
-    def build(self, job: Job, look: Stat = stat_key) -> Output:
+    def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
         """`look` is how the job's inputs, as `reads` told them, are looked at before it."""
         ...
 
-    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+    def reads(self, job: EsbuildJob, output: EsbuildOutput, files: Iterable[str]) -> None:
         """Tells all that the job's output depended on, as absolute paths: whoever keeps something
         for the next build of the job keeps it only then."""
         ...
 
-    def trace(self, job: Job) -> Trace | None:
+    def trace(self, job: EsbuildJob) -> Trace | None:
         """Builds once more to learn what is looked for; None where this way can't tell."""
         ...
 
-    def context(self, job: Job) -> Context: ...
+    def context(self, job: EsbuildJob) -> BuildContext: ...
 
     def close(self) -> None: ...
 
 
-def without_answer(reason: str) -> Output:
+def without_answer(reason: str) -> EsbuildOutput:
     """The output of a job that esbuild refused as a whole, such as a malformed flag."""
-    return Output(files={}, metafile={}, errors=(Message("", reason, None),))
+    return EsbuildOutput(files={}, metafile={}, errors=(Message("", reason, None),))

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.esbuild.closure import Sources, relative
-from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.esbuild.closure import BundleSources, relative
+from lambdad.bundler.esbuild.plan import BundlePlan
 from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.memory import FUNCTIONS, Slot
 from lambdad.bundler.model import InputSet
@@ -46,7 +46,7 @@ def imports_of(metafile: Mapping[str, Any], roots: Iterable[str]) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    plan: Plan
+    plan: BundlePlan
     provided: tuple[str, ...]
     """Packages that were nowhere to be found and left out, since they are there when running."""
     roots: frozenset[str]
@@ -70,7 +70,7 @@ def recall(plan_key: object, workshop: Workshop) -> Known | None:
     return kept.value
 
 
-def decided_by(inputs: InputSet, sources: Sources, root: str) -> InputSet:
+def decided_by(inputs: InputSet, sources: BundleSources, root: str) -> InputSet:
     """All that plan and closure followed from, but for what the sources import."""
     plain = {relative(path, root) for path in sources.files if path.endswith(_PLAIN)}
     return InputSet(files=inputs.files - plain, links=inputs.links, listings=inputs.listings)

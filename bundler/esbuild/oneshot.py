@@ -10,7 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lambdad.bundler import tools
-from lambdad.bundler.esbuild.engine import EsbuildGone, Job, Message, Output, Place, Trace
+from lambdad.bundler.esbuild.engine import (
+    EsbuildGone,
+    EsbuildJob,
+    EsbuildOutput,
+    Message,
+    MessagePlace,
+    Trace,
+)
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
 from lambdad.bundler.model import BundlerError
 
@@ -30,7 +37,7 @@ class OneShot:
         self._binary = binary
         self._environ = environ
 
-    def build(self, job: Job, look: Stat = stat_key) -> Output:
+    def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
         with tempfile.TemporaryDirectory(prefix="lambdad-esbuild-") as temporary:
             folder = os.path.realpath(temporary)
             out = f"{folder}/out"
@@ -56,22 +63,24 @@ class OneShot:
             if done.code != 0:
                 if not errors:
                     raise EsbuildGone(f"esbuild exited with {done.code}: {done.stderr.strip()}")
-                return Output(files={}, metafile={}, errors=errors, warnings=warnings)
+                return EsbuildOutput(files={}, metafile={}, errors=errors, warnings=warnings)
             with open(f"{folder}/metafile.json", "rb") as file:
                 metafile = _moved_metafile(json.load(file), job, out)
-            return Output(files=_read_outputs(job, out), metafile=metafile, warnings=warnings)
+            return EsbuildOutput(
+                files=_read_outputs(job, out), metafile=metafile, warnings=warnings
+            )
 
     @property
     def pid(self) -> int | None:
         return None
 
-    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+    def reads(self, job: EsbuildJob, output: EsbuildOutput, files: Iterable[str]) -> None:
         """Nothing is kept."""
 
-    def trace(self, job: Job) -> Trace | None:
+    def trace(self, job: EsbuildJob) -> Trace | None:
         return None
 
-    def context(self, job: Job) -> OneShotContext:
+    def context(self, job: EsbuildJob) -> OneShotContext:
         return OneShotContext(self, job)
 
     def close(self) -> None:
@@ -81,11 +90,11 @@ class OneShot:
 class OneShotContext:
     """Keeps nothing between builds."""
 
-    def __init__(self, engine: OneShot, job: Job) -> None:
+    def __init__(self, engine: OneShot, job: EsbuildJob) -> None:
         self._engine = engine
         self._job = job
 
-    def rebuild(self) -> Output:
+    def rebuild(self) -> EsbuildOutput:
         return self._engine.build(self._job)
 
     def dispose(self) -> None:
@@ -109,7 +118,7 @@ def parse_messages(text: str) -> tuple[tuple[Message, ...], tuple[Message, ...]]
             if at:
                 quoted = True
                 if place is None:
-                    place = Place(at[1], int(at[2] or 0), int(at[3] or 0), "")
+                    place = MessagePlace(at[1], int(at[2] or 0), int(at[3] or 0), "")
             elif line.startswith("  ") and line[2:3].strip():
                 if quoted or not notes:
                     notes.append(line.strip())
@@ -120,7 +129,7 @@ def parse_messages(text: str) -> tuple[tuple[Message, ...], tuple[Message, ...]]
     return tuple(found["ERROR"]), tuple(found["WARNING"])
 
 
-def _read_outputs(job: Job, out: str) -> dict[str, bytes]:
+def _read_outputs(job: EsbuildJob, out: str) -> dict[str, bytes]:
     files = {}
     for folder, _folders, names in os.walk(out):
         for name in names:
@@ -138,7 +147,7 @@ def _read_outputs(job: Job, out: str) -> dict[str, bytes]:
     return files
 
 
-def _moved_metafile(metafile: dict[str, Any], job: Job, out: str) -> dict[str, Any]:
+def _moved_metafile(metafile: dict[str, Any], job: EsbuildJob, out: str) -> dict[str, Any]:
     def moved(path: str) -> str:
         absolute = os.path.normpath(os.path.join(job.folder, path))
         if not absolute.startswith(f"{out}/"):

@@ -13,7 +13,7 @@ from typing import Final
 
 from lambdad.bundler.model import Diagnostic, Location, Options, OptionValue, Runtime, error
 
-Where = Callable[[str], Location]
+OptionPlace = Callable[[str], Location]
 """The place of an option's value in the configuration, by its name there."""
 
 
@@ -119,7 +119,7 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
 }
 
 
-def parse(raw: Mapping[str, object], where: Where) -> tuple[Options, tuple[Diagnostic, ...]]:
+def parse(raw: Mapping[str, object], where: OptionPlace) -> tuple[Options, tuple[Diagnostic, ...]]:
     """The options checked and sorted, and all that is wrong with them.
 
     Codes: `unknown-option`, `unsupported-option`, `invalid-option`. An option at fault is left out.
@@ -159,7 +159,9 @@ _OFF_IS_ABSENT: Final = frozenset({"sourcemap"})
 """`sourcemap: false` is its default, and its flag takes no `false`."""
 
 
-def from_sam(raw: Mapping[str, object], where: Where) -> tuple[Options, tuple[Diagnostic, ...]]:
+def from_sam(
+    raw: Mapping[str, object], where: OptionPlace
+) -> tuple[Options, tuple[Diagnostic, ...]]:
     """The same for the BuildProperties of an AWS SAM template.
 
     SAM turns any `SomeName` into `--some-name`; maps are lists of `key=value` there, booleans may
@@ -203,11 +205,11 @@ def _from_sam_value(option: Option | None, value: object) -> object:
 _BOOLEANS: Final = frozenset(option.flag for option in OPTIONS.values() if option.kind == "bool")
 
 
-Checked = tuple[OptionValue | None, str, str | None]
+CheckedValue = tuple[OptionValue | None, str, str | None]
 """(the value, or None and why it won't do, and a hint)."""
 
 
-def _check(name: str, value: object) -> Checked:
+def _check(name: str, value: object) -> CheckedValue:
     option = OPTIONS[name]
     match option.kind:
         case "bool":
@@ -226,7 +228,7 @@ def _check(name: str, value: object) -> Checked:
     return _check_json(value)
 
 
-def _check_choice(name: str, option: Option, value: object) -> Checked:
+def _check_choice(name: str, option: Option, value: object) -> CheckedValue:
     if name == "sourcemap" and isinstance(value, bool):
         return ("linked" if value else False), "", None
     if not isinstance(value, str):
@@ -237,7 +239,7 @@ def _check_choice(name: str, option: Option, value: object) -> Checked:
     return value, "", None
 
 
-def _check_list(option: Option, value: object) -> Checked:
+def _check_list(option: Option, value: object) -> CheckedValue:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         return _wants("a list of texts", value)
@@ -249,7 +251,7 @@ def _check_list(option: Option, value: object) -> Checked:
     return tuple(items), "", None
 
 
-def _check_map(name: str, option: Option, value: object) -> Checked:
+def _check_map(name: str, option: Option, value: object) -> CheckedValue:
     if not isinstance(value, Mapping):
         return _wants("a table of texts", value)
     checked = []
@@ -271,7 +273,7 @@ def _check_map(name: str, option: Option, value: object) -> Checked:
     return tuple(sorted(checked)), "", None
 
 
-def _check_json(value: object) -> Checked:
+def _check_json(value: object) -> CheckedValue:
     if isinstance(value, str):
         return value, "", None
     if isinstance(value, Mapping):
@@ -282,7 +284,7 @@ def _check_json(value: object) -> Checked:
     return _wants("JSON, as text or as a table", value)
 
 
-def _wants(what: str, value: object) -> Checked:
+def _wants(what: str, value: object) -> CheckedValue:
     return None, f"wants {what}, not {_kind(value)}", None
 
 

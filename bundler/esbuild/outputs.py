@@ -10,8 +10,8 @@ from typing import Any, Final
 from lambdad.bundler.ecmascript.imports import package_of
 from lambdad.bundler.esbuild import options as table
 from lambdad.bundler.esbuild.closure import relative
-from lambdad.bundler.esbuild.engine import Job, Output
-from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.esbuild.engine import EsbuildJob, EsbuildOutput
+from lambdad.bundler.esbuild.plan import BundlePlan
 from lambdad.bundler.model import RelPath
 from lambdad.bundler.zips.zip_sources import SOURCE_MAP
 
@@ -20,13 +20,13 @@ from lambdad.bundler.zips.zip_sources import SOURCE_MAP
 class Success:
     """A build that went well, of one function or of many."""
 
-    job: Job
-    output: Output
+    job: EsbuildJob
+    output: EsbuildOutput
     records: Mapping[str, Mapping[str, Any]]
     """The metafile's records of the outputs, by absolute path."""
 
     @classmethod
-    def of(cls, job: Job, output: Output) -> Success:
+    def of(cls, job: EsbuildJob, output: EsbuildOutput) -> Success:
         records = {
             os.path.normpath(os.path.join(job.folder, path)): record
             for path, record in output.metafile["outputs"].items()
@@ -54,7 +54,7 @@ class Share:
     """Of each of `files` that esbuild made of sources, what each of these has in it, in bytes."""
 
 
-def share(one: Plan, built: Success, root: str) -> Share:
+def share(one: BundlePlan, built: Success, root: str) -> Share:
     """What of a build's output is this function's; `root` is the project's."""
     job, output, records = built.job, built.output, built.records
     extension = table.extension(one.function.esbuild)
@@ -96,7 +96,7 @@ _MAP_MARK: Final = b"//# sourceMappingURL=data:"
 
 
 def _sources(
-    one: Plan, built: Success, files: Mapping[str, bytes], root: str
+    one: BundlePlan, built: Success, files: Mapping[str, bytes], root: str
 ) -> Mapping[str, Mapping[RelPath, int]]:
     found = {}
     home = relative(one.folder, root)

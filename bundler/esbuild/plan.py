@@ -10,7 +10,7 @@ from typing import Final
 
 from lambdad.bundler.esbuild import external, pnp
 from lambdad.bundler.esbuild import options as table
-from lambdad.bundler.esbuild.closure import Sources, closure
+from lambdad.bundler.esbuild.closure import BundleSources, closure
 from lambdad.bundler.esbuild.options import pairs, texts
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import EXTENSIONS, Settings
@@ -24,7 +24,7 @@ SOURCES: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class BundlePlan:
     function: Function
     code: str
     """The code folder: absolute, symlinks resolved."""
@@ -48,7 +48,7 @@ class Plan:
     """Files for the zip that are no bundles: an executable wrapper."""
 
 
-def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
+def plan(function: Function, workshop: Workshop, *, live: bool = False) -> BundlePlan:
     """Raises ProjectError: `missing-handler-file`, `missing-entry-point`, `missing-option-file`."""
     seen = workshop.seen
     code, single = _code_folder(function, workshop)
@@ -67,7 +67,7 @@ def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Plan:
     settled = tuple(sorted(chosen.items()))
     platform = str(chosen.get("platform", "node"))
     node_paths = texts(chosen.get("nodePaths"))
-    return Plan(
+    return BundlePlan(
         function=function,
         code=code,
         entries=entries,
@@ -272,10 +272,12 @@ def _handlers_own(module: str, code: str, names: dict[str, str]) -> str | None:
 
 def _probe(workshop: Workshop, code: str, paths: Sequence[str]) -> None:
     """Records what a search for source files in vain looked at: creating one makes it stale."""
-    from lambdad.bundler.esbuild.engine import Import
+    from lambdad.bundler.esbuild.engine import ModuleRequest
 
     stems = {os.path.splitext(path)[0] if path.endswith(SOURCES) else path for path in paths}
-    sources = Sources(files=frozenset(), imports=frozenset(Import(code, stem) for stem in stems))
+    sources = BundleSources(
+        files=frozenset(), imports=frozenset(ModuleRequest(code, stem) for stem in stems)
+    )
     closure(
         sources,
         workshop.seen,

@@ -51,7 +51,7 @@ def decode(frame: bytes) -> Packet:
     return Packet(head >> 1, not head & 1, value)
 
 
-class Frames:
+class FrameReader:
     """Cuts a stream into frames, however its bytes were split on the way."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lambdad.bundler.esbuild import pnp, tsconfig
-from lambdad.bundler.esbuild.engine import Import
+from lambdad.bundler.esbuild.engine import ModuleRequest
 from lambdad.bundler.esbuild.manifest import split_package, targets
 from lambdad.bundler.esbuild.prober import Prober
 
@@ -59,8 +59,8 @@ class Resolver:
         self._seen: set[tuple[str, str]] = set()
         self._packages: set[tuple[str, str]] = set()
         self._folders: set[str] = set()
-        self._nearest: dict[str, tsconfig.Config | None] = {}
-        self._given: tsconfig.Config | None = None
+        self._nearest: dict[str, tsconfig.TsConfig | None] = {}
+        self._given: tsconfig.TsConfig | None = None
         if settings.tsconfig is not None:
             self._given = tsconfig.load(settings.tsconfig, prober)
 
@@ -90,7 +90,7 @@ class Resolver:
             if target is not None:
                 self.prober.seen.file(target)
 
-    def resolve(self, wanted: Import) -> None:
+    def resolve(self, wanted: ModuleRequest) -> None:
         specifier = wanted.specifier
         folder = wanted.folder
         if self._settings.aliases and not _is_path(specifier):
@@ -290,14 +290,14 @@ class Resolver:
         if config.base_url is not None and not specifier.startswith("/"):
             self._module(os.path.normpath(f"{config.base_url}/{specifier}"))
 
-    def _config(self, folder: str) -> tsconfig.Config | None:
+    def _config(self, folder: str) -> tsconfig.TsConfig | None:
         if _installed(folder):
             return None
         if self._settings.config_given:
             return self._given
         if folder in self._nearest:
             return self._nearest[folder]
-        found: tsconfig.Config | None = None
+        found: tsconfig.TsConfig | None = None
         for name in ("tsconfig.json", "jsconfig.json"):
             if self._disk.kind(os.path.join(folder, name)):
                 found = tsconfig.load(os.path.join(folder, name), self.prober)

@@ -21,15 +21,22 @@ from typing import IO, Any, Final
 
 from lambdad.bundler.esbuild.engine import (
     EsbuildGone,
-    Import,
-    Job,
+    EsbuildJob,
+    EsbuildOutput,
     Message,
-    Output,
-    Place,
+    MessagePlace,
+    ModuleRequest,
     Trace,
     without_answer,
 )
-from lambdad.bundler.esbuild.protocol import Frames, Packet, ProtocolError, Value, decode, encode
+from lambdad.bundler.esbuild.protocol import (
+    FrameReader,
+    Packet,
+    ProtocolError,
+    Value,
+    decode,
+    encode,
+)
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
 
 ANSWER_TIMEOUT_S: Final = 600.0
@@ -40,7 +47,7 @@ makes many functions at once slower: new memory costs, too."""
 NO_MESSAGES: Final[Mapping[str, Value]] = {"errors": [], "warnings": []}
 
 
-class Service:
+class EsbuildService:
     """esbuild as a service. Any thread may call any method; contexts rebuild one at a time each."""
 
     def __init__(self, binary: str, version: str, soft_limit: int | None = None) -> None:
@@ -97,13 +104,13 @@ class Service:
     def pid(self) -> int:
         return self._process.pid
 
-    def build(self, job: Job, look: Stat = stat_key) -> Output:
+    def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
         return _output(self._ask(_build_request(job, next(self._keys))), job)
 
-    def reads(self, job: Job, output: Output, files: Iterable[str]) -> None:
+    def reads(self, job: EsbuildJob, output: EsbuildOutput, files: Iterable[str]) -> None:
         """Nothing is kept but in contexts, whose owner looks after their inputs."""
 
-    def trace(self, job: Job) -> Trace:
+    def trace(self, job: EsbuildJob) -> Trace:
         trace = Trace()
         key = next(self._keys)
         self._calls[key] = _Calls(trace=trace)
@@ -113,7 +120,7 @@ class Service:
             del self._calls[key]
         return trace
 
-    def context(self, job: Job) -> ServiceContext:
+    def context(self, job: EsbuildJob) -> ServiceContext:
         """Keeps the parsed sources between builds: 1 MB for a small function, 40 MB with an SDK."""
         key = next(self._keys)
         calls = _Calls(trace=None)
@@ -182,7 +189,7 @@ class Service:
 
     def _read(self, stdout: IO[bytes]) -> None:
         reason = "esbuild ended"
-        frames = Frames()
+        frames = FrameReader()
         greeted = False
         try:
             while data := stdout.read(1 << 18):
@@ -220,7 +227,7 @@ class Service:
                 return NO_MESSAGES
             case "on-resolve":
                 if calls is not None and calls.trace is not None and request["resolveDir"]:
-                    found = Import(request["resolveDir"], request["path"])
+                    found = ModuleRequest(request["resolveDir"], request["path"])
                     calls.trace.imports.add(found)
             case "on-load":
                 if calls is not None and calls.trace is not None:
@@ -262,7 +269,12 @@ class ServiceContext:
     only ctime moved, dispose of the context and make a new one."""
 
     def __init__(
-        self, service: Service, job: Job, key: int, calls: _Calls, refused: Output | None
+        self,
+        service: EsbuildService,
+        job: EsbuildJob,
+        key: int,
+        calls: _Calls,
+        refused: EsbuildOutput | None,
     ) -> None:
         self._service = service
         self._job = job
@@ -271,7 +283,7 @@ class ServiceContext:
         self._refused = refused
         self._turn = threading.Lock()
 
-    def rebuild(self) -> Output:
+    def rebuild(self) -> EsbuildOutput:
         if self._refused is not None:
             return self._refused
         # One at a time: on-end and the response have both arrived before the next one is sent.
@@ -296,7 +308,7 @@ RECORDER: Final[Mapping[str, Value]] = {
 }
 
 
-def _build_request(job: Job, key: int) -> dict[str, Value]:
+def _build_request(job: EsbuildJob, key: int) -> dict[str, Value]:
     return {
         "command": "build",
         "key": key,
@@ -311,12 +323,12 @@ def _build_request(job: Job, key: int) -> dict[str, Value]:
     }
 
 
-def _output(answer: Mapping[str, Any], job: Job) -> Output:
+def _output(answer: Mapping[str, Any], job: EsbuildJob) -> EsbuildOutput:
     if reason := answer.get("error"):
         return without_answer(reason)
     base = job.out_folder.rstrip("/") + "/"
     metafile = answer.get("metafile") or b"{}"
-    return Output(
+    return EsbuildOutput(
         files={
             file["path"].removeprefix(base): file["contents"]
             for file in answer.get("outputFiles") or ()
@@ -329,5 +341,5 @@ def _output(answer: Mapping[str, Any], job: Job) -> Output:
 
 def _message(raw: Mapping[str, Any]) -> Message:
     at = raw["location"]
-    place = Place(at["file"], at["line"], at["column"], at["lineText"]) if at else None
+    place = MessagePlace(at["file"], at["line"], at["column"], at["lineText"]) if at else None
     return Message(raw["id"], raw["text"], place, tuple(note["text"] for note in raw["notes"]))

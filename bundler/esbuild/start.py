@@ -6,9 +6,9 @@ import tempfile
 from typing import Final
 
 from lambdad.bundler.esbuild import binary
-from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job
+from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, EsbuildJob
 from lambdad.bundler.esbuild.oneshot import OneShot
-from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.esbuild.service import EsbuildService
 from lambdad.bundler.workshop import Workshop
 
 _SOURCE: Final = "export const answer: number = 6 * 7\n"
@@ -20,7 +20,7 @@ def start(workshop: Workshop, *, soft_limit: int | None = None) -> Esbuild:
     binary.find does."""
     path = binary.find(workshop)
     try:
-        service = Service(path, binary.VERSION, soft_limit)
+        service = EsbuildService(path, binary.VERSION, soft_limit)
     except EsbuildGone as fault:
         workshop.say(f"esbuild's service does not start ({fault}); running it once per build")
         return OneShot(path, workshop.environ)
@@ -36,7 +36,7 @@ def prove(esbuild: Esbuild) -> str | None:
     with tempfile.TemporaryDirectory(prefix="lambdad-golden-") as folder:
         with open(f"{folder}/golden.ts", "w", encoding="utf-8") as file:
             file.write(_SOURCE)
-        job = Job(
+        job = EsbuildJob(
             entries=(("golden", f"{folder}/golden.ts"),),
             flags=("--bundle", "--format=esm", "--platform=node"),
             folder=folder,

@@ -30,7 +30,7 @@ _NOISE: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class TsConfig:
     base_url: str | None = None
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     paths_folder: str = "/"
@@ -50,24 +50,24 @@ def read(path: str) -> Raw:
 
 def load(
     path: str, prober: Prober, top: str | None = None, seen: frozenset[str] = frozenset()
-) -> Config:
+) -> TsConfig:
     """The settings of the file and of those it extends; each one looked at is recorded."""
     prober.seen.file(path)
     real = prober.real(path)
     if real is None or real in seen:
-        return Config()
+        return TsConfig()
     prober.seen.file(real)
     raw = prober.disk.once(read, real)
     here = os.path.dirname(real)
     top = os.path.dirname(path) if top is None else top
-    config = Config()
+    config = TsConfig()
     extends = raw.get("extends")
     for base in extends if isinstance(extends, list) else [extends]:
         if isinstance(base, str) and base:
             found = _base(base, here, prober)
             if found is not None:
                 inner = load(found, prober, top, seen | {real})
-                config = Config(
+                config = TsConfig(
                     config.base_url if inner.base_url is None else inner.base_url,
                     inner.paths or config.paths,
                     inner.paths_folder if inner.paths else config.paths_folder,
@@ -89,10 +89,10 @@ def load(
             if isinstance(value, list)
         }
     metadata = own.get("emitDecoratorMetadata", config.decorator_metadata) is True
-    return Config(base_url, paths, folder, metadata)
+    return TsConfig(base_url, paths, folder, metadata)
 
 
-def substitutes(config: Config, specifier: str) -> Iterator[str]:
+def substitutes(config: TsConfig, specifier: str) -> Iterator[str]:
     """What `paths` has for an import, in order: of the exact key, else of the longest match."""
     best: tuple[int, int, str] | None = None
     key: str | None = specifier if specifier in config.paths else None

@@ -25,7 +25,7 @@ from lambdad.bundler.inputs.counted import more
 from lambdad.bundler.located.located import SIZE, broken
 from lambdad.bundler.model import InputSet, Location, Names, ProjectError, RelPath, Stems, error
 
-Kind = Literal["file", "folder"]
+PathKind = Literal["file", "folder"]
 
 SETTINGS: Final = SIZE
 """The most bytes of a file that people write: a package.json, a tsconfig.json, requirements."""
@@ -64,7 +64,7 @@ class Seen:
         self._listings: Final[dict[str, Names]] = {}
         self._names: Final[dict[str, set[str]]] = {}
         self._added: Final[list[InputSet]] = []
-        self._kinds: Final[dict[str, Kind | None] | None] = {} if once else None
+        self._kinds: Final[dict[str, PathKind | None] | None] = {} if once else None
 
     # --- paths -----------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class Seen:
 
     # --- looks, each recorded --------------------------------------------------------------------
 
-    def kind(self, path: str) -> Kind | None:
+    def kind(self, path: str) -> PathKind | None:
         """What is there, through symlinks; None: nothing, or nothing that can be read."""
         self._files.add(path)
         if self._kinds is None:
@@ -314,7 +314,7 @@ def reason(fault: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _kind(path: str) -> Kind | None:
+def _kind(path: str) -> PathKind | None:
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):

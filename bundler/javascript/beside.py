@@ -152,7 +152,7 @@ def _check_there(function: Function, ground: Ground, path: RelPath, folder: str)
     if not absent:
         return
     declared = manifest.read(ground.seen, path, own=True)
-    declared = declared or manifest.Manifest(path=path, dependencies={}, optional={}, lines={})
+    declared = declared or manifest.PackageJson(path=path, dependencies={}, optional={}, lines={})
     by = installer.find(ground, folder, declared)
     if by.plug_and_play:
         return  # vendored.py tells what that needs

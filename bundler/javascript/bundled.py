@@ -10,12 +10,18 @@ from typing import Final
 
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.esbuild import decorators
-from lambdad.bundler.esbuild.closure import UNPACKAGED, Sources, closure, from_metafile, from_trace
+from lambdad.bundler.esbuild.closure import (
+    UNPACKAGED,
+    BundleSources,
+    closure,
+    from_metafile,
+    from_trace,
+)
 from lambdad.bundler.esbuild.contexts import Contexts
-from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, Job, Message, Output
+from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, EsbuildJob, EsbuildOutput, Message
 from lambdad.bundler.esbuild.known import BUNDLES, Known, decided_by, imports_of, recall
 from lambdad.bundler.esbuild.outputs import Share, Success, share
-from lambdad.bundler.esbuild.plan import SOURCES, Plan, plan
+from lambdad.bundler.esbuild.plan import SOURCES, BundlePlan, plan
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.start import start
 from lambdad.bundler.inputs.kept import prove
@@ -120,11 +126,11 @@ class _Packer:
         self._esbuild = esbuild
         self._disk = Disk()
         self._known: dict[str, Known] = {}
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, BundlePlan] = {}
         self._planned: dict[str, InputSet] = {}
         self._clock = workshop.clock() if workshop.memory is not None else None
 
-    def plan(self, request: BuildRequest) -> Plan:
+    def plan(self, request: BuildRequest) -> BundlePlan:
         """The function's plan, as it was where nothing has moved. Raises ProjectError."""
         function, live = request.function, request.want is Want.LIVE
         seen = self._seen[function.name]
@@ -140,7 +146,9 @@ class _Packer:
         self._plans[function.name], self._planned[function.name] = one, planned
         return one
 
-    def pack_group(self, group: Sequence[Plan]) -> Iterator[dict[str, Contents | ProjectError]]:
+    def pack_group(
+        self, group: Sequence[BundlePlan]
+    ) -> Iterator[dict[str, Contents | ProjectError]]:
         """All of them, together as far as memory allows: esbuild and we hold every output."""
         begun, count = 0, _FIRST
         while begun < len(group):
@@ -151,7 +159,7 @@ class _Packer:
             count = max(1, min(_MOST, fitting))
             yield packed
 
-    def _pack_together(self, group: Sequence[Plan]) -> dict[str, Contents | ProjectError]:
+    def _pack_together(self, group: Sequence[BundlePlan]) -> dict[str, Contents | ProjectError]:
         if len(group) == 1:
             return {group[0].function.name: self._pack_alone(group[0])}
         entries: dict[str, str] = {}
@@ -168,14 +176,14 @@ class _Packer:
         middle = len(group) // 2
         return self._pack_together(group[:middle]) | self._pack_together(group[middle:])
 
-    def _from_group(self, one: Plan, built: Success) -> Contents | ProjectError:
+    def _from_group(self, one: BundlePlan, built: Success) -> Contents | ProjectError:
         made = share(one, built, self._workshop.root)
         if made.has_assets:
             # An asset lies in the output folder itself: not where the bundle looks in its zip.
             return self._pack_alone(one)
         return self._contents(one, built, made, self._inputs(one, built, made))
 
-    def _pack_alone(self, one: Plan) -> Contents | ProjectError:
+    def _pack_alone(self, one: BundlePlan) -> Contents | ProjectError:
         known = self._known.get(one.function.name)
         if known is not None and known.provided:
             job, output = self._build_alone(_without(one, known.provided))
@@ -194,11 +202,13 @@ class _Packer:
         self._record_failed(one, job, output)
         return ProjectError(*diagnostics_of(output.errors, output.warnings, self._scene(one)))
 
-    def _build_alone(self, one: Plan) -> tuple[Job, Output]:
+    def _build_alone(self, one: BundlePlan) -> tuple[EsbuildJob, EsbuildOutput]:
         job = _job(one, dict(one.entries), one.code)
         return job, self._esbuild.build(job, self._workshop.look)
 
-    def _from_alone(self, one: Plan, job: Job, output: Output) -> Contents | ProjectError:
+    def _from_alone(
+        self, one: BundlePlan, job: EsbuildJob, output: EsbuildOutput
+    ) -> Contents | ProjectError:
         built = Success.of(job, output)
         root = self._workshop.root
         made = share(one, built, root)
@@ -207,7 +217,7 @@ class _Packer:
         self._esbuild.reads(job, output, [f"{root}/{path}" for path in inputs.files])
         return found
 
-    def _provided(self, one: Plan, errors: Iterable[Message]) -> list[str]:
+    def _provided(self, one: BundlePlan, errors: Iterable[Message]) -> list[str]:
         """Packages that are not there when bundling but will be when running."""
         function = one.function
         names = unresolved_packages(errors)
@@ -222,7 +232,7 @@ class _Packer:
         )
 
     def _contents(
-        self, one: Plan, built: Success, made: Share, inputs: InputSet
+        self, one: BundlePlan, built: Success, made: Share, inputs: InputSet
     ) -> Contents | ProjectError:
         output, seen = built.output, self._seen[one.function.name]
         # In a build of many, a warning is for those that have its place among their inputs.
@@ -251,7 +261,7 @@ class _Packer:
             diagnostics=found,
         )
 
-    def _inputs(self, one: Plan, built: Success, made: Share) -> InputSet:
+    def _inputs(self, one: BundlePlan, built: Success, made: Share) -> InputSet:
         """The closure of a build that went well; it is kept for the next one."""
         workshop, name = self._workshop, one.function.name
         known = self._known.get(name)
@@ -280,7 +290,7 @@ class _Packer:
                 workshop.memory.shelf(BUNDLES).put((one.function, one.live), kept)
         return inputs
 
-    def _closure(self, one: Plan, sources: Sources, seen: Seen) -> None:
+    def _closure(self, one: BundlePlan, sources: BundleSources, seen: Seen) -> None:
         closure(
             sources,
             seen,
@@ -290,7 +300,7 @@ class _Packer:
             probes=_probes(one, self._workshop),
         )
 
-    def _record_failed(self, one: Plan, job: Job, output: Output) -> None:
+    def _record_failed(self, one: BundlePlan, job: EsbuildJob, output: EsbuildOutput) -> None:
         """What a build that failed depends on."""
         trace, seen = self._esbuild.trace(job), self._seen[one.function.name]
         entries = {path for _out, path in one.entries}
@@ -304,7 +314,7 @@ class _Packer:
             for message in (*output.errors, *output.warnings)
             if message.place is not None
         }
-        sources = Sources(files=frozenset(entries | named), imports=frozenset())
+        sources = BundleSources(files=frozenset(entries | named), imports=frozenset())
         self._closure(one, sources, seen)
         folders = {one.code, *map(os.path.dirname, named)}
         for top in list(folders):
@@ -315,14 +325,14 @@ class _Packer:
             seen.file(*(f"{folder}/{name}" for name in UNPACKAGED))
             seen.listing(folder, Walk(seen.relative(folder)))
 
-    def _scene(self, one: Plan) -> Scene:
+    def _scene(self, one: BundlePlan) -> Scene:
         return Scene(function=one.function, folder=one.folder, seen=self._seen[one.function.name])
 
 
-def _groups(plans: Iterable[Plan]) -> list[list[Plan]]:
+def _groups(plans: Iterable[BundlePlan]) -> list[list[BundlePlan]]:
     """Plans whose functions may be built together: same options, and no two different files
     that would lie at the same place."""
-    groups: list[tuple[object, dict[str, str], list[Plan]]] = []
+    groups: list[tuple[object, dict[str, str], list[BundlePlan]]] = []
     for one in plans:
         key = (one.flags, one.folder, one.node_paths)
         outs = {_absolute_out(one, out): path for out, path in one.entries}
@@ -343,23 +353,23 @@ def _bytes_of(packed: Iterable[Contents | ProjectError]) -> int:
     )
 
 
-def _without(one: Plan, names: Iterable[str]) -> Plan:
+def _without(one: BundlePlan, names: Iterable[str]) -> BundlePlan:
     """The plan with these packages left out."""
     return replace(one, flags=(*one.flags, *(f"--external:{name}" for name in names)))
 
 
-def _added(one: Plan, first: Plan) -> tuple[str, ...]:
+def _added(one: BundlePlan, first: BundlePlan) -> tuple[str, ...]:
     """What `_without` left out on the way from the first plan to this."""
     more = one.flags[len(first.flags) :]
     return tuple(flag.removeprefix("--external:") for flag in more)
 
 
-def _absolute_out(one: Plan, out: str) -> str:
+def _absolute_out(one: BundlePlan, out: str) -> str:
     return f"{one.code}/{out}".lstrip("/")
 
 
-def _job(one: Plan, entries: Mapping[str, str], out_folder: str) -> Job:
-    return Job(
+def _job(one: BundlePlan, entries: Mapping[str, str], out_folder: str) -> EsbuildJob:
+    return EsbuildJob(
         entries=tuple(sorted(entries.items())),
         flags=one.flags,
         folder=one.folder,
@@ -368,7 +378,7 @@ def _job(one: Plan, entries: Mapping[str, str], out_folder: str) -> Job:
     )
 
 
-def _probes(one: Plan, workshop: Workshop) -> tuple[str, ...]:
+def _probes(one: BundlePlan, workshop: Workshop) -> tuple[str, ...]:
     """Where the function's own settings led us, there or not."""
     code = os.path.normpath(workshop.absolute(one.function.code))
     wrappers = [f"{one.code}/{entry.name}" for entry in one.extra]

@@ -7,16 +7,18 @@ import os
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.esbuild import exports
 from lambdad.bundler.esbuild import options as table
-from lambdad.bundler.esbuild.engine import Output
+from lambdad.bundler.esbuild.engine import EsbuildOutput
 from lambdad.bundler.esbuild.outputs import Share
-from lambdad.bundler.esbuild.plan import Plan
+from lambdad.bundler.esbuild.plan import BundlePlan
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import Diagnostic, InputSet, error, warning
 from lambdad.bundler.workshop import Workshop
 
 
-def missing_export(one: Plan, output: Output, made: Share, seen: Seen) -> Diagnostic | None:
+def missing_export(
+    one: BundlePlan, output: EsbuildOutput, made: Share, seen: Seen
+) -> Diagnostic | None:
     """The bundle does not export what Handler names."""
     function = one.function
     chosen = dict(function.esbuild)
@@ -62,7 +64,7 @@ def missing_export(one: Plan, output: Output, made: Share, seen: Seen) -> Diagno
     )
 
 
-def sdk_v2(one: Plan, made: Share) -> tuple[Diagnostic, ...]:
+def sdk_v2(one: BundlePlan, made: Share) -> tuple[Diagnostic, ...]:
     """The user made AWS SDK v2 external on a runtime that has none."""
     function = one.function
     brought = function.layers or aws_sdk.V2 in function.install
@@ -85,7 +87,7 @@ def sdk_v2(one: Plan, made: Share) -> tuple[Diagnostic, ...]:
 
 
 def archives(
-    one: Plan, made: Share, inputs: InputSet, workshop: Workshop
+    one: BundlePlan, made: Share, inputs: InputSet, workshop: Workshop
 ) -> tuple[Diagnostic, ...]:
     """The place of Plug'n'Play's archives on this machine is in the bundle: in the comments that
     name sources, or in its source map."""
@@ -115,7 +117,7 @@ def archives(
     )
 
 
-def requires(one: Plan, made: Share) -> tuple[Diagnostic, ...]:
+def requires(one: BundlePlan, made: Share) -> tuple[Diagnostic, ...]:
     """An ES module has no `require`: what CommonJS code in it requires from outside fails."""
     chosen = dict(one.function.esbuild)
     if chosen.get("format") != "esm":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler import aws_sdk
-from lambdad.bundler.esbuild.engine import Message, Place
+from lambdad.bundler.esbuild.engine import Message, MessagePlace
 from lambdad.bundler.esbuild.manifest import split_package
 from lambdad.bundler.inputs.seen import LOCK, Seen
 from lambdad.bundler.inputs.tree import LARGEST
@@ -106,7 +106,7 @@ def _note(message: Message) -> str | None:
     return next((note for note in message.notes if not note.endswith(":")), None)
 
 
-def _location(place: Place | None, scene: Scene) -> Location:
+def _location(place: MessagePlace | None, scene: Scene) -> Location:
     if place is None:
         return scene.function.where
     path = os.path.normpath(os.path.join(scene.folder, place.file))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from lambdad.bundler.esbuild.engine import Output
+from lambdad.bundler.esbuild.engine import EsbuildOutput
 from lambdad.bundler.javascript.messages import Scene, manager
 from lambdad.bundler.model import Diagnostic, Location, error
 from lambdad.bundler.npm.installer import Installer
@@ -16,7 +16,7 @@ _SUFFIX: Final = ".node"
 _MODULES: Final = "/node_modules/"
 
 
-def faults(output: Output, out_folder: str, scene: Scene) -> tuple[Diagnostic, ...]:
+def faults(output: EsbuildOutput, out_folder: str, scene: Scene) -> tuple[Diagnostic, ...]:
     """A `native-platform` error for each package none of whose native modules loads.
 
     Packages that carry modules for many machines are right to: one that fits is enough.
@@ -40,7 +40,7 @@ def faults(output: Output, out_folder: str, scene: Scene) -> tuple[Diagnostic, .
     return tuple(fault for owner, fault in sorted(unfit.items()) if owner not in fit)
 
 
-def _modules(output: Output, out_folder: str, folder: str) -> Iterator[tuple[str, bytes]]:
+def _modules(output: EsbuildOutput, out_folder: str, folder: str) -> Iterator[tuple[str, bytes]]:
     """The native modules among the outputs, each with the absolute path of its source."""
     for out, record in sorted(output.metafile["outputs"].items()):
         if not out.endswith(_SUFFIX):

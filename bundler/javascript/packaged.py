@@ -34,7 +34,7 @@ from lambdad.bundler.model import (
 )
 from lambdad.bundler.npm import installer, manifest
 from lambdad.bundler.npm.installed import MODULES
-from lambdad.bundler.npm.manifest import Manifest
+from lambdad.bundler.npm.manifest import PackageJson
 from lambdad.bundler.npm.vendored import Vendored, recalled
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import copied
@@ -63,7 +63,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
     function = request.function
     single = workshop.seen.is_file(function.code)
     faults: list[Diagnostic] = []
-    declared: Manifest | None = None
+    declared: PackageJson | None = None
     vendored: Vendored | None = None
     if not single:
         path = posixpath.normpath(posixpath.join(function.code, manifest.NAME))
@@ -145,7 +145,7 @@ def read(workshop: Workshop, walked: Tree) -> Iterator[Entry]:
 
 def _check(
     function: Function,
-    declared: Manifest | None,
+    declared: PackageJson | None,
     own: tuple[Entry, ...],
     segment: Segment | None,
     *,
@@ -215,7 +215,7 @@ def _present(files: Iterable[str]) -> set[str]:
 
 def _lacking(
     function: Function,
-    declared: Manifest | None,
+    declared: PackageJson | None,
     uses: Iterable[Use],
     read: Callable[[str], str],
     install: Callable[[str], str],
@@ -242,7 +242,7 @@ def _lacking(
 
 def _undeclared(
     function: Function,
-    declared: Manifest | None,
+    declared: PackageJson | None,
     package: str,
     where: Location,
     install: Callable[[str], str],
@@ -259,7 +259,7 @@ def _undeclared(
     )
 
 
-def _install(function: Function, declared: Manifest | None, by: str, package: str) -> str:
+def _install(function: Function, declared: PackageJson | None, by: str, package: str) -> str:
     """The command that adds a package. Without --prefix npm goes up to a package.json that is there
     already, whose packages stay out of the zip."""
     if declared is None:

@@ -57,14 +57,14 @@ def _loaded(entry: str, names: frozenset[str], read: Callable[[str], str]) -> se
 
 def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tuple[Diagnostic, ...]:
     from lambdad.bundler.esbuild import binary
-    from lambdad.bundler.esbuild.engine import EsbuildGone, Job
+    from lambdad.bundler.esbuild.engine import EsbuildGone, EsbuildJob
     from lambdad.bundler.esbuild.oneshot import OneShot
     from lambdad.bundler.javascript.messages import Scene, diagnostics_of
 
     root = workshop.root
     _record_scopes(paths, function, workshop.seen)
     esbuild = OneShot(binary.find(workshop), workshop.environ)
-    job = Job(
+    job = EsbuildJob(
         entries=tuple((str(number), workshop.absolute(path)) for number, path in enumerate(paths)),
         # No tsconfig.json has a say in what Node.js takes. Errors go by the names that we asked by,
         # though they lie behind links.

@@ -13,7 +13,7 @@ from lambdad.bundler import tools
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.tree import TreeFile
 from lambdad.bundler.lint import imports, ruff_binary, tool
-from lambdad.bundler.lint.imports import Import, Run, Source
+from lambdad.bundler.lint.imports import ModuleSource, PythonImport, Run
 from lambdad.bundler.model import BundlerError, Function
 from lambdad.bundler.python.handler import module_file
 from lambdad.bundler.workshop import Workshop
@@ -22,7 +22,7 @@ _NATIVE: Final = (".so", ".pyd", ".pyc")
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnCode:
     """A function's own code, as the import system sees it."""
 
     files: Mapping[str, TreeFile]
@@ -33,7 +33,7 @@ class Own:
     """Modules that are no source, by their path without an ending."""
 
     @classmethod
-    def of(cls, files: Mapping[str, TreeFile]) -> Own:
+    def of(cls, files: Mapping[str, TreeFile]) -> OwnCode:
         folders = {name[:at] for name in files for at in range(len(name)) if name[at] == "/"}
         native = {
             f"{folder}/{stem}" if folder else stem
@@ -69,7 +69,7 @@ class Loaded:
     name: str
     """Of its file in the zip."""
     run: Run
-    source: Source | None
+    source: ModuleSource | None
     """None: this Python can't read it."""
 
 
@@ -78,7 +78,7 @@ def package_of(name: str) -> list[str]:
     return name.split("/")[:-1]
 
 
-def target(item: Import, name: str) -> list[str] | None:
+def target(item: PythonImport, name: str) -> list[str] | None:
     """The path of the module that an import in the file `name` is of; None: it leads out."""
     if item.level == 0:
         return item.module.split(".")
@@ -89,7 +89,7 @@ def target(item: Import, name: str) -> list[str] | None:
     return [*package[: len(package) - up], *filter(None, item.module.split("."))]
 
 
-def reached(function: Function, own: Own, start: str, workshop: Workshop) -> dict[str, Loaded]:
+def reached(function: Function, own: OwnCode, start: str, workshop: Workshop) -> dict[str, Loaded]:
     """The handler's module, and each that it leads to, by name."""
     found: dict[str, Loaded] = {}
     _follow([(start, Run.LOADED)], found, own, workshop)
@@ -102,7 +102,7 @@ def reached(function: Function, own: Own, start: str, workshop: Workshop) -> dic
 
 
 def _follow(
-    left: list[tuple[str, Run]], found: dict[str, Loaded], own: Own, workshop: Workshop
+    left: list[tuple[str, Run]], found: dict[str, Loaded], own: OwnCode, workshop: Workshop
 ) -> None:
     while left:
         name, run = left.pop()
@@ -115,7 +115,7 @@ def _follow(
             left += [(other, min(run, item.run)) for other in _led_to(item, name, own)]
 
 
-def _led_to(item: Import, name: str, own: Own) -> Iterator[str]:
+def _led_to(item: PythonImport, name: str, own: OwnCode) -> Iterator[str]:
     """The own files that an import runs, the packages on the way included."""
     parts = target(item, name)
     if parts is None:
@@ -128,7 +128,7 @@ def _led_to(item: Import, name: str, own: Own) -> Iterator[str]:
             yield file
 
 
-def _by_ruff(function: Function, own: Own, workshop: Workshop) -> Mapping[str, Sequence[str]]:
+def _by_ruff(function: Function, own: OwnCode, workshop: Workshop) -> Mapping[str, Sequence[str]]:
     """The same from `ruff analyze graph`, which reads what is newer than this Python. It does not
     say how surely an import is run."""
     roots = [workshop.absolute(path) for path in (function.code, *function.shared)]

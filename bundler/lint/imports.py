@@ -24,7 +24,7 @@ class Run(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Import:
+class PythonImport:
     level: int
     """0 absolute, 1 from the module's own package, ..."""
     module: str
@@ -39,19 +39,19 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ModuleSource:
     """What a module's source says of others."""
 
-    imports: tuple[Import, ...]
+    imports: tuple[PythonImport, ...]
     is_tame: bool
     """It leaves the way alone on which modules are found."""
 
 
-_READ: Final[dict[str, Source | None]] = {}
+_READ: Final[dict[str, ModuleSource | None]] = {}
 _MOST_READ: Final = 10_000
 
 
-def read(content: bytes) -> Source | None:
+def read(content: bytes) -> ModuleSource | None:
     """None where this Python can't parse it. Remembered by content."""
     key = hashlib.sha256(content).hexdigest()
     if key not in _READ:
@@ -69,7 +69,7 @@ def parsed(content: bytes) -> ast.Module | None:
         return None
 
 
-def _read(content: bytes) -> Source | None:
+def _read(content: bytes) -> ModuleSource | None:
     module = parsed(content)
     if module is None:
         return None
@@ -77,10 +77,10 @@ def _read(content: bytes) -> Source | None:
         imports = tuple(_imports(module.body, Run.LOADED, None))
     except RecursionError:
         return None
-    return Source(imports=imports, is_tame=not _meddles(module))
+    return ModuleSource(imports=imports, is_tame=not _meddles(module))
 
 
-def _imports(body: Iterable[ast.stmt], run: Run, inside: str | None) -> Iterator[Import]:
+def _imports(body: Iterable[ast.stmt], run: Run, inside: str | None) -> Iterator[PythonImport]:
     for node in body:
         match node:
             case ast.Import(names=aliases):
@@ -114,8 +114,8 @@ def _import(
     module: str,
     level: int = 0,
     names: tuple[str, ...] = (),
-) -> Import:
-    return Import(
+) -> PythonImport:
+    return PythonImport(
         level=level,
         module=module,
         names=names,

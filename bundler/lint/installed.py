@@ -37,7 +37,7 @@ SUFFIXES: Final = (".py", ".pyc", ".so", ".pyd")
 
 
 @dataclass(frozen=True)
-class Installed:
+class InstalledModules:
     """What lies beside own code in `sys.path`."""
 
     names: frozenset[str]
@@ -62,7 +62,9 @@ def module_of(name: str) -> str | None:
     return stem if top.endswith(SUFFIXES) and stem.isidentifier() else None
 
 
-def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> Installed | None:
+def find(
+    function: Function, workshop: Workshop, *, resolve: bool = False
+) -> InstalledModules | None:
     """What the last build that still tells installed; None: that is not known. With `resolve`, it
     is then found out as a build does. Raises ProjectError where that fails.
     """
@@ -85,13 +87,13 @@ def find(function: Function, workshop: Workshop, *, resolve: bool = False) -> In
     return _resolved(request, workshop) if resolve else _none_declared(request, workshop)
 
 
-def _resolved(request: BuildRequest, workshop: Workshop) -> Installed:
+def _resolved(request: BuildRequest, workshop: Workshop) -> InstalledModules:
     """Raises ProjectError."""
     from lambdad.bundler.python import dependencies
     from lambdad.bundler.python.wheels import splice
 
     wheels = dependencies.known(request, workshop).wheels
-    return Installed(frozenset(splice.splice(wheels).names))
+    return InstalledModules(frozenset(splice.splice(wheels).names))
 
 
 def _deciding(inputs: Snapshot) -> Snapshot:
@@ -99,7 +101,7 @@ def _deciding(inputs: Snapshot) -> Snapshot:
     return Snapshot(files=files, links={}, listings={}, suspects=inputs.suspects & files.keys())
 
 
-def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed | None:
+def _of_zip(function: Function, known: Record, workshop: Workshop) -> InstalledModules | None:
     """Raises OSError, ValueError or BadZipFile."""
     if known.artifact is None:
         return None
@@ -109,7 +111,7 @@ def _of_zip(function: Function, known: Record, workshop: Workshop) -> Installed 
     archive = known.artifact.immutable_path
     own = set(_own_names(function, known.inputs.files))
     names = _zip_names(workshop.root, archive) - own
-    return Installed(names, MappingProxyType(dict(owners)), archive)
+    return InstalledModules(names, MappingProxyType(dict(owners)), archive)
 
 
 @functools.lru_cache(maxsize=64)
@@ -129,7 +131,7 @@ def _own_names(function: Function, paths: Iterable[RelPath]) -> Iterator[str]:
         yield from (path[len(top) :] for top in tops if path.startswith(top))
 
 
-def _of_folders(function: Function, live: Live, workshop: Workshop) -> Installed:
+def _of_folders(function: Function, live: Live, workshop: Workshop) -> InstalledModules:
     """Raises OSError."""
     single = os.path.isfile(workshop.absolute(function.code))
     code = os.path.dirname(function.code) or "." if single else function.code
@@ -140,10 +142,10 @@ def _of_folders(function: Function, live: Live, workshop: Workshop) -> Installed
         if folder not in own
         for name in os.listdir(folder if os.path.isabs(folder) else workshop.absolute(folder))
     }
-    return Installed(frozenset(names))
+    return InstalledModules(frozenset(names))
 
 
-def _none_declared(request: BuildRequest, workshop: Workshop) -> Installed | None:
+def _none_declared(request: BuildRequest, workshop: Workshop) -> InstalledModules | None:
     """Of a function without any file that could declare dependencies."""
     from lambdad.bundler.python import target
     from lambdad.bundler.python.locks import declared, projects
@@ -152,10 +154,10 @@ def _none_declared(request: BuildRequest, workshop: Workshop) -> Installed | Non
     try:
         said = declared.read(function, target.wanted(request), workshop)
         if said is None:
-            return Installed(frozenset())
+            return InstalledModules(frozenset())
         if said.lock is None and said.open is None:
             unread = projects.unread(function, workshop)
-            return None if unread else Installed(frozenset())
+            return None if unread else InstalledModules(frozenset())
     except ProjectError:
         pass  # the build tells
     return None

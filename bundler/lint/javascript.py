@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from lambdad.bundler.lint import own, reports, scope
-from lambdad.bundler.lint.own import Own
+from lambdad.bundler.lint.own import ProjectTool
 from lambdad.bundler.lint.positions import Places
 from lambdad.bundler.lint.tool import (
     Batch,
@@ -69,7 +69,7 @@ class _Run:
     """A linter as it is run for files that share a configuration."""
 
     linter: Linter
-    own: Own
+    own: ProjectTool
     config: str
     """Absolute."""
     workshop: Workshop = field(compare=False)

@@ -15,9 +15,9 @@ from typing import Final
 
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.lint import stdlib
-from lambdad.bundler.lint.graph import Loaded, Own, package_of, target
-from lambdad.bundler.lint.imports import Import, Run
-from lambdad.bundler.lint.installed import Installed
+from lambdad.bundler.lint.graph import Loaded, OwnCode, package_of, target
+from lambdad.bundler.lint.imports import PythonImport, Run
+from lambdad.bundler.lint.installed import InstalledModules
 from lambdad.bundler.model import Diagnostic, Function, Location, Severity
 from lambdad.bundler.python.handler import module_file
 from lambdad.bundler.python.syntax import Module, parse
@@ -30,8 +30,8 @@ _RUNTIMES: Final = frozenset({"boto3", "botocore", "s3transfer", "jmespath", "ur
 @dataclass(frozen=True, slots=True)
 class _Scene:
     function: Function
-    own: Own
-    installed: Installed | None
+    own: OwnCode
+    installed: InstalledModules | None
     workshop: Workshop
 
     @property
@@ -44,9 +44,9 @@ class _Scene:
 
 def check(
     function: Function,
-    own: Own,
+    own: OwnCode,
     reached: Mapping[str, Loaded],
-    installed: Installed | None,
+    installed: InstalledModules | None,
     workshop: Workshop,
 ) -> list[Diagnostic]:
     """The faults of the modules that the handler leads to, each in its file."""
@@ -66,7 +66,7 @@ def check(
     return found
 
 
-def _run(item: Import, name: str, function: Function, own: Own) -> Run:
+def _run(item: PythonImport, name: str, function: Function, own: OwnCode) -> Run:
     """What the handler itself imports when it is called is imported for sure."""
     is_handler = name == module_file(function.handler.module, own.files)
     if item.run is Run.CALLED and is_handler and item.inside == function.handler.export:
@@ -80,7 +80,7 @@ class _Why:
     hint: str
 
 
-def _told(why: _Why, item: Import, run: Run, name: str, scene: _Scene) -> Diagnostic:
+def _told(why: _Why, item: PythonImport, run: Run, name: str, scene: _Scene) -> Diagnostic:
     return Diagnostic(
         code="missing-import",
         severity=Severity.ERROR if run is Run.LOADED else Severity.WARNING,
@@ -90,7 +90,7 @@ def _told(why: _Why, item: Import, run: Run, name: str, scene: _Scene) -> Diagno
     )
 
 
-def _faults(item: Import, one: Loaded, scene: _Scene) -> Iterator[_Why]:
+def _faults(item: PythonImport, one: Loaded, scene: _Scene) -> Iterator[_Why]:
     parts = target(item, one.name)
     if parts is None:
         yield _leads_out(item, one)
@@ -117,7 +117,7 @@ _CREATE: Final = "create it, or correct the import"
 _DEFINE: Final = "define it there, or correct the import"
 
 
-def _leads_out(item: Import, one: Loaded) -> _Why:
+def _leads_out(item: PythonImport, one: Loaded) -> _Why:
     shown = f"{'.' * item.level}{item.module}"
     if not package_of(one.name):
         message = f"{shown} is relative, and this module is in no package on Lambda"
@@ -156,7 +156,7 @@ def _is_named(name: str, module: str) -> bool:
     return name.endswith((f"/{module}.py", f"/{module}/__init__.py"))
 
 
-def _first_missing(parts: Iterable[str], own: Own) -> str | None:
+def _first_missing(parts: Iterable[str], own: OwnCode) -> str | None:
     """The dotted name where the way through own code ends, by the import system's rules."""
     path = ""
     for part in parts:

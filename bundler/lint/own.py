@@ -24,7 +24,7 @@ ENVIRONMENTS: Final = (".venv", "venv")
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class ProjectTool:
     """An installed tool."""
 
     command: str
@@ -62,13 +62,13 @@ def file_in(names: Iterable[str]) -> Callable[[str], str | None]:
     return has
 
 
-def of_node(workshop: Workshop, start: str, package: str, command: str) -> Own | None:
+def of_node(workshop: Workshop, start: str, package: str, command: str) -> ProjectTool | None:
     """The package as scripts in that folder find it."""
     for folder in folders(workshop, start):
         script = f"{folder}/node_modules/.bin/{command}"
         if os.access(script, os.X_OK):
             version = _version(f"{folder}/node_modules/{package}/package.json")
-            return Own(script, version or _times(script), folder)
+            return ProjectTool(script, version or _times(script), folder)
     return None
 
 
@@ -78,14 +78,16 @@ def of_package(workshop: Workshop, start: str, package: str) -> str | None:
     return next((path for path in named if os.path.isdir(path)), None)
 
 
-def of_python(workshop: Workshop, start: str, command: str) -> Own | None:
+def of_python(workshop: Workshop, start: str, command: str) -> ProjectTool | None:
     """The command of the project's environment: .venv or venv, or of the one that is active."""
     active = workshop.environ.get("VIRTUAL_ENV", "")
     homes = [f"{folder}/{name}" for folder in folders(workshop, start) for name in ENVIRONMENTS]
     for home in (*homes, *filter(os.path.isabs, [active])):
         script = f"{home}/bin/{command}"
         if os.path.isfile(f"{home}/pyvenv.cfg") and os.access(script, os.X_OK):
-            return Own(script, _installed(home, command) or _times(script), os.path.dirname(home))
+            return ProjectTool(
+                script, _installed(home, command) or _times(script), os.path.dirname(home)
+            )
     return None
 
 
@@ -117,7 +119,7 @@ def _times(script: str) -> str:
 
 def run(
     name: str,
-    own: Own,
+    own: ProjectTool,
     arguments: Sequence[str],
     *,
     cwd: str,
@@ -132,18 +134,18 @@ def run(
         return not_run(name, fault, again(own, workshop))
 
 
-def again(own: Own, workshop: Workshop) -> str:
+def again(own: ProjectTool, workshop: Workshop) -> str:
     """The hint that leads to all that a tool has to say."""
     shown = os.path.relpath(own.command, workshop.root)
     return f"run {shown} yourself: what it says there tells more"
 
 
-def untrusted(name: str, own: Own, workshop: Workshop) -> Findings:
+def untrusted(name: str, own: ProjectTool, workshop: Workshop) -> Findings:
     """It is there, and may not run."""
     return Findings(failed=(tool.untrusted(name, os.path.relpath(own.command, workshop.root)),))
 
 
-def unreadable(name: str, own: Own, answer: Completed, workshop: Workshop) -> Findings:
+def unreadable(name: str, own: ProjectTool, answer: Completed, workshop: Workshop) -> Findings:
     """It ended, and what it printed are no findings."""
     said = first_words(answer.stderr) or first_words(answer.stdout) or "nothing"
     what = f"ended with {answer.code} and no findings that can be read: {said}"

@@ -8,8 +8,8 @@ from typing import Final
 
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.lint import graph, imports, installed, modules, ruff, signature, tool, unused
-from lambdad.bundler.lint.graph import Own
-from lambdad.bundler.lint.installed import Installed
+from lambdad.bundler.lint.graph import OwnCode
+from lambdad.bundler.lint.installed import InstalledModules
 from lambdad.bundler.lint.ruff_run import SYNTAX
 from lambdad.bundler.lint.tool import Batch, Findings, Tool
 from lambdad.bundler.model import (
@@ -69,7 +69,7 @@ def _check(function: Function, batch: Batch, workshop: Workshop) -> Findings:
     request = request_of(workshop, function)
     try:
         walked = package.own_tree(request, workshop)
-        own = Own.of({file.name: file for file in walked.files})
+        own = OwnCode.of({file.name: file for file in walked.files})
         known = _installed(function, batch, workshop)
         found = _by_place(function, _faults(function, own, known, batch, workshop))
         return found if known is not None else replace(found, pending=frozenset((function.name,)))
@@ -78,7 +78,11 @@ def _check(function: Function, batch: Batch, workshop: Workshop) -> Findings:
 
 
 def _faults(
-    function: Function, own: Own, known: Installed | None, batch: Batch, workshop: Workshop
+    function: Function,
+    own: OwnCode,
+    known: InstalledModules | None,
+    batch: Batch,
+    workshop: Workshop,
 ) -> Iterable[Diagnostic]:
     """Raises ProjectError."""
     names = known.names if known is not None else frozenset[str]()
@@ -99,7 +103,7 @@ def _faults(
         yield _unchecked(function)
 
 
-def _installed(function: Function, batch: Batch, workshop: Workshop) -> Installed | None:
+def _installed(function: Function, batch: Batch, workshop: Workshop) -> InstalledModules | None:
     try:
         return installed.find(function, workshop, resolve=batch.building)
     except (ProjectError, BundlerError):  # the build that follows tells

@@ -26,7 +26,7 @@ _DEEP: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class RuffConfig:
     """What ruff goes by in one folder."""
 
     digest: str
@@ -44,16 +44,16 @@ class Configs:
     root: str
     """Where ruff is run: that is the project of files without any configuration."""
     environ: Mapping[str, str]
-    _known: dict[str, Config] = field(default_factory=dict)
+    _known: dict[str, RuffConfig] = field(default_factory=dict)
     _read: dict[str, bytes | None] = field(default_factory=dict)
 
-    def of(self, folder: str) -> Config:
+    def of(self, folder: str) -> RuffConfig:
         """The folder is absolute."""
         if folder not in self._known:
             self._known[folder] = self._make(folder)
         return self._known[folder]
 
-    def _make(self, folder: str) -> Config:
+    def _make(self, folder: str) -> RuffConfig:
         told = hashlib.sha256()
         sources = {folder}
         chain: list[Mapping[str, Any]] = []
@@ -79,7 +79,7 @@ class Configs:
         for source in sorted(sources):
             told.update(repr((source, self._modules(source))).encode(errors="surrogateescape"))
         says, target = _target(chain, required)
-        return Config(told.hexdigest(), says, target)
+        return RuffConfig(told.hexdigest(), says, target)
 
     def _candidates(self, folder: str) -> Iterator[str]:
         for place in _upwards(folder):

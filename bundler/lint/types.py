@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from lambdad.bundler.lint import checked, javascript, own, reports, scope
-from lambdad.bundler.lint.own import Own
+from lambdad.bundler.lint.own import ProjectTool
 from lambdad.bundler.lint.positions import Places, Units
 from lambdad.bundler.lint.tool import (
     Batch,
@@ -59,7 +59,7 @@ class _Run:
     """One call of a checker."""
 
     name: str
-    own: Own
+    own: ProjectTool
     config: str
     """Absolute; the checker runs in its folder."""
     arguments: tuple[str, ...]

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from lambdad.bundler.inputs import tree
-from lambdad.bundler.lint.graph import Own
-from lambdad.bundler.lint.installed import Installed, module_of
+from lambdad.bundler.lint.graph import OwnCode
+from lambdad.bundler.lint.installed import InstalledModules, module_of
 from lambdad.bundler.model import BuildRequest, Diagnostic, Location, ProjectError, Severity
 from lambdad.bundler.store.project_folder import OurFile, ProjectFolder
 from lambdad.bundler.workshop import Workshop
@@ -24,7 +24,7 @@ _COMMANDS: Final = frozenset({"console_scripts", "gui_scripts"})
 
 
 def check(
-    request: BuildRequest, own: Own, installed: Installed, workshop: Workshop
+    request: BuildRequest, own: OwnCode, installed: InstalledModules, workshop: Workshop
 ) -> list[Diagnostic]:
     """A hint for each, where it is required."""
     if installed.archive is None or not installed.owners:
@@ -44,7 +44,7 @@ def check(
         return []  # a build tells what is wrong
 
 
-def _modules(installed: Installed) -> Mapping[str, set[str]]:
+def _modules(installed: InstalledModules) -> Mapping[str, set[str]]:
     """Of each distribution the top-level modules it brings; one that brings none is left out."""
     found: dict[str, set[str]] = {}
     for path, distribution in installed.owners.items():
@@ -54,7 +54,7 @@ def _modules(installed: Installed) -> Mapping[str, set[str]]:
     return found
 
 
-def _used(own: Own, workshop: Workshop) -> set[str]:
+def _used(own: OwnCode, workshop: Workshop) -> set[str]:
     """Every word in own Python code: a name in a text may be a module that something loads."""
     words: set[str] = set()
     for name, file in own.files.items():
@@ -65,7 +65,7 @@ def _used(own: Own, workshop: Workshop) -> set[str]:
     return words
 
 
-def _spoken_for(installed: Installed, archive: OurFile) -> Iterator[str]:
+def _spoken_for(installed: InstalledModules, archive: OurFile) -> Iterator[str]:
     """Distributions that others require, and those that offer something by entry points.
 
     Raises OSError or BadZipFile.

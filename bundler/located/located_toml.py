@@ -24,7 +24,7 @@ BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 BARE_VALUE: Final = re.compile(r"[^,\]}#\n]+")
 FAULT: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 def parse(text: str, file: RelPath) -> Document:
@@ -54,14 +54,14 @@ def parse(text: str, file: RelPath) -> Document:
 class _Scan:
     text: str
     at: int = 0
-    keys: dict[Path, int] = field(default_factory=dict)
+    keys: dict[KeyPath, int] = field(default_factory=dict)
     """Where the key of a value stands, by the value's path; offsets into the text."""
-    values: dict[Path, int] = field(default_factory=dict)
-    tables: dict[Path, int] = field(default_factory=dict)
+    values: dict[KeyPath, int] = field(default_factory=dict)
+    tables: dict[KeyPath, int] = field(default_factory=dict)
     """How many tables an array of tables has so far."""
 
     def statements(self) -> None:
-        header: Path = ()
+        header: KeyPath = ()
         while True:
             self._space()
             if self.at >= len(self.text):
@@ -71,13 +71,13 @@ class _Scan:
             else:
                 self._pair(header)
 
-    def _header(self) -> Path:
+    def _header(self) -> KeyPath:
         start = self.at
         repeated = self.text.startswith("[[", start)
         self.at += 2 if repeated else 1
         names = self._names()
         self.at += 2 if repeated else 1
-        path: Path = ()
+        path: KeyPath = ()
         for index, (name, offset) in enumerate(names):
             path = (*path, name)
             self.keys.setdefault(path, offset)
@@ -105,7 +105,7 @@ class _Scan:
                 return names
             self.at += 1
 
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: KeyPath) -> None:
         path = table
         for name, offset in self._names():
             path = (*path, name)
@@ -114,7 +114,7 @@ class _Scan:
         self.at += 1  # "="
         self._value(path)
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: KeyPath) -> None:
         self._space()
         self.values[path] = self.at
         if self.text[self.at] == "[":
@@ -154,7 +154,7 @@ def _unquoted(token: str) -> str:
     return name if isinstance(name, str) else token
 
 
-def _node(value: Any, path: Path, scan: _Scan, newlines: list[int], parent: Node) -> Node:
+def _node(value: Any, path: KeyPath, scan: _Scan, newlines: list[int], parent: Node) -> Node:
     """What has no place of its own (a table between two named ones) takes its parent's."""
     if len(path) > DEPTH:
         raise too_deep(parent.file, parent.line, parent.column)

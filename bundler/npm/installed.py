@@ -15,21 +15,21 @@ from typing import Final
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import Diagnostic, Location, RelPath, error
 from lambdad.bundler.npm import manifest
-from lambdad.bundler.npm.manifest import Manifest
+from lambdad.bundler.npm.manifest import PackageJson
 from lambdad.bundler.workshop import Workshop
 
 MODULES: Final = "node_modules"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPackage:
     """An installed package, as one asker finds it."""
 
     folder: str
     """Absolute, symlinks resolved."""
     home: str
     """The real folder whose node_modules named it."""
-    manifest: Manifest
+    manifest: PackageJson
     linked: bool
     """It is a folder of the user's own (a workspace, a `file:` dependency), not a copy."""
 
@@ -43,7 +43,7 @@ class Ground:
     seen: Seen = field(init=False)
     faults: dict[RelPath, Diagnostic] = field(default_factory=dict)
     _modules: dict[str, str | None] = field(default_factory=dict)
-    _packages: dict[str, tuple[str, Manifest] | None] = field(default_factory=dict)
+    _packages: dict[str, tuple[str, PackageJson] | None] = field(default_factory=dict)
     _homes: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,14 +81,14 @@ class Ground:
             folder = os.path.dirname(folder)
             yield folder
 
-    def find(self, name: str, asker: str) -> Found | None:
+    def find(self, name: str, asker: str) -> FoundPackage | None:
         """The package that code in the real folder `asker` gets by that name."""
         for home in self.above(asker):
             if os.path.basename(home) == MODULES or not (modules := self.modules_of(home)):
                 continue
             if (package := self._package(modules, name)) is not None:
                 real, declared = package
-                return Found(real, home, declared, self.is_own(real))
+                return FoundPackage(real, home, declared, self.is_own(real))
         return None
 
     def modules_of(self, home: str) -> str | None:
@@ -103,13 +103,13 @@ class Ground:
             self._modules[home] = path if present else None
         return self._modules[home]
 
-    def _package(self, modules: str, name: str) -> tuple[str, Manifest] | None:
+    def _package(self, modules: str, name: str) -> tuple[str, PackageJson] | None:
         path = f"{modules}/{name}"
         if path not in self._packages:
             self._packages[path] = self._look(modules, name)
         return self._packages[path]
 
-    def _look(self, modules: str, name: str) -> tuple[str, Manifest] | None:
+    def _look(self, modules: str, name: str) -> tuple[str, PackageJson] | None:
         scope, slash, bare = name.rpartition("/")
         holder = modules
         if slash:

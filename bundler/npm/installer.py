@@ -12,7 +12,7 @@ from typing import Final
 from lambdad.bundler.model import Architecture, RelPath
 from lambdad.bundler.npm import lock, manifest, target
 from lambdad.bundler.npm.installed import MODULES, Ground
-from lambdad.bundler.npm.manifest import Manifest
+from lambdad.bundler.npm.manifest import PackageJson
 
 LOCKS: Final = (
     ("bun.lock", "bun"),
@@ -69,7 +69,7 @@ def adding(name: str, package: str) -> str:
     return f"{name} install {package}" if name == "npm" else f"{name} add {package}"
 
 
-def find(ground: Ground, code: str, declared: Manifest) -> Installer:
+def find(ground: Ground, code: str, declared: PackageJson) -> Installer:
     """For the real folder `code`, which holds `declared`.
 
     Raises ProjectError `bad-package-json`.
@@ -82,7 +82,7 @@ def find(ground: Ground, code: str, declared: Manifest) -> Installer:
     return _choose(ground, code, {}, declared)
 
 
-def _choose(ground: Ground, folder: str, locks: dict[str, str], declared: Manifest) -> Installer:
+def _choose(ground: Ground, folder: str, locks: dict[str, str], declared: PackageJson) -> Installer:
     recorded = {name for file, name in RECORDS if ground.exists(f"{folder}/{MODULES}/{file}")}
     locked = list(dict.fromkeys(locks.values()))
     order = [name for name in locked if name in recorded]
@@ -115,5 +115,5 @@ def _manager(ground: Ground, folder: str) -> str:
     return root.manager if root is not None else ""
 
 
-def _read(ground: Ground, folder: str) -> Manifest | None:
+def _read(ground: Ground, folder: str) -> PackageJson | None:
     return manifest.read(ground.seen, ground.relative(f"{folder}/{manifest.NAME}"), own=True)

@@ -32,7 +32,7 @@ class Locked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class NpmLock:
     path: RelPath
     folder: str
     """Absolute, real: the keys of `packages` are relative to it."""
@@ -41,7 +41,7 @@ class Lock:
     """It records what each package.json asked for (not so in version 1)."""
 
 
-def parse(path: RelPath, folder: str, content: bytes) -> Lock:
+def parse(path: RelPath, folder: str, content: bytes) -> NpmLock:
     """Raises ProjectError: `bad-package-json`, `bad-npm-lock`."""
     fields, _ = load_object(path, content, own=True)
     version = fields.get("lockfileVersion", 1)
@@ -59,7 +59,7 @@ def parse(path: RelPath, folder: str, content: bytes) -> Lock:
         table = dict(_nested("", fields.get("dependencies")))
     else:
         table = {key: _locked(entry) for key, entry in packages.items() if isinstance(entry, dict)}
-    return Lock(path=path, folder=folder, packages=table, complete=version != 1)
+    return NpmLock(path=path, folder=folder, packages=table, complete=version != 1)
 
 
 def _nested(prefix: str, dependencies: object) -> Iterator[tuple[str, Locked]]:

@@ -24,7 +24,7 @@ https://www.prisma.io/docs/orm/prisma-client/setup-and-configuration/generating-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class PackageJson:
     path: RelPath
     name: str = ""
     version: str = ""
@@ -54,7 +54,7 @@ class Manifest:
     """Of each dependency's name, the first line that holds it as a key; own manifests only."""
 
 
-def read(seen: Seen, path: RelPath, *, own: bool, at: str | None = None) -> Manifest | None:
+def read(seen: Seen, path: RelPath, *, own: bool, at: str | None = None) -> PackageJson | None:
     """The manifest at that path, or None if there is none; it is looked for `at` another path that
     leads to it, if one is given.
 
@@ -70,7 +70,7 @@ def read(seen: Seen, path: RelPath, *, own: bool, at: str | None = None) -> Mani
     return parse(path, content, own=own)
 
 
-def parse(path: RelPath, content: bytes, *, own: bool) -> Manifest:
+def parse(path: RelPath, content: bytes, *, own: bool) -> PackageJson:
     """Raises ProjectError `bad-package-json`."""
     fields, text = load_object(path, content, own=own)
     optional = _versions(path, fields, "optionalDependencies", own=own)
@@ -80,7 +80,7 @@ def parse(path: RelPath, content: bytes, *, own: bool) -> Manifest:
         bundled = list(wanted)
     dependencies = {name: version for name, version in wanted.items() if name not in optional}
     peers = frozenset(_versions(path, fields, "peerDependencies", own=own))
-    return Manifest(
+    return PackageJson(
         path=path,
         name=_text(fields.get("name")),
         version=_text(fields.get("version")),

@@ -34,7 +34,7 @@ class PackagedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class ProductionPackage:
     """One real folder of the production set."""
 
     name: str
@@ -51,7 +51,7 @@ def examine(
     files: tuple[TreeFile, ...],
     runtime: Runtime,
     architecture: Architecture,
-) -> Package:
+) -> ProductionPackage:
     """Reads the package's files once. Raises ProjectError `unreadable-file`.
 
     Packages that carry modules for many machines are right to: one that fits is enough.
@@ -68,7 +68,7 @@ def examine(
                 found = native.faults(file.name, described, runtime, architecture)
                 faults += [f"{name}: {file.name} {fault}" for fault in found]
                 fits = not found
-    return Package(
+    return ProductionPackage(
         name,
         tuple(packaged),
         native_fault=faults[0] if faults and not fits else None,
@@ -78,7 +78,7 @@ def examine(
 
 
 def listing(
-    placed: Mapping[Position, str], packages: Mapping[str, Package]
+    placed: Mapping[Position, str], packages: Mapping[str, ProductionPackage]
 ) -> list[tuple[str, PackagedFile]]:
     """Each file with its name in the zip, sorted by it."""
     return sorted(

@@ -16,9 +16,9 @@ from typing import Any, Final
 from lambdad.bundler.located import anyjson
 from lambdad.bundler.model import RelPath
 from lambdad.bundler.npm.installed import MODULES
-from lambdad.bundler.npm.lock import Lock
+from lambdad.bundler.npm.lock import NpmLock
 
-Asked = Mapping[str, str]
+WantedVersions = Mapping[str, str]
 """Name to wanted version."""
 
 ROOT: Final = "."
@@ -35,7 +35,7 @@ class Pins:
     versions: Mapping[str, frozenset[str] | None]
     """Of each package's name those that the lock has; None where one is no release: from a folder,
     an archive or version control."""
-    members: Mapping[RelPath, Asked] | None = None
+    members: Mapping[RelPath, WantedVersions] | None = None
     """Of each package.json's folder, from the lock's on, what it asked for; None if the lock does
     not tell."""
     patterns: frozenset[str] | None = None
@@ -60,10 +60,10 @@ def parse(path: RelPath, content: bytes) -> Pins | None:
         return None
 
 
-def of_npm(lock: Lock) -> Pins:
+def of_npm(lock: NpmLock) -> Pins:
     """npm's lock without the places it tells, for a layout that is not the one it was made for."""
     versions: dict[str, frozenset[str] | None] = {}
-    members: dict[RelPath, Asked] = {}
+    members: dict[RelPath, WantedVersions] = {}
     for key, locked in lock.packages.items():
         _, inner, name = f"/{key}".rpartition(f"/{MODULES}/")
         if inner:
@@ -74,7 +74,9 @@ def of_npm(lock: Lock) -> Pins:
     return Pins(path=lock.path, versions=versions, members=told)
 
 
-def outdated(pins: Pins, member: RelPath, wanted: Asked, catalogs: Mapping[Any, str]) -> list[str]:
+def outdated(
+    pins: Pins, member: RelPath, wanted: WantedVersions, catalogs: Mapping[Any, str]
+) -> list[str]:
     """Of the wanted, sorted, those that the lock does not have, or has as they were wanted before.
 
     `catalogs` are those of now. Only plain versions are compared: managers write paths anew.
@@ -210,7 +212,7 @@ def _bun(path: RelPath, text: str) -> Pins | None:
     for entry in packages.values():
         if isinstance(entry, list) and entry and isinstance(entry[0], str):
             _add(versions, *_split(entry[0]))
-    members: dict[RelPath, Asked] = {}
+    members: dict[RelPath, WantedVersions] = {}
     for folder, said in workspaces.items():
         tables = [said.get(kind) for kind in _FIELDS] if isinstance(said, dict) else []
         members[folder or ROOT] = {

@@ -17,10 +17,10 @@ from typing import Final
 
 from lambdad.bundler.model import Architecture, Diagnostic, Location, RelPath, error, warning
 from lambdad.bundler.npm import target
-from lambdad.bundler.npm.installed import MODULES, Found, Ground
+from lambdad.bundler.npm.installed import MODULES, FoundPackage, Ground
 from lambdad.bundler.npm.installer import Installer
-from lambdad.bundler.npm.lock import Lock, Locked
-from lambdad.bundler.npm.manifest import GENERATED, NAME, Manifest, read
+from lambdad.bundler.npm.lock import Locked, NpmLock
+from lambdad.bundler.npm.manifest import GENERATED, NAME, PackageJson, read
 from lambdad.bundler.npm.pins import Pins, outdated
 
 SHOWN: Final = 8
@@ -39,7 +39,7 @@ class Edge:
     """That a package, or own code, gets another by a name."""
 
     name: str
-    found: Found
+    found: FoundPackage
     local: bool = False
     """It was asked for by its place: a link, or a copy. pnpm's and Bun's copies are hard links, so
     that an edit of the original changes them without an installation. Or it is GENERATED."""
@@ -56,9 +56,9 @@ class Production:
 class _Search:
     ground: Ground
     code: str
-    declared: Manifest
+    declared: PackageJson
     by: Installer
-    lock: Lock | None
+    lock: NpmLock | None
     pins: Pins | None
     catalogs: Mapping[tuple[str, str], str]
     architecture: Architecture
@@ -81,9 +81,9 @@ def find(
     ground: Ground,
     *,
     code: str,
-    declared: Manifest,
+    declared: PackageJson,
     by: Installer,
-    lock: Lock | None,
+    lock: NpmLock | None,
     pins: Pins | None = None,
     catalogs: Mapping[tuple[str, str], str] = MappingProxyType({}),
     architecture: Architecture,
@@ -108,7 +108,7 @@ def find(
     return Production(search.edges, tuple(_diagnostics(search)))
 
 
-def _for_development(ground: Ground, declared: Manifest, by: Installer) -> frozenset[str]:
+def _for_development(ground: Ground, declared: PackageJson, by: Installer) -> frozenset[str]:
     """What is installed for development alone, where packages are named one by one.
 
     A whole production set has it if a package has it for an optional peer, as package managers
@@ -120,7 +120,7 @@ def _for_development(ground: Ground, declared: Manifest, by: Installer) -> froze
     return (declared.dev | root.dev) - declared.main - root.main
 
 
-def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
+def _edges(search: _Search, folder: str, manifest: PackageJson) -> Iterator[Edge]:
     unwanted = manifest.optional_peers & search.for_development
     for name, need in sorted(needs(manifest).items()):
         if name in unwanted and need is Need.IF_THERE:
@@ -140,7 +140,7 @@ def _edges(search: _Search, folder: str, manifest: Manifest) -> Iterator[Edge]:
                 yield edge
 
 
-def needs(manifest: Manifest) -> dict[str, Need]:
+def needs(manifest: PackageJson) -> dict[str, Need]:
     """What a package asks for at run time; the stronger need wins."""
     return {
         **dict.fromkeys((*manifest.peers, *manifest.bundled), Need.IF_THERE),
@@ -192,7 +192,9 @@ def _is_pinned(search: _Search, pins: Pins, edge: Edge, need: Need) -> bool:
     return True
 
 
-def _note_absent(search: _Search, folder: str, manifest: Manifest, name: str, need: Need) -> None:
+def _note_absent(
+    search: _Search, folder: str, manifest: PackageJson, name: str, need: Need
+) -> None:
     asker = "" if folder == search.code else manifest.name
     if any(f"/{path}".endswith(f"/{MODULES}/{name}") for path in search.ground.faults):
         return  # it is there, and told of already
@@ -339,7 +341,7 @@ def _is_copied(search: _Search, name: str) -> bool:
     return found is not None and not found.linked
 
 
-def _where(declared: Manifest, names: Sequence[str]) -> Location:
+def _where(declared: PackageJson, names: Sequence[str]) -> Location:
     lines = [declared.lines[name] for name in names if name in declared.lines]
     return Location(declared.path, min(lines) if lines else None)
 

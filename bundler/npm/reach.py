@@ -23,7 +23,7 @@ from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.kept import recall
 from lambdad.bundler.inputs.seen import Seen, open_regular
 from lambdad.bundler.npm import installer, manifest, package_files, production
-from lambdad.bundler.npm.installed import MODULES, Found, Ground
+from lambdad.bundler.npm.installed import MODULES, FoundPackage, Ground
 from lambdad.bundler.store.kept_files import Coding
 from lambdad.bundler.workshop import Workshop
 
@@ -33,11 +33,11 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    asked: Mapping[str, Found | None]
+    asked: Mapping[str, FoundPackage | None]
     """Each name that was asked for, and what it leads to."""
-    packages: tuple[Found, ...]
+    packages: tuple[FoundPackage, ...]
     """All that can be loaded from there on, sorted by folder."""
-    local: tuple[tuple[Found, tree.Tree], ...]
+    local: tuple[tuple[FoundPackage, tree.Tree], ...]
     """Those from the user's own folders, with their files."""
     deciding: Mapping[str, tuple[str, ...]]
     """Of each other one's folder, the files that an installation writes anew."""
@@ -51,7 +51,7 @@ def reach(ground: Ground, names: Iterable[str], asker: str, local: Collection[st
     """
     asked = {name: ground.find(name, asker) for name in sorted(set(names))}
     waiting = deque(found for found in asked.values() if found is not None)
-    met: dict[str, Found] = {}
+    met: dict[str, FoundPackage] = {}
     near = {found.folder for name, found in asked.items() if found is not None and name in local}
     while waiting:
         found = waiting.popleft()
@@ -92,7 +92,7 @@ def _deciding(ground: Ground, folder: str) -> tuple[str, ...]:
     return f"{folder}/{manifest.NAME}", *records
 
 
-def _walk(ground: Ground, found: Found) -> tree.Tree:
+def _walk(ground: Ground, found: FoundPackage) -> tree.Tree:
     path = ground.relative(found.folder)
     patterns = package_files.LINKED if found.linked else package_files.INSTALLED
     return tree.walk(ground.workshop.seen, path, exclude=patterns, allow=ground.allow)

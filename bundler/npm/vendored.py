@@ -43,8 +43,8 @@ from lambdad.bundler.npm import (
 )
 from lambdad.bundler.npm.installed import Ground
 from lambdad.bundler.npm.installer import Installer
-from lambdad.bundler.npm.manifest import Manifest
-from lambdad.bundler.npm.package_files import RECIPE, Package
+from lambdad.bundler.npm.manifest import PackageJson
+from lambdad.bundler.npm.package_files import RECIPE, ProductionPackage
 from lambdad.bundler.npm.placement import Position
 from lambdad.bundler.npm.production import Production
 from lambdad.bundler.store import record
@@ -136,10 +136,10 @@ def vendor(
         return recall(_place(workshop), key, workshop, make)
 
 
-def _only(declared: Manifest | None, path: RelPath, named: frozenset[str]) -> Manifest:
+def _only(declared: PackageJson | None, path: RelPath, named: frozenset[str]) -> PackageJson:
     """The manifest as if it asked for these packages alone; without any, one that asks for them."""
     if declared is None:
-        declared = Manifest(path=path, dependencies={}, optional={}, lines={})
+        declared = PackageJson(path=path, dependencies={}, optional={}, lines={})
     return replace(
         declared,
         dependencies={
@@ -152,7 +152,7 @@ def _only(declared: Manifest | None, path: RelPath, named: frozenset[str]) -> Ma
     )
 
 
-def _make(request: BuildRequest, workshop: Workshop, declared: Manifest) -> Vendored:
+def _make(request: BuildRequest, workshop: Workshop, declared: PackageJson) -> Vendored:
     function = request.function
     ground = Ground(workshop, function.allow)
     code = workshop.seen.real(os.path.dirname(declared.path) or ".")
@@ -178,7 +178,7 @@ def _make(request: BuildRequest, workshop: Workshop, declared: Manifest) -> Vend
 
 
 def _production(
-    request: BuildRequest, ground: Ground, code: str, declared: Manifest
+    request: BuildRequest, ground: Ground, code: str, declared: PackageJson
 ) -> tuple[Installer, Production]:
     by = installer.find(ground, code, declared)
     npm_lock, pinned = None, None
@@ -206,7 +206,7 @@ def _production(
     )
 
 
-def _catalogs(ground: Ground, by: Installer, declared: Manifest) -> dict[tuple[str, str], str]:
+def _catalogs(ground: Ground, by: Installer, declared: PackageJson) -> dict[tuple[str, str], str]:
     wanted = (*declared.dependencies.values(), *declared.optional.values())
     path = f"{by.folder}/{installer.PNPM_ROOT}"
     if not any(spec.startswith("catalog:") for spec in wanted) or not ground.exists(path):
@@ -223,7 +223,7 @@ def _content(ground: Ground, path: RelPath) -> bytes:
 
 
 def _check(
-    request: BuildRequest, by: Installer, found: Production, declared: Manifest
+    request: BuildRequest, by: Installer, found: Production, declared: PackageJson
 ) -> tuple[Diagnostic, ...]:
     """The warnings; an error raises all of them."""
     notes = list(found.diagnostics)
@@ -243,7 +243,7 @@ def _check(
 
 def _packages(
     request: BuildRequest, ground: Ground, found: Production, placed: dict[Position, str]
-) -> dict[str, Package]:
+) -> dict[str, ProductionPackage]:
     """Every folder of the set, read. The files of local ones are inputs; what is installed changes
     through an installer, which writes package.json and its own record anew."""
     function = request.function
@@ -251,7 +251,7 @@ def _packages(
     linked = {edge.found.folder for edge in edges if edge.found.linked}
     local = {edge.found.folder for edge in edges if edge.local} | linked
     names = {folder: position[-1] for position, folder in placed.items() if position}
-    packages: dict[str, Package] = {}
+    packages: dict[str, ProductionPackage] = {}
     for folder, name in sorted(names.items()):
         patterns = package_files.LINKED if folder in linked else package_files.INSTALLED
         looking = ground.workshop if folder in local else ground.workshop.recording()
@@ -268,8 +268,8 @@ def _check_native(
     ground: Ground,
     request: BuildRequest,
     by: Installer,
-    packages: dict[str, Package],
-    declared: Manifest,
+    packages: dict[str, ProductionPackage],
+    declared: PackageJson,
 ) -> None:
     faults = sorted({package.native_fault for package in packages.values() if package.native_fault})
     if faults:
@@ -283,7 +283,7 @@ def _check_native(
 
 
 def _uncompiled(
-    ground: Ground, by: Installer, packages: dict[str, Package], declared: Manifest
+    ground: Ground, by: Installer, packages: dict[str, ProductionPackage], declared: PackageJson
 ) -> tuple[Diagnostic, ...]:
     """Installed without its install script, a native package has only its sources."""
     names = sorted(package.name for package in packages.values() if package.uncompiled)

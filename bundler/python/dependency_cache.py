@@ -22,7 +22,7 @@ from lambdad.bundler.zips.member import Segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
+class InstalledDependencies:
     """A function's dependencies as its zip takes them."""
 
     segment: Segment | None
@@ -35,14 +35,14 @@ class Installed:
         return tuple(each.name for each in self.segment.members) if self.segment else ()
 
 
-def find(request: BuildRequest, workshop: Workshop) -> Installed | None:
+def find(request: BuildRequest, workshop: Workshop) -> InstalledDependencies | None:
     """What an earlier build kept, if all that decided it is as it was, which is then recorded."""
     return kept.find(_place(workshop), _key(request), workshop)
 
 
 def keep(
     request: BuildRequest,
-    installed: Installed,
+    installed: InstalledDependencies,
     inputs: InputSet,
     since: Clock | None,
     workshop: Workshop,
@@ -59,12 +59,12 @@ def _key(request: BuildRequest) -> tuple[BuildRequest, bool, Location]:
     return request, request.locked, request.function.where
 
 
-def _place(workshop: Workshop) -> KeptFiles[Installed]:
+def _place(workshop: Workshop) -> KeptFiles[InstalledDependencies]:
     coding = Coding("python", 1, _encode, partial(_decode, workshop.store))
     return workshop.kept(coding)
 
 
-def _encode(installed: Installed) -> Json:
+def _encode(installed: InstalledDependencies) -> Json:
     segment = installed.segment
     return {
         "segment": segments.key_of(segment) if segment is not None else None,
@@ -72,8 +72,8 @@ def _encode(installed: Installed) -> Json:
     }
 
 
-def _decode(store: Store, saved: Json) -> Installed:
-    return Installed(
+def _decode(store: Store, saved: Json) -> InstalledDependencies:
+    return InstalledDependencies(
         segment=segments.named(store, saved["segment"]),
         diagnostics=tuple(map(record.decode_diagnostic, saved["diagnostics"])),
     )

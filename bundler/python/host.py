@@ -34,7 +34,7 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class HostDependencies:
     """What the dependencies add to `sys.path`."""
 
     folders: tuple[str, ...]
@@ -46,13 +46,13 @@ class Site:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def install(known: Dependencies, workshop: Workshop) -> Site:
+def install(known: Dependencies, workshop: Workshop) -> HostDependencies:
     """The dependencies, found in the store or unpacked now: whole or absent.
 
     Raises BundlerError: `store-damaged` if a wheel is not what was proved.
     """
     if not known.wheels:
-        return Site(folders=(), files={}, digest="", diagnostics=())
+        return HostDependencies(folders=(), files={}, digest="", diagnostics=())
     spliced = splice.splice(known.wheels, workshop.memory)
     sources = {one.wheel.name: one.source for one in known.local if one.source is not None}
     infos = tuple(f"{one.wheel.dist_info}/" for one in known.local if one.wheel.name in sources)
@@ -69,7 +69,7 @@ def install(known: Dependencies, workshop: Workshop) -> Site:
             if owner in sources and not part.name.startswith(infos):
                 files[part.name] = sources[owner]
     own = sorted((one.wheel.name, one.digest) for one in known.local if one.wheel.name in sources)
-    return Site(
+    return HostDependencies(
         folders=(str(folder), *dict.fromkeys(sources.values())),
         files=files,
         digest=built.key_of("site", key, own),

@@ -23,7 +23,7 @@ UV_TRACE: Final = {"RUST_LOG": "uv_client::cached_client=trace"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class IndexAnswer:
     """To the request for the page of a package."""
 
     url: str
@@ -57,13 +57,15 @@ _UV_ANSWER: Final = re.compile(
 _UV_CACHED: Final = re.compile(r"^DEBUG Found fresh response for: (?P<url>\S+/)$", re.MULTILINE)
 
 
-def of_uv(stderr: str) -> list[Answer]:
+def of_uv(stderr: str) -> list[IndexAnswer]:
     """From what uv writes with UV_TRACE. Of pages only: their URLs end with a slash."""
     asked = [
-        Answer(found["url"], int(found["status"]), f"{found['status']}{found['words']}")
+        IndexAnswer(found["url"], int(found["status"]), f"{found['status']}{found['words']}")
         for found in _UV_ANSWER.finditer(stderr)
     ]
-    known = [Answer(found["url"], 200, from_cache=True) for found in _UV_CACHED.finditer(stderr)]
+    known = [
+        IndexAnswer(found["url"], 200, from_cache=True) for found in _UV_CACHED.finditer(stderr)
+    ]
     return asked + known
 
 
@@ -81,13 +83,13 @@ _PIP_UNFETCHED: Final = re.compile(
 _PIP_STATUS: Final = re.compile(r"\b(\d\d\d) (?:Client|Server) Error\b")
 
 
-def of_pip(log: str) -> list[Answer]:
+def of_pip(log: str) -> list[IndexAnswer]:
     """From what pip writes with --log."""
     pages = [found["url"] for found in _PIP_FETCHED.finditer(log)]
-    answers = [Answer(url, 200, is_empty=f"(from {url})" not in log) for url in pages]
+    answers = [IndexAnswer(url, 200, is_empty=f"(from {url})" not in log) for url in pages]
     for found in _PIP_UNFETCHED.finditer(log):
         status = _PIP_STATUS.search(found["why"])
-        answers.append(Answer(found["url"], int(status[1]) if status else 0, found["why"]))
+        answers.append(IndexAnswer(found["url"], int(status[1]) if status else 0, found["why"]))
     return answers
 
 
@@ -97,7 +99,7 @@ _REFUSALS: Final = frozenset({401, 403, 407})
 _ABSENT: Final = frozenset({404, 410})
 
 
-def fault(answers: Sequence[Answer], tool: Program) -> BundlerError | None:
+def fault(answers: Sequence[IndexAnswer], tool: Program) -> BundlerError | None:
     """That an index refused or could not be asked, so that nothing follows of what it lacks.
 
     An index of plain storage may answer 401 or 403 for a package that it lacks: where it answered
@@ -113,6 +115,6 @@ def fault(answers: Sequence[Answer], tool: Program) -> BundlerError | None:
     return None
 
 
-def is_from_cache(answers: Iterable[Answer]) -> bool:
+def is_from_cache(answers: Iterable[IndexAnswer]) -> bool:
     """Whether a page was not asked for anew, so that a new version may be missing from it."""
     return any(answer.from_cache for answer in answers)

@@ -16,13 +16,13 @@ from lambdad.bundler import tools
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import BundlerError
 
-Version = tuple[int, int]
+PythonVersion = tuple[int, int]
 
-PIP_RUNS_SINCE: Final[Version] = (3, 10)
+PIP_RUNS_SINCE: Final[PythonVersion] = (3, 10)
 """Our pip can run under interpreters from here on; older ones have to bring their own."""
 
 
-def find(version: Version, environ: Mapping[str, str]) -> str | None:
+def find(version: PythonVersion, environ: Mapping[str, str]) -> str | None:
     """An interpreter of that version: ours, one on PATH, one of pyenv's, one of uv's; or None."""
     if sys.version_info[:2] == version:
         return sys.executable
@@ -33,7 +33,7 @@ def find(version: Version, environ: Mapping[str, str]) -> str | None:
 ABSENT_S: Final = 3.0
 """What was not there is looked for again after so long: it may have been installed."""
 
-_Key = tuple[Version, str, str, str, *tuple[int, ...]]
+_Key = tuple[PythonVersion, str, str, str, *tuple[int, ...]]
 _FOUND: Final[dict[_Key, tuple[str | None, float]]] = {}
 """What was found and when: looking for it runs programs."""
 
@@ -48,7 +48,7 @@ def _known(key: _Key) -> str | None:
     return found
 
 
-def for_worker(version: Version, environ: Mapping[str, str], seen: Seen) -> str | None:
+def for_worker(version: PythonVersion, environ: Mapping[str, str], seen: Seen) -> str | None:
     """The interpreter that runs functions of that version here: the user's before ours, since it
     has what the user installed in it. Whatever PATH has by its name is an input."""
     path, pyenv, home = (environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
@@ -71,7 +71,7 @@ def _changed(path: str) -> int:
         return 0
 
 
-def _find(version: Version, path: str, pyenv: str, home: str) -> str | None:
+def _find(version: PythonVersion, path: str, pyenv: str, home: str) -> str | None:
     environ = {"PATH": path, "HOME": home, "LC_ALL": "C.UTF-8"}
     for candidate in _candidates(version, path, pyenv, home, environ):
         if _probe(candidate, environ) == version:
@@ -80,7 +80,7 @@ def _find(version: Version, path: str, pyenv: str, home: str) -> str | None:
 
 
 def _candidates(
-    version: Version, path: str, pyenv: str, home: str, environ: Mapping[str, str]
+    version: PythonVersion, path: str, pyenv: str, home: str, environ: Mapping[str, str]
 ) -> Iterator[str]:
     name = f"python{version[0]}.{version[1]}"
     for folder in path.split(os.pathsep):
@@ -105,7 +105,7 @@ def _candidates(
         yield answer.stdout.strip()
 
 
-def _probe(python: str, environ: Mapping[str, str]) -> Version | None:
+def _probe(python: str, environ: Mapping[str, str]) -> PythonVersion | None:
     """The version it says it is; None for a shim that leads nowhere."""
     script = "import sys; print(*sys.version_info[:2])"
     try:
@@ -120,7 +120,7 @@ def _probe(python: str, environ: Mapping[str, str]) -> Version | None:
     return int(parts[0]), int(parts[1])
 
 
-def pip(python: str, version: Version) -> list[str]:
+def pip(python: str, version: PythonVersion) -> list[str]:
     """The command line of pip under that interpreter."""
     if python == sys.executable:
         return [python, "-m", "pip"]

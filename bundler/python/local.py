@@ -14,7 +14,7 @@ from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.model import ProjectError, RelPath, error, retried
 from lambdad.bundler.python import built
 from lambdad.bundler.python.built import NotBuiltError
-from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.locks.requirements import WantedPackage
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.python.wheels import splice, wheel
 from lambdad.bundler.python.wheels.wheel import Wheel
@@ -26,7 +26,7 @@ EXCLUDE: Final = ("/build/", "/dist/", "!.gitignore")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPackage:
-    wanted: Wanted
+    wanted: WantedPackage
     wheel: Wheel
     digest: str
     """Of its source's contents."""
@@ -36,7 +36,7 @@ class LocalPackage:
 
 
 def build(
-    wanted: Wanted, target: Target, workshop: Workshop, allow: Sequence[RelPath]
+    wanted: WantedPackage, target: Target, workshop: Workshop, allow: Sequence[RelPath]
 ) -> LocalPackage:
     """The wheel of a local package's folder as it is now; nothing is written into that folder.
 
@@ -72,7 +72,7 @@ def build(
 
 
 def _wheel(
-    wanted: Wanted,
+    wanted: WantedPackage,
     top: RelPath,
     walked: Tree,
     contents: Sequence[bytes],
@@ -126,7 +126,7 @@ def _source(found: Wheel, top: RelPath, walked: Tree, contents: Sequence[bytes])
 
 
 def _check_place(
-    wanted: Wanted, top: RelPath, workshop: Workshop, allow: Sequence[RelPath]
+    wanted: WantedPackage, top: RelPath, workshop: Workshop, allow: Sequence[RelPath]
 ) -> None:
     workshop.seen.file(top)
     if workshop.seen.leads_inside(top, allow):
@@ -145,7 +145,7 @@ def _digest(walked: Tree, contents: Sequence[bytes]) -> str:
 
 
 def _build(
-    wanted: Wanted,
+    wanted: WantedPackage,
     top: RelPath,
     walked: Tree,
     contents: Sequence[bytes],

@@ -26,8 +26,8 @@ from lambdad.bundler.python.local import LocalPackage
 from lambdad.bundler.python.locks import declared, projects, pylock, requirements
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks.declared import Files
-from lambdad.bundler.python.locks.projects import Project
-from lambdad.bundler.python.locks.requirements import Requirements
+from lambdad.bundler.python.locks.projects import ManagedProject
+from lambdad.bundler.python.locks.requirements import RequirementsFile
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.store.store import write_atomic
 from lambdad.bundler.workshop import Workshop
@@ -106,7 +106,7 @@ def write_lock(functions: Sequence[Function], toolchain: Toolchain, workshop: Wo
     return Written(path=output, changed=True)
 
 
-def _project(function: Function, files: Files, workshop: Workshop) -> Project | None:
+def _project(function: Function, files: Files, workshop: Workshop) -> ManagedProject | None:
     named = os.path.basename(files.named) if files.named is not None else None
     if named is not None and named not in projects.NAMES:
         return None
@@ -129,7 +129,7 @@ def _by_its_tool(functions: Sequence[Function], files: Files, workshop: Workshop
     return Written(path=project.lock_path, changed=False, by=project.manifest.mend)
 
 
-def _goes_before(project: Project, files: Files, workshop: Workshop) -> bool:
+def _goes_before(project: ManagedProject, files: Files, workshop: Workshop) -> bool:
     """Whether files of requirements decide although there is a project."""
     if _exists(files.pylock, workshop):
         return True
@@ -168,7 +168,7 @@ def _no_source(path: RelPath) -> Diagnostic:
 
 
 def _check_targets(
-    asked: Requirements, source: RelPath, wanted_by: Sequence[Target], *, pip_tools: bool
+    asked: RequirementsFile, source: RelPath, wanted_by: Sequence[Target], *, pip_tools: bool
 ) -> None:
     """What pip-tools writes holds for one Python, so functions that share it must agree."""
     if not pip_tools:

@@ -27,7 +27,7 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.python import dependency_cache, handler
-from lambdad.bundler.python.dependency_cache import Installed
+from lambdad.bundler.python.dependency_cache import InstalledDependencies
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips import copied, names
 from lambdad.bundler.zips.member import Contents
@@ -73,7 +73,7 @@ def _pack_remembered(request: BuildRequest, workshop: Workshop) -> Contents | No
     return None
 
 
-def _lasts(installed: Installed) -> bool:
+def _lasts(installed: InstalledDependencies) -> bool:
     """Whether its inputs are all that decides it: what no lock pins, the indexes decide, too; and
     what own code hides may be there again."""
     return not any(one.code in ("unlocked", "own-over-dependency") for one in installed.diagnostics)
@@ -100,7 +100,7 @@ def gather(request: BuildRequest, workshop: Workshop) -> Gathered:
     return Gathered(own=walked, known=known, faults=tuple(faults), decided=deciding.inputs())
 
 
-def _installed(found: Gathered, workshop: Workshop) -> Installed | None:
+def _installed(found: Gathered, workshop: Workshop) -> InstalledDependencies | None:
     """The segment of the dependencies, made where the store lacks it; None: they are unknown."""
     known = found.known
     if known is None:
@@ -112,13 +112,13 @@ def _installed(found: Gathered, workshop: Workshop) -> Installed | None:
         own = [file.name for file in found.own.files]
         segment, more = splice.segment(workshop.store, known.wheels, own, workshop.memory)
         notes += more
-    return Installed(segment=segment, diagnostics=notes)
+    return InstalledDependencies(segment=segment, diagnostics=notes)
 
 
 def _assemble(
     function: Function,
     own: Tree,
-    installed: Installed | None,
+    installed: InstalledDependencies | None,
     faults: Sequence[Diagnostic],
     workshop: Workshop,
 ) -> Contents:

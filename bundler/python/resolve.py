@@ -18,27 +18,27 @@ from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.local import LocalPackage
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks.lock import Lock
-from lambdad.bundler.python.locks.requirements import Requirements, Wanted
-from lambdad.bundler.python.resolvers import Question
+from lambdad.bundler.python.locks.requirements import RequirementsFile, WantedPackage
+from lambdad.bundler.python.resolvers import ResolverQuestion
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.python.wheels import graph
 from lambdad.bundler.workshop import Workshop
 
 
 def ask(
-    requirements_: Requirements,
+    requirements_: RequirementsFile,
     file: RelPath,
     locals_: Sequence[LocalPackage],
     target: Target,
     workshop: Workshop,
     *,
     pip_tools: bool,
-) -> Question:
+) -> ResolverQuestion:
     user, _ = indexes.of_pip(workshop.environ)
     wheels = {local.wanted: local for local in locals_}
     # pip-tools judges markers by the interpreter it runs under, so none are left to it.
     judge = target if pip_tools else None
-    return Question(
+    return ResolverQuestion(
         lines=_lines(requirements_.wanted, wheels, judge),
         constraints=_lines(requirements_.constraints, {}, judge),
         sources=indexes.merged(user, requirements_.indexes),
@@ -52,7 +52,9 @@ def ask(
 
 
 def _lines(
-    wanted: Sequence[Wanted], wheels: Mapping[Wanted, LocalPackage], judge: Target | None
+    wanted: Sequence[WantedPackage],
+    wheels: Mapping[WantedPackage, LocalPackage],
+    judge: Target | None,
 ) -> tuple[str, ...]:
     found = []
     for one in wanted:
@@ -76,7 +78,7 @@ def _lines(
 
 
 def resolve(
-    question: Question,
+    question: ResolverQuestion,
     locals_: Sequence[LocalPackage],
     tools_: Toolchain,
     workshop: Workshop,
@@ -93,7 +95,7 @@ def resolve(
 
 
 def answer(
-    question: Question,
+    question: ResolverQuestion,
     locals_: Sequence[LocalPackage],
     tools_: Toolchain,
     workshop: Workshop,
@@ -127,7 +129,7 @@ def answer(
 
 
 def _identity(
-    question: Question, locals_: Sequence[LocalPackage], tools_: Toolchain, seen: Seen
+    question: ResolverQuestion, locals_: Sequence[LocalPackage], tools_: Toolchain, seen: Seen
 ) -> tuple[object, ...]:
     """All that the answer depends on. Of local packages only what their metadata asks for."""
     asked = {

@@ -38,7 +38,7 @@ from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class ResolverQuestion:
     """What is to be resolved: equal questions have equal answers, new releases aside."""
 
     lines: tuple[str, ...]
@@ -55,7 +55,7 @@ class Question:
 
 
 def run(
-    question: Question,
+    question: ResolverQuestion,
     tools_: Toolchain,
     workshop: Workshop,
     *,
@@ -79,7 +79,7 @@ def run(
         return compile_(_Run(question, tools_, workshop, folder, source, known, for_lock))
 
 
-def parse(text: str, question: Question, workshop: Workshop) -> Lock:
+def parse(text: str, question: ResolverQuestion, workshop: Workshop) -> Lock:
     """What the answer pins, each where it was asked for: no user sees the answer itself."""
     if question.pip_tools:
         with workshop.store.workspace() as folder:
@@ -97,7 +97,7 @@ def parse(text: str, question: Question, workshop: Workshop) -> Lock:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    question: Question
+    question: ResolverQuestion
     tools: Toolchain
     workshop: Workshop
     folder: Path
@@ -232,7 +232,7 @@ def _pip_tools(run_: _Run) -> str:
     return output.read_text("utf-8")
 
 
-def _no_interpreter(question: Question) -> Diagnostic:
+def _no_interpreter(question: ResolverQuestion) -> Diagnostic:
     short = question.target.short
     return error(
         "no-interpreter",
@@ -327,7 +327,7 @@ def _fault(run_: _Run, answer: Completed, log: str = "") -> ProjectError | Bundl
     return ProjectError(*retried([_diagnosed(text, run_.question)]))
 
 
-def _diagnosed(text: str, question: Question) -> Diagnostic:
+def _diagnosed(text: str, question: ResolverQuestion) -> Diagnostic:
     detail = _explanation(text)
     where = _place(text, question)
     if unfit := _NO_WHEEL.search(text):
@@ -350,7 +350,7 @@ def _diagnosed(text: str, question: Question) -> Diagnostic:
     return error("resolve-failed", message, where)
 
 
-def _place(text: str, question: Question) -> Location:
+def _place(text: str, question: ResolverQuestion) -> Location:
     """Where the first of the requirements that the resolver names was written."""
     where = dict(question.where)
     for word in re.findall(r"[A-Za-z0-9][\w.-]*", text):

@@ -39,7 +39,7 @@ _LONGEST_RECORD: Final = 64 << 20
 """Bytes of a RECORD that are read."""
 
 
-class Kind(enum.Enum):
+class PackageKind(enum.Enum):
     """What stands behind a package's name."""
 
     OWN = "own"
@@ -50,14 +50,14 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class SizedFile:
     """A file of the zip, or of a bundle in it one source's share."""
 
     path: str
     """In the zip; of a source from the project on."""
     bundle: str | None = None
     """The file of the zip that the source is in."""
-    kind: Kind
+    kind: PackageKind
     package: str
     home: str = ""
     """Of an npm package the folder it was taken from: there may be several by one name."""
@@ -69,7 +69,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    kind: Kind
+    kind: PackageKind
     name: str
     unzipped: int
     zipped: int
@@ -85,7 +85,7 @@ class Sizes:
     zipped: int
     """Bytes of the zip. Its files' own come to 22 less: the zip's end."""
     unzipped: int
-    files: tuple[File, ...]
+    files: tuple[SizedFile, ...]
     packages: tuple[Package, ...]
     bundles: frozenset[str]
     """Those of the zip's files whose sources are known."""
@@ -97,7 +97,7 @@ class Change:
 
     name: str
     bundle: str | None = None
-    kind: Kind
+    kind: PackageKind
     before: tuple[int, int]
     """(unzipped, zipped), in bytes."""
     now: tuple[int, int]
@@ -158,7 +158,7 @@ def _read(file: IO[bytes], size: int, known: Makeup | None, like: Sizes | None) 
         raise zipfile.BadZipFile(f"its directory is damaged: {fault}") from fault
     bundled = known.bundled if known is not None else {}
     there = {one.filename for one in entries}
-    files: list[File] = []
+    files: list[SizedFile] = []
     bundles = set()
     for entry in entries:
         name = entry.filename
@@ -191,17 +191,19 @@ def _record_size(entry: zipfile.ZipInfo) -> int:
 
 def _file(
     name: str, unzipped: int, zipped: int, owners: Mapping[str, str], there: Collection[str]
-) -> File:
+) -> SizedFile:
     owner = _owner(name, owners)
     if owner:
-        kind, package, home = Kind.PYTHON, owner, ""
+        kind, package, home = PackageKind.PYTHON, owner, ""
     elif found := _npm(name):
-        kind, (package, home) = Kind.NPM, found
+        kind, (package, home) = PackageKind.NPM, found
     elif name.endswith(".map") and name.removesuffix(".map") in there:
-        kind, package, home = Kind.MADE, SOURCE_MAPS, ""
+        kind, package, home = PackageKind.MADE, SOURCE_MAPS, ""
     else:
-        kind, package, home = Kind.OWN, OWN, ""
-    return File(path=name, kind=kind, package=package, home=home, unzipped=unzipped, zipped=zipped)
+        kind, package, home = PackageKind.OWN, OWN, ""
+    return SizedFile(
+        path=name, kind=kind, package=package, home=home, unzipped=unzipped, zipped=zipped
+    )
 
 
 def _owner(name: str, owners: Mapping[str, str]) -> str | None:
@@ -225,7 +227,7 @@ def _npm(path: str) -> tuple[str, str] | None:
     return None
 
 
-def _divided(bundle: File, sources: Mapping[str, int]) -> Iterator[File]:
+def _divided(bundle: SizedFile, sources: Mapping[str, int]) -> Iterator[SizedFile]:
     """A file for each source of a bundle, and one for what none of them brought."""
     rest = bundle.unzipped - sum(sources.values())
     done = taken = 0
@@ -239,21 +241,21 @@ def _divided(bundle: File, sources: Mapping[str, int]) -> Iterator[File]:
             yield replace(part, bundle=bundle.path, unzipped=size, zipped=share)
 
 
-def _source(path: str) -> File:
-    kind, package, home = Kind.OWN, OWN, ""
+def _source(path: str) -> SizedFile:
+    kind, package, home = PackageKind.OWN, OWN, ""
     if not path:
-        kind, package = Kind.MADE, ESBUILD
+        kind, package = PackageKind.MADE, ESBUILD
     elif path == SOURCE_MAP:
-        kind, package = Kind.MADE, SOURCE_MAPS
+        kind, package = PackageKind.MADE, SOURCE_MAPS
     elif found := _npm(path.removeprefix("(disabled):")):
-        kind, (package, home) = Kind.NPM, found
+        kind, (package, home) = PackageKind.NPM, found
     shown = path or f"({ESBUILD})"
-    return File(path=shown, kind=kind, package=package, home=home, unzipped=0, zipped=0)
+    return SizedFile(path=shown, kind=kind, package=package, home=home, unzipped=0, zipped=0)
 
 
 def _owners_in(like: Sizes) -> dict[str, str]:
     whose = [
-        (one.path, one.package if one.kind is Kind.PYTHON else "")
+        (one.path, one.package if one.kind is PackageKind.PYTHON else "")
         for one in like.files
         if one.bundle is None
     ]
@@ -286,9 +288,9 @@ _UNREADABLE: Final = (
 """RuntimeError: it is encrypted. NotImplementedError: another compression than Python has."""
 
 
-def _sizes(zipped: int, files: Iterable[File], bundles: Collection[str]) -> Sizes:
+def _sizes(zipped: int, files: Iterable[SizedFile], bundles: Collection[str]) -> Sizes:
     ordered = sorted(files, key=lambda one: (-one.unzipped, -one.zipped, one.path))
-    groups: defaultdict[tuple[Kind, str], list[File]] = defaultdict(list)
+    groups: defaultdict[tuple[PackageKind, str], list[SizedFile]] = defaultdict(list)
     for one in ordered:
         groups[one.kind, one.package].append(one)
     packages = [
@@ -345,9 +347,9 @@ def _undivided(sizes: Sizes, bundles: Collection[str]) -> Sizes:
     for name in sizes.bundles & set(bundles):
         shares = [one for one in sizes.files if one.bundle == name]
         kept.append(
-            File(
+            SizedFile(
                 path=name,
-                kind=Kind.OWN,
+                kind=PackageKind.OWN,
                 package=OWN,
                 unzipped=sum(one.unzipped for one in shares),
                 zipped=sum(one.zipped for one in shares),
@@ -356,11 +358,11 @@ def _undivided(sizes: Sizes, bundles: Collection[str]) -> Sizes:
     return _sizes(sizes.zipped, kept, sizes.bundles - set(bundles))
 
 
-_Key = tuple[Kind, str, str | None]
+_Key = tuple[PackageKind, str, str | None]
 
 
 def _changes(
-    before: Mapping[_Key, File | Package], now: Mapping[_Key, File | Package]
+    before: Mapping[_Key, SizedFile | Package], now: Mapping[_Key, SizedFile | Package]
 ) -> tuple[Change, ...]:
     found = []
     for kind, name, bundle in before.keys() | now.keys():
@@ -378,5 +380,5 @@ def _changes(
     return tuple(found)
 
 
-def _both(one: File | Package | None) -> tuple[int, int]:
+def _both(one: SizedFile | Package | None) -> tuple[int, int]:
     return (one.unzipped, one.zipped) if one is not None else (0, 0)

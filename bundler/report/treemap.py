@@ -15,7 +15,7 @@ from html import escape
 from typing import Final
 
 from lambdad.bundler.report.shown import size_text
-from lambdad.bundler.report.sizes import File, Kind, Package, Sizes
+from lambdad.bundler.report.sizes import Package, PackageKind, SizedFile, Sizes
 
 WIDTH: Final = 1200
 HEIGHT: Final = 720
@@ -27,12 +27,17 @@ _LEAST: Final = 12.0
 _LETTER: Final = 7.3
 """Width of a letter, of the font's size below; a text that would not fit is cut."""
 _LINE: Final = 14
-_HUES: Final = {Kind.OWN: "own", Kind.NPM: "npm", Kind.PYTHON: "python", Kind.MADE: "made"}
+_HUES: Final = {
+    PackageKind.OWN: "own",
+    PackageKind.NPM: "npm",
+    PackageKind.PYTHON: "python",
+    PackageKind.MADE: "made",
+}
 _WORDS: Final = {
-    Kind.OWN: "own code",
-    Kind.NPM: "npm packages",
-    Kind.PYTHON: "Python distributions",
-    Kind.MADE: "made by the build",
+    PackageKind.OWN: "own code",
+    PackageKind.NPM: "npm packages",
+    PackageKind.PYTHON: "Python distributions",
+    PackageKind.MADE: "made by the build",
 }
 
 _STYLE: Final = """
@@ -149,7 +154,7 @@ def _lay(row: Sequence[float], box: Box, placed: list[Box]) -> Box:
 
 
 def _drawn(sizes: Sizes) -> Iterator[str]:
-    members: defaultdict[tuple[Kind, str], list[File]] = defaultdict(list)
+    members: defaultdict[tuple[PackageKind, str], list[SizedFile]] = defaultdict(list)
     for file in sizes.files:
         members[file.kind, file.package].append(file)
     packages = [one for one in sizes.packages if one.unzipped]
@@ -164,7 +169,7 @@ def _drawn(sizes: Sizes) -> Iterator[str]:
         yield "</g>\n"
 
 
-def _files(files: Sequence[File], box: Box, hue: str) -> Iterator[str]:
+def _files(files: Sequence[SizedFile], box: Box, hue: str) -> Iterator[str]:
     whole = sum(file.unzipped for file in files)
     shown = [file for file in files if box.area * file.unzipped >= _LEAST * whole]
     rest = [file for file in files[len(shown) :] if file.unzipped]
@@ -202,12 +207,12 @@ def _package_text(one: Package) -> str:
     return f"{one.name}: {_sizes_text(one)}, {one.files} files{copies}"
 
 
-def _file_text(one: File) -> str:
+def _file_text(one: SizedFile) -> str:
     inside = f" in {one.bundle}" if one.bundle is not None else ""
     return f"{one.path}{inside}: {_sizes_text(one)}"
 
 
-def _sizes_text(one: File | Package) -> str:
+def _sizes_text(one: SizedFile | Package) -> str:
     return f"{size_text(one.unzipped)} unzipped, {size_text(one.zipped)} in the zip"
 
 
@@ -216,7 +221,7 @@ def _legend(packages: Sequence[Package]) -> str:
     items = (
         f'<span><svg viewBox="0 0 10 10" aria-hidden="true">'
         f'<rect class="{_HUES[kind]}" width="10" height="10"/></svg> {_WORDS[kind]}</span>'
-        for kind in Kind
+        for kind in PackageKind
         if kind in there
     )
     return f'<p class="legend">{"".join(items)}</p>\n'

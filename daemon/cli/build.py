@@ -53,7 +53,7 @@ Exit code: 0 all built; 1 a function failed or was refused; 2 usage or machine."
 @click.option("--no-daemon", is_flag=True, help="Build in this process even if a daemon runs.")
 def command(
     functions: tuple[str, ...],
-    place: projects.Place,
+    place: projects.CommandPlace,
     **flags: bool | str,
 ) -> int:
     """Build FUNCTIONs (all by default) into zips that Lambda takes."""
@@ -94,7 +94,7 @@ def command(
     return code
 
 
-def is_plain(app: Project, place: projects.Place) -> bool:
+def is_plain(app: Project, place: projects.CommandPlace) -> bool:
     """Whether a daemon reads the project as this command line does."""
     return not (app.environ or place.says_more)
 

@@ -53,7 +53,7 @@ Exit code: 0 all fresh; 1 a function failed or was refused; 2 usage, machine, or
 @click.option("--no-daemon", is_flag=True, help="Build in this process, without time-out.")
 def command(
     functions: tuple[str, ...],
-    place: projects.Place,
+    place: projects.CommandPlace,
     want: str,
     timeout_s: float | None,
     **flags: bool,
@@ -62,7 +62,7 @@ def command(
 
     The daemon is started if none runs.
     """
-    wanted = fresh.Wanted()
+    wanted = fresh.FreshOptions()
     wanted.named = list(functions)
     wanted.project, wanted.want, wanted.timeout_s = place.project, want, timeout_s
     wanted.locked, wanted.as_json, wanted.verbose = (
@@ -77,7 +77,7 @@ def command(
     return _fresh(wanted, place, by_daemon=by_daemon)
 
 
-def _fresh(wanted: fresh.Wanted, place: projects.Place, *, by_daemon: bool) -> int:
+def _fresh(wanted: fresh.FreshOptions, place: projects.CommandPlace, *, by_daemon: bool) -> int:
     """As `lambdad build` builds, whatever is wanted: zips pass its lint."""
     app = projects.read(place)
     functions, not_built = projects.select(app, wanted.named)

@@ -58,7 +58,7 @@ Exit code: 0 no errors; 1 an error among the findings; 2 usage or machine.""",
 )
 def command(
     what: tuple[str, ...],
-    place: projects.Place,
+    place: projects.CommandPlace,
     output: str,
     **flags: bool,
 ) -> int:

@@ -61,7 +61,7 @@ Exit code: 0; 1 the configuration has a fault; 2 usage or machine.""",
 @projects.options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--verbose", "-v", is_flag=True, help="List a framework's own functions, too.")
-def command(place: projects.Place, **flags: bool) -> int:
+def command(place: projects.CommandPlace, **flags: bool) -> int:
     """List the functions: state, runtime, the last zip's size, and where each is declared."""
     app = projects.read(place, vouches=False)
     items = _items(app)

@@ -21,7 +21,7 @@ machine builds the same bytes, and `lambdad build --locked` insists on it.""",
 @projects.options
 def command(
     functions: tuple[str, ...],
-    place: projects.Place,
+    place: projects.CommandPlace,
 ) -> int:
     """Pin the Python dependencies of FUNCTIONs (all by default), with hashes.
 

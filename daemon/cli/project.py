@@ -29,7 +29,7 @@ from lambdad.daemon.terminal.screen import show_diagnostic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class CommandPlace:
     """Where a command works: the values of the options that `options` adds."""
 
     project: str | None = None
@@ -49,8 +49,8 @@ def options(command: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(command)
     def placed(**given: Any) -> int:
-        names = [field.name for field in dataclasses.fields(Place)]
-        return command(place=Place(**{name: given.pop(name) for name in names}), **given)
+        names = [field.name for field in dataclasses.fields(CommandPlace)]
+        return command(place=CommandPlace(**{name: given.pop(name) for name in names}), **given)
 
     decorated: Callable[..., int] = placed
     decorate = (
@@ -88,7 +88,7 @@ def options(command: Callable[..., int]) -> Callable[..., int]:
     return decorated
 
 
-def read(place: Place, *, vouches: bool = True) -> Project:
+def read(place: CommandPlace, *, vouches: bool = True) -> Project:
     """The project that the options name. With `vouches`, a person who gives the command in a
     terminal trusts the project's own tools from then on: for commands that may run them, and that
     are not an editor's. Where nothing can be remembered between runs, a line on stderr says so.

@@ -64,7 +64,7 @@ Exit code: 0 no errors; 1 an error among the findings, or a function failed; 2 u
 @click.option("--no-daemon", is_flag=True, help="Build in this process, without time-out.")
 def command(files: tuple[str, ...], **given: Any) -> int:
     """Rebuild and lint what FILEs touch, for an editor that has just saved them."""
-    told = save.Saved()
+    told = save.SaveOptions()
     told.named = list(files)
     told.project, told.timeout_s = given["project"], given["timeout_s"]
     told.as_json, told.trusted = given["as_json"], given["trusted"]
@@ -81,7 +81,7 @@ def command(files: tuple[str, ...], **given: Any) -> int:
 
 def _save_here(root: str, files: list[str], *, trusted: bool) -> dict[str, Any]:
     """As the daemon answers, but for the linters of the background. Raises BundlerError."""
-    app = projects.read(projects.Place(project=root), vouches=False)
+    app = projects.read(projects.CommandPlace(project=root), vouches=False)
     trusted = trusted or is_trusted(app.root, os.environ)
     workshop = replace(projects.workshop_for(app), trusted=trusted)
     state = workshop.state()

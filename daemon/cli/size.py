@@ -14,7 +14,7 @@ import click
 from lambdad.bundler.model import Function, Method, Project
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.shown import paint_for, size_text
-from lambdad.bundler.report.sizes import Change, Comparison, File, Package, Sizes
+from lambdad.bundler.report.sizes import Change, Comparison, Package, SizedFile, Sizes
 from lambdad.bundler.store.disk import disk_faults
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.zips import zip_sources
@@ -88,7 +88,7 @@ Exit code: 0; 1 the function could not be built; 2 usage or machine.""",
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     function: str | None,
-    place: projects.Place,
+    place: projects.CommandPlace,
     most: int,
     other: str | None,
     picture: str | None,
@@ -135,7 +135,9 @@ def command(
 # --- measuring -------------------------------------------------------------------------------
 
 
-def _measure(app: Project, name: str, place: projects.Place, *, as_json: bool) -> Measured | int:
+def _measure(
+    app: Project, name: str, place: projects.CommandPlace, *, as_json: bool
+) -> Measured | int:
     """The function's zip, built now if it was stale; else the exit code, with the reason told."""
     wanted, not_built = projects.select(app, (name,))
     with Results(app.root, as_json=as_json, verbose=False, news_only=True, lines=False) as results:
@@ -231,7 +233,7 @@ def _contents(found: Sizes, packages: int, files: int) -> Iterator[str]:
         yield f"and {more} more (--all lists them)"
 
 
-def _row(one: File | Package, found: Sizes, text: str) -> str:
+def _row(one: SizedFile | Package, found: Sizes, text: str) -> str:
     share = _share(one.unzipped, found.unzipped)
     return f"{size_text(one.unzipped):>10} {size_text(one.zipped):>10} {share:>6}  {text}"
 

@@ -25,7 +25,7 @@ SHOWN = 12
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     function: str,
-    place: projects.Place,
+    place: projects.CommandPlace,
     **flags: bool,
 ) -> int:
     """Tell what FUNCTION's last build took in, why it ran, and what would make it stale.

@@ -10,7 +10,7 @@ import os
 import sys
 
 from lambdad.daemon.client import asking, finding, plain
-from lambdad.daemon.client.plain import Options
+from lambdad.daemon.client.plain import ClientOptions
 from lambdad.daemon.wire.address import NoDaemon
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Wanted(Options):
+class FreshOptions(ClientOptions):
     """What a `lambdad fresh` asks for."""
 
     def __init__(self) -> None:
@@ -49,14 +49,14 @@ def main(arguments: Sequence[str]) -> int | list[str]:
         return 0
 
 
-def parse(arguments: Sequence[str]) -> Wanted | None:
+def parse(arguments: Sequence[str]) -> FreshOptions | None:
     """The options where they are plain; None where click must help, or say what is wrong."""
-    wanted = Wanted()
+    wanted = FreshOptions()
     plainly = plain.parse(wanted, arguments, FLAGS, VALUES) and wanted.want in ("live", "zip")
     return wanted if plainly else None
 
 
-def is_linted(wanted: Wanted) -> bool:
+def is_linted(wanted: FreshOptions) -> bool:
     """Whether lint may have to let it pass first: then daemon/cli reads what the project says."""
     root = finding.find_project(wanted.project or os.getcwd()) if wanted.want == "zip" else None
     for name in (finding.OWN, finding.PYPROJECT) if root is not None else ():
@@ -70,7 +70,7 @@ def is_linted(wanted: Wanted) -> bool:
     return False
 
 
-def fresh(wanted: Wanted) -> int | None:
+def fresh(wanted: FreshOptions) -> int | None:
     """Asks the daemon, shows its answer, and returns the exit code.
 
     None: this process must build, or tell what is wrong. Why is said, if the daemon is to blame.

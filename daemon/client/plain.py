@@ -10,7 +10,7 @@ FLAGS = {"--json": "as_json"}
 VALUES = {"--project": "project", "--timeout": "timeout_s"}
 
 
-class Options:
+class ClientOptions:
     """What `lambdad fresh` and `lambdad save` have in common."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Options:
 
 
 def parse(
-    options: Options,
+    options: ClientOptions,
     arguments: Iterable[str],
     flags: Mapping[str, str],
     values: Mapping[str, str],

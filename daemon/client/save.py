@@ -9,7 +9,7 @@ import os
 import sys
 
 from lambdad.daemon.client import asking, finding, plain
-from lambdad.daemon.client.plain import Options
+from lambdad.daemon.client.plain import ClientOptions
 from lambdad.daemon.wire import quick
 from lambdad.daemon.wire.address import NoDaemon
 
@@ -27,7 +27,7 @@ MACHINE = 2
 FLAGS = {"--trust": "trusted"}
 
 
-class Saved(Options):
+class SaveOptions(ClientOptions):
     """What a `lambdad save` is told."""
 
     def __init__(self) -> None:
@@ -50,13 +50,13 @@ def main(arguments: Sequence[str]) -> int | list[str]:
         return 0
 
 
-def parse(arguments: Sequence[str]) -> Saved | None:
+def parse(arguments: Sequence[str]) -> SaveOptions | None:
     """The arguments where they are plain; None where click must help, or say what is wrong."""
-    saved = Saved()
+    saved = SaveOptions()
     return saved if plain.parse(saved, arguments, FLAGS, {}) and saved.named else None
 
 
-def save(saved: Saved) -> int | None:
+def save(saved: SaveOptions) -> int | None:
     """Asks the daemon of each project that the files lie in, and shows what they answer.
 
     The exit code; None: this process must do it, or tell what is wrong.

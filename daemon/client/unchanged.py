@@ -16,7 +16,7 @@ import sys
 import time
 
 from lambdad.daemon.client import finding, plain
-from lambdad.daemon.client.plain import Options
+from lambdad.daemon.client.plain import ClientOptions
 from lambdad.daemon.wire import quick
 from lambdad.daemon.wire.address import identity
 
@@ -38,7 +38,7 @@ _AS_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Wanted(Options):
+class BuildOptions(ClientOptions):
     """What a `lambdad build` asks for."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ FLAGS = {"--verbose": "verbose", "-v": "verbose", "--no-daemon": "no_daemon"}
 def main(arguments: Sequence[str]) -> int | None:
     """The exit code, or None if the command has to look for itself."""
     began_s = time.monotonic()
-    wanted = Wanted()
+    wanted = BuildOptions()
     if not plain.parse(wanted, arguments, FLAGS, {}) or wanted.timeout_s is not None:
         return None
     root = finding.find_project(wanted.project or os.getcwd())
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int | None:
     return _show(root, quick.loads(known["answer"].encode()), wanted, began_s)
 
 
-def _show(root: str, answer: dict[str, Any], wanted: Wanted, began_s: float) -> int:
+def _show(root: str, answer: dict[str, Any], wanted: BuildOptions, began_s: float) -> int:
     from lambdad.daemon.terminal.answer import Results
 
     try:
@@ -83,7 +83,7 @@ def _show(root: str, answer: dict[str, Any], wanted: Wanted, began_s: float) -> 
         return 0
 
 
-def _answers(known: Mapping[str, Any], wanted: Wanted) -> bool:
+def _answers(known: Mapping[str, Any], wanted: BuildOptions) -> bool:
     """Whether it answers this command line, of this installation and environment."""
     typed = all(one is not None and one.isatty() for one in (sys.stdin, sys.stderr))
     return (

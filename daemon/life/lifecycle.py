@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 else:
     _Stderr = logging.StreamHandler
 
-Key = tuple[int, int]
+FileIdentity = tuple[int, int]
 """Device and inode."""
 
 
@@ -61,7 +61,7 @@ class Home:
 
     root: str
     where: Address
-    keys: Mapping[str, Key]
+    keys: Mapping[str, FileIdentity]
     """Of its project's folder, its lock and its socket, by path."""
     idle_s: float
     memory: float
@@ -245,13 +245,13 @@ def _listening(where: Address) -> Iterator[socket.socket]:
         listener.close()
 
 
-def _remove_socket(where: Address, key: Key | None) -> None:
+def _remove_socket(where: Address, key: FileIdentity | None) -> None:
     with contextlib.suppress(OSError):
         if _key(where.socket) == key:
             os.unlink(where.socket)
 
 
-def _key(path: str) -> Key | None:
+def _key(path: str) -> FileIdentity | None:
     try:
         status = os.lstat(path)
     except OSError:

@@ -42,7 +42,7 @@ Publish = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ToolFindings:
     """What a tool found, and what that was decided by."""
 
     stamp: str
@@ -69,7 +69,7 @@ class Lints:
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="lint")
         self._turns: dict[str, _Turn] = {}
-        self._found: Mapping[str, Found] = MappingProxyType({})
+        self._found: Mapping[str, ToolFindings] = MappingProxyType({})
         """By tool; replaced as a whole, so that any thread may read it."""
         self._is_closed = False
 
@@ -121,7 +121,7 @@ class Lints:
 
     def _run(self, tool: Tool, batch: Batch, workshop: Workshop) -> None:
         """In a thread of ours."""
-        found: Found | None = None
+        found: ToolFindings | None = None
         try:
             found = _look(tool, batch, workshop) if not self._is_closed else None
         except Exception:
@@ -131,7 +131,7 @@ class Lints:
         except RuntimeError:  # the loop is closed: nobody is left who would hear of it
             return
 
-    def _done(self, tool: Tool, found: Found | None, workshop: Workshop) -> None:
+    def _done(self, tool: Tool, found: ToolFindings | None, workshop: Workshop) -> None:
         turn = self._turns.pop(tool.name)
         if self._is_closed:
             return
@@ -142,14 +142,14 @@ class Lints:
                 self._begin(tool, _Turn(turn.batch, rounds=turn.rounds + 1), workshop)
             else:
                 restless = broken(tool.name, f"was given up: sources moved in {ROUNDS} runs", HINT)
-                self._publish("linted", _event(tool, Found("", {}, restless), self.running))
+                self._publish("linted", _event(tool, ToolFindings("", {}, restless), self.running))
         else:
             before = self._found.get(tool.name)
             self._found = MappingProxyType({**self._found, tool.name: _added(before, found)})
             self._publish("linted", _event(tool, found, self.running))
 
 
-def _look(tool: Tool, batch: Batch, workshop: Workshop) -> Found | None:
+def _look(tool: Tool, batch: Batch, workshop: Workshop) -> ToolFindings | None:
     """What the tool finds; None if what it read did not hold still."""
     before = tool.stamp(batch, workshop)
     findings = tool.lint(batch, workshop)
@@ -157,10 +157,12 @@ def _look(tool: Tool, batch: Batch, workshop: Workshop) -> Found | None:
     digests = {path: content_digest(workshop, path) for path in paths}
     if tool.stamp(batch, workshop) != before:
         return None
-    return Found(before, digests, strict(batch, findings))
+    return ToolFindings(before, digests, strict(batch, findings))
 
 
-def _holding(found: Found | None, tool: Tool, batch: Batch, workshop: Workshop) -> Findings | None:
+def _holding(
+    found: ToolFindings | None, tool: Tool, batch: Batch, workshop: Workshop
+) -> Findings | None:
     """What was found in files of the batch; None where it does not hold any more.
 
     The stamp is dear, and a file that was saved has most often changed: that is seen first.
@@ -182,7 +184,7 @@ def _is_whole(holding: Findings, tool: Tool, batch: Batch, workshop: Workshop) -
     return not left or not tool.concerns(replace(batch, files=left), workshop)
 
 
-def _added(before: Found | None, now: Found) -> Found:
+def _added(before: ToolFindings | None, now: ToolFindings) -> ToolFindings:
     """Findings that hold at the same time are kept together."""
     if before is None or before.stamp != now.stamp:
         return now
@@ -191,7 +193,7 @@ def _added(before: Found | None, now: Found) -> Found:
         functions={**before.findings.functions, **now.findings.functions},
         failed=now.findings.failed,
     )
-    return Found(now.stamp, {**before.digests, **now.digests}, findings)
+    return ToolFindings(now.stamp, {**before.digests, **now.digests}, findings)
 
 
 def strict(batch: Batch, findings: Findings) -> Findings:
@@ -225,7 +227,7 @@ def _both(one: Batch, other: Batch) -> Batch:
     )
 
 
-def _event(tool: Tool, found: Found, running: Sequence[str]) -> dict[str, Any]:
+def _event(tool: Tool, found: ToolFindings, running: Sequence[str]) -> dict[str, Any]:
     return {
         "tool": tool.name,
         "files": [

@@ -13,7 +13,7 @@ from lambdad.bundler.model import Function, Method, NotBuilt, Project, Severity
 from lambdad.bundler.report import sizes
 from lambdad.bundler.report.render import status
 from lambdad.bundler.report.shown import duration_text, size_text
-from lambdad.bundler.report.sizes import Kind
+from lambdad.bundler.report.sizes import PackageKind
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.zips import zip_sources
 from lambdad.daemon.lsp.site import Last, Site
@@ -83,7 +83,9 @@ def _zip(last: Last, function: Function, site: Site) -> Iterator[str]:
             found = sizes.of_zip(file, known)
     except (OSError, ValueError, zipfile.BadZipFile):
         return  # it was cleared away
-    packages = [each for each in found.packages if each.kind in (Kind.NPM, Kind.PYTHON)]
+    packages = [
+        each for each in found.packages if each.kind in (PackageKind.NPM, PackageKind.PYTHON)
+    ]
     yield _dependencies([f"{each.name} {size_text(each.zipped)}" for each in packages])
 
 

@@ -17,8 +17,8 @@ from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.lsp import about, fixes, source
 from lambdad.daemon.lsp.fixes import Fix
 from lambdad.daemon.lsp.site import Site
-from lambdad.daemon.lsp.source import FROM, Place, Sources
-from lambdad.daemon.lsp.text import Span, Text, read
+from lambdad.daemon.lsp.source import FROM, EditorSources, NamedPlace
+from lambdad.daemon.lsp.text import Span, TextLines, read
 
 _NEAR: Final = 200
 """Lines up and down in which a line is looked for that an edit moved."""
@@ -30,7 +30,7 @@ class Lens:
     title: str
 
 
-class Question:
+class EditorQuestion:
     """A file of a project, as an editor has it open, and what is asked about it."""
 
     def __init__(self, site: Site, project: Project, path: str, opened: Mapping[str, str]) -> None:
@@ -38,7 +38,7 @@ class Question:
         self._project = project
         self._path = path
         self._name = site.relative(path)
-        self._sources = Sources(opened)
+        self._sources = EditorSources(opened)
         self._disk = read(path)
         self._workshop = Workshop(
             root=project.root,
@@ -49,7 +49,7 @@ class Question:
         )
 
     @property
-    def text(self) -> Text:
+    def text(self) -> TextLines:
         return self._sources.get(self._path)
 
     def hover(self, line: int, character: int) -> str | None:
@@ -60,9 +60,9 @@ class Question:
             told.append(f"and {len(found) - len(told)} functions more")
         return "\n\n---\n\n".join(told) or None
 
-    def definitions(self, line: int, character: int) -> list[tuple[Place, Text]]:
+    def definitions(self, line: int, character: int) -> list[tuple[NamedPlace, TextLines]]:
         """The functions that the handlers there name."""
-        found: dict[Place, Text] = {}
+        found: dict[NamedPlace, TextLines] = {}
         for function in self._at(line, character):
             if isinstance(function, Function):
                 place = source.find(function, self._workshop, self._sources)
@@ -102,7 +102,7 @@ class Question:
             for fix in fixes.of(item, self._project, self._site, self._workshop, self._sources)
         ]
 
-    def text_of(self, path: str) -> Text:
+    def text_of(self, path: str) -> TextLines:
         return self._sources.get(path)
 
     # --- places ----------------------------------------------------------------------------------

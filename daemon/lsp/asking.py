@@ -33,7 +33,7 @@ _LISTEN: Final = b"GET /v1/events HTTP/1.0\r\nHost: lambdad\r\nAccept: text/even
 
 log = logging.getLogger("lambdad")
 
-Answer = Mapping[str, Any]
+DaemonAnswer = Mapping[str, Any]
 
 
 class Listener(Protocol):
@@ -45,7 +45,7 @@ class Listener(Protocol):
     def is_of_interest(self, path: str) -> bool:
         """Whether anybody looks at the file, absolute."""
 
-    async def answered(self, answer: Answer) -> None:
+    async def answered(self, answer: DaemonAnswer) -> None:
         """The next request waits until this is done."""
 
     def built(self, function: str) -> None: ...

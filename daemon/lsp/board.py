@@ -18,7 +18,7 @@ _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class ShownBuild:
     """What a function's build said."""
 
     items: tuple[Diagnostic, ...]
@@ -33,7 +33,7 @@ class Board:
         self._declared: tuple[Diagnostic, ...] = ()
         self._homes: Mapping[str, Location] = {}
         """Where functions' handlers are written."""
-        self.builds: dict[str, Build] = {}
+        self.builds: dict[str, ShownBuild] = {}
         self._findings: tuple[Diagnostic, ...] = ()
 
     @property
@@ -59,7 +59,7 @@ class Board:
         for item in answer["functions"]:
             if item["name"] in self._homes:
                 told = tuple(map(diagnostic_of, item["diagnostics"]))
-                self.builds[item["name"]] = Build(told, bool(item.get("machine_fault")))
+                self.builds[item["name"]] = ShownBuild(told, bool(item.get("machine_fault")))
         for name in answer.get("building", ()):
             self.builds.pop(name, None)
         self._findings = tuple(map(diagnostic_of, answer.get("findings", ())))

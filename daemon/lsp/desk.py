@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Diagnostic, Function, Outcome, Project
-from lambdad.daemon.lsp.asking import Answer, Asking
-from lambdad.daemon.lsp.board import Board, Build
+from lambdad.daemon.lsp.asking import Asking, DaemonAnswer
+from lambdad.daemon.lsp.board import Board, ShownBuild
 from lambdad.daemon.lsp.site import Site
 
 _GATHER_S: Final = 0.1
@@ -111,7 +111,7 @@ class Desk:
     def is_of_interest(self, path: str) -> bool:
         return self._editor.is_open(os.path.normpath(path))
 
-    async def answered(self, answer: Answer) -> None:
+    async def answered(self, answer: DaemonAnswer) -> None:
         self._editor.is_well(self.site.root)
         project = await self._declared()
         self._board.answer(answer)
@@ -171,7 +171,7 @@ class Desk:
         """What the functions' builds said is shown as far as it holds."""
         for name, outcome in (await self._in_pool(self._outcomes, project, functions)).items():
             if outcome is not None:
-                self._board.builds[name] = Build(outcome.diagnostics)
+                self._board.builds[name] = ShownBuild(outcome.diagnostics)
             elif not self._board.is_machines(name):
                 self._board.builds.pop(name, None)
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lambdad.bundler.ecmascript.syntax import Kind, tokens
+from lambdad.bundler.ecmascript.syntax import TokenKind, tokens
 from lambdad.bundler.model import Diagnostic, Function, Language, Location, Method, Project, RelPath
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.lsp import source
 from lambdad.daemon.lsp.site import Site
-from lambdad.daemon.lsp.source import Place, Sources
-from lambdad.daemon.lsp.text import Span, Text
+from lambdad.daemon.lsp.source import EditorSources, NamedPlace
+from lambdad.daemon.lsp.text import Span, TextLines
 
 NOT_THERE: Final = ("missing-export", "missing-handler-file")
 _WRITE: Final = re.compile(r"\bwrite ([\w$@./-]+\.[\w$]+)$")
@@ -52,7 +52,7 @@ class Fix:
 
 
 def of(
-    item: Diagnostic, project: Project, site: Site, workshop: Workshop, sources: Sources
+    item: Diagnostic, project: Project, site: Site, workshop: Workshop, sources: EditorSources
 ) -> Iterator[Fix]:
     """What mends the diagnostic; nothing where that is not plain."""
     if item.code in NOT_THERE and item.where is not None:
@@ -71,7 +71,7 @@ def of(
 
 
 def _handler(
-    item: Diagnostic, where: Location, functions: list[Function], site: Site, sources: Sources
+    item: Diagnostic, where: Location, functions: list[Function], site: Site, sources: EditorSources
 ) -> Iterator[Fix]:
     """The handler as the hint has it, where the configuration says it in so many words."""
     meant = _WRITE.search(item.hint or "")
@@ -84,7 +84,7 @@ def _handler(
 
 
 def _export(
-    function: Function, item: Diagnostic, workshop: Workshop, sources: Sources
+    function: Function, item: Diagnostic, workshop: Workshop, sources: EditorSources
 ) -> Iterator[Fix]:
     """The function that the hint names gets the name that the handler has, where nothing else in
     the file says either."""
@@ -103,27 +103,31 @@ def _export(
         yield Fix(f"Rename {name} to {wanted} in {shown}", (Edit(path, place.span, wanted),))
 
 
-def _definition(function: Function, path: str, name: str, sources: Sources) -> Place | None:
+def _definition(
+    function: Function, path: str, name: str, sources: EditorSources
+) -> NamedPlace | None:
     if function.runtime.language is Language.PYTHON:
         return source.in_python(path, name, (), sources)
     return source.in_script(path, name, sources) if name != "default" else None
 
 
-def _names(text: Text, function: Function) -> Counter[str] | None:
+def _names(text: TextLines, function: Function) -> Counter[str] | None:
     """How often each word stands in the file; of scripts in code alone."""
     if function.runtime.language is Language.PYTHON:
         return Counter(re.findall(r"\w+", text.text))
     found = tokens(text.text)
     if found is None:
         return None
-    return Counter(token.text for token in found if token.kind in (Kind.NAME, Kind.STRING))
+    return Counter(
+        token.text for token in found if token.kind in (TokenKind.NAME, TokenKind.STRING)
+    )
 
 
 # --- requirements --------------------------------------------------------------------------------
 
 
 def _requirement(
-    module: str, path: RelPath, project: Project, workshop: Workshop, sources: Sources
+    module: str, path: RelPath, project: Project, workshop: Workshop, sources: EditorSources
 ) -> Iterator[Fix]:
     """A line more in the file of requirements that people write for functions with that code."""
     if module in _NO_GUESS:
@@ -157,7 +161,7 @@ def _is_below(path: RelPath, top: RelPath) -> bool:
     return path == top or (top == "." and inside) or path.startswith(f"{top}/")
 
 
-def _unused(where: Location, site: Site, sources: Sources) -> Iterator[Fix]:
+def _unused(where: Location, site: Site, sources: EditorSources) -> Iterator[Fix]:
     if where.line is None or not where.file.endswith((".txt", ".in")):
         return
     path = site.absolute(where.file)

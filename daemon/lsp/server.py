@@ -16,12 +16,12 @@ from pygls.lsp.server import LanguageServer
 
 from lambdad.bundler.model import Diagnostic, Project, Severity
 from lambdad.bundler.toolchain import LAMBDAD
-from lambdad.daemon.lsp.answers import Question
+from lambdad.daemon.lsp.answers import EditorQuestion
 from lambdad.daemon.lsp.fixes import TO_NEXT, Fix
 from lambdad.daemon.lsp.session import Session, path_of
 from lambdad.daemon.lsp.site import Site
-from lambdad.daemon.lsp.text import Span, Text
-from lambdad.daemon.lsp.wire import Frames, Protocol, take_stdio
+from lambdad.daemon.lsp.text import Span, TextLines
+from lambdad.daemon.lsp.wire import MessageStream, Protocol, take_stdio
 
 SOURCE: Final = "lambdad"
 _SEVERITIES: Final = {
@@ -47,8 +47,8 @@ def serve(environ: Mapping[str, str]) -> int:
     # A traceback for a message that is none would tell nobody anything; a line is enough.
     logging.getLogger("pygls.server").setLevel(logging.CRITICAL)
     logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_about_us)
-    server = Server(environ)
-    server.start_io(cast(BinaryIO, Frames(reading)), writing)
+    server = LspServer(environ)
+    server.start_io(cast(BinaryIO, MessageStream(reading)), writing)
     return 0 if server.was_shut_down else 1
 
 
@@ -56,7 +56,7 @@ def _is_about_us(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Unable to deserialize")
 
 
-class Server(LanguageServer):
+class LspServer(LanguageServer):
     """pygls' server, and the session's Client."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -91,7 +91,7 @@ class Server(LanguageServer):
 
     # --- the session's Client --------------------------------------------------------------------
 
-    def publish(self, uri: str, text: Text, items: list[Diagnostic]) -> None:
+    def publish(self, uri: str, text: TextLines, items: list[Diagnostic]) -> None:
         found = [self.diagnostic(item, text) for item in items]
         self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, found))
 
@@ -111,7 +111,7 @@ class Server(LanguageServer):
         agreed = self.workspace.position_encoding
         return str(getattr(agreed, "value", agreed))
 
-    def range(self, span: Span, text: Text) -> lsp.Range:
+    def range(self, span: Span, text: TextLines) -> lsp.Range:
         def position(line: int, character: int) -> lsp.Position:
             return lsp.Position(line, text.units(line, character, self.encoding))
 
@@ -119,7 +119,7 @@ class Server(LanguageServer):
             return lsp.Range(position(span.line, span.start), lsp.Position(span.line + 1, 0))
         return lsp.Range(position(span.line, span.start), position(span.line, span.end))
 
-    def diagnostic(self, item: Diagnostic, text: Text) -> lsp.Diagnostic:
+    def diagnostic(self, item: Diagnostic, text: TextLines) -> lsp.Diagnostic:
         assert item.where is not None  # noqa: S101 -- it is shown in a file
         whole = item.code in ("missing-export", "missing-handler-file")
         hint = f"\nhint: {item.hint}" if item.hint else ""
@@ -134,7 +134,7 @@ class Server(LanguageServer):
 
     # --- questions -------------------------------------------------------------------------------
 
-    async def ask(self, uri: str, work: Callable[[Question], T]) -> list[T]:
+    async def ask(self, uri: str, work: Callable[[EditorQuestion], T]) -> list[T]:
         """What each project that has the file answers; nothing for a file of none."""
         path = path_of(uri)
         if path is None:
@@ -147,18 +147,20 @@ class Server(LanguageServer):
 
         def answer(site: Site) -> T | None:
             project: Project | None = site.project()
-            return work(Question(site, project, path, opened)) if project is not None else None
+            return (
+                work(EditorQuestion(site, project, path, opened)) if project is not None else None
+            )
 
         sites = await self.session.sites_of(uri)
         found = [await self.session.in_pool(answer, site) for site in sites]
         return [each for each in found if each is not None]
 
-    def character(self, text: Text, position: lsp.Position) -> tuple[int, int]:
+    def character(self, text: TextLines, position: lsp.Position) -> tuple[int, int]:
         units = text.character(position.line, position.character, self.encoding)
         return position.line, units
 
 
-def _register(server: Server) -> None:
+def _register(server: LspServer) -> None:
     """The protocol's methods. They are functions of the server, as pygls has it."""
     _register_files(server)
     server.feature(lsp.TEXT_DOCUMENT_HOVER)(_hover)
@@ -171,7 +173,7 @@ def _register(server: Server) -> None:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def _register_files(server: Server) -> None:
+def _register_files(server: LspServer) -> None:
     server.feature(lsp.INITIALIZE)(_initialize)
     server.feature(lsp.INITIALIZED)(_initialized)
     server.feature(lsp.SHUTDOWN)(_shutdown)
@@ -185,57 +187,57 @@ def _register_files(server: Server) -> None:
     server.feature(lsp.WORKSPACE_DID_RENAME_FILES, _ANY_FILE)(_renamed)
 
 
-def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
+def _initialize(ls: LspServer, params: lsp.InitializeParams) -> None:
     options = params.initialization_options
     ls.session.trusted = isinstance(options, Mapping) and options.get("trusted") is True
 
 
-async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
+async def _initialized(ls: LspServer, _params: lsp.InitializedParams) -> None:
     folders = [folder.uri for folder in ls.workspace.folders.values()]
     if not folders and ls.workspace.root_uri:
         folders = [ls.workspace.root_uri]
     await ls.session.folders(folders)
 
 
-def _shutdown(ls: Server, *_params: object) -> None:
+def _shutdown(ls: LspServer, *_params: object) -> None:
     ls.end_session()
 
 
-async def _folders(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
+async def _folders(ls: LspServer, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
     event = params.event
     added, removed = ([each.uri for each in some] for some in (event.added, event.removed))
     await ls.session.folders(added, removed)
 
 
-async def _opened(ls: Server, params: lsp.DidOpenTextDocumentParams) -> None:
+async def _opened(ls: LspServer, params: lsp.DidOpenTextDocumentParams) -> None:
     await ls.session.opened(params.text_document.uri)
 
 
-def _closed(ls: Server, params: lsp.DidCloseTextDocumentParams) -> None:
+def _closed(ls: LspServer, params: lsp.DidCloseTextDocumentParams) -> None:
     ls.session.closed(params.text_document.uri)
 
 
-async def _saved(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
+async def _saved(ls: LspServer, params: lsp.DidSaveTextDocumentParams) -> None:
     await ls.session.saved([params.text_document.uri])
 
 
 async def _changed(
-    ls: Server,
+    ls: LspServer,
     params: lsp.DidChangeWatchedFilesParams | lsp.CreateFilesParams | lsp.DeleteFilesParams,
 ) -> None:
     files = params.changes if isinstance(params, lsp.DidChangeWatchedFilesParams) else params.files
     await ls.session.saved([each.uri for each in files])
 
 
-async def _renamed(ls: Server, params: lsp.RenameFilesParams) -> None:
+async def _renamed(ls: LspServer, params: lsp.RenameFilesParams) -> None:
     await ls.session.saved([uri for each in params.files for uri in (each.old_uri, each.new_uri)])
 
 
 # --- questions -----------------------------------------------------------------------------------
 
 
-async def _hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
-    def work(question: Question) -> str | None:
+async def _hover(ls: LspServer, params: lsp.HoverParams) -> lsp.Hover | None:
+    def work(question: EditorQuestion) -> str | None:
         return question.hover(*ls.character(question.text, params.position))
 
     told = await ls.ask(params.text_document.uri, work)
@@ -246,8 +248,8 @@ async def _hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     )
 
 
-async def _definition(ls: Server, params: lsp.DefinitionParams) -> list[lsp.Location]:
-    def work(question: Question) -> list[lsp.Location]:
+async def _definition(ls: LspServer, params: lsp.DefinitionParams) -> list[lsp.Location]:
+    def work(question: EditorQuestion) -> list[lsp.Location]:
         found = question.definitions(*ls.character(question.text, params.position))
         return [
             lsp.Location(ls.session.uri(place.path), ls.range(place.span, text))
@@ -257,8 +259,8 @@ async def _definition(ls: Server, params: lsp.DefinitionParams) -> list[lsp.Loca
     return [place for some in await ls.ask(params.text_document.uri, work) for place in some]
 
 
-async def _lenses(ls: Server, params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
-    def work(question: Question) -> list[lsp.CodeLens]:
+async def _lenses(ls: LspServer, params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
+    def work(question: EditorQuestion) -> list[lsp.CodeLens]:
         return [
             lsp.CodeLens(ls.range(lens.span, question.text), lsp.Command(lens.title, ""))
             for lens in question.lenses()
@@ -267,13 +269,13 @@ async def _lenses(ls: Server, params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
     return [lens for some in await ls.ask(params.text_document.uri, work) for lens in some]
 
 
-async def _actions(ls: Server, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+async def _actions(ls: LspServer, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
     only = params.context.only
     path = path_of(params.text_document.uri)
     if path is None or (only is not None and not any(_takes_fixes(kind) for kind in only)):
         return []
 
-    def work(question: Question) -> list[lsp.CodeAction]:
+    def work(question: EditorQuestion) -> list[lsp.CodeAction]:
         shown = {item: ls.diagnostic(item, question.text) for item in ls.session.items_of(path)}
         near = [item for item, told in shown.items() if _meet(told.range, params.range)]
         return [
@@ -300,7 +302,7 @@ def _meet(one: lsp.Range, other: lsp.Range) -> bool:
 
 
 def _action(
-    ls: Server, fix: Fix, told: lsp.Diagnostic, question: Question, *, is_first: bool
+    ls: LspServer, fix: Fix, told: lsp.Diagnostic, question: EditorQuestion, *, is_first: bool
 ) -> lsp.CodeAction:
     changes: dict[str, list[lsp.TextEdit]] = {}
     for edit in fix.edits:

@@ -16,7 +16,7 @@ from lambdad.bundler.model import Diagnostic, Severity
 from lambdad.daemon.client import finding, save
 from lambdad.daemon.lsp.desk import Desk, Shown
 from lambdad.daemon.lsp.site import Site
-from lambdad.daemon.lsp.text import Text, read
+from lambdad.daemon.lsp.text import TextLines, read
 
 MOST: Final = 1000
 """Findings of one file that are shown: an editor has to draw them."""
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Client(Protocol):
     """The editor's end."""
 
-    def publish(self, uri: str, text: Text, items: list[Diagnostic]) -> None: ...
+    def publish(self, uri: str, text: TextLines, items: list[Diagnostic]) -> None: ...
 
     def refresh(self) -> None:
         """What lenses tell has changed."""
@@ -168,13 +168,13 @@ class Session:
         uri = self.uri(path)
         known_uri, known = self._published.pop(path, (uri, None))
         if known_uri != uri:  # it was told under another name of the same file
-            self._editor.publish(known_uri, Text(""), [])
+            self._editor.publish(known_uri, TextLines(""), [])
             known = None
         now = (items, _key(path)) if items else None
         if now is not None:
             self._published[path] = uri, now
         if now != known:
-            self._editor.publish(uri, read(path) if items else Text(""), items)
+            self._editor.publish(uri, read(path) if items else TextLines(""), items)
 
     def uri(self, path: str) -> str:
         """As the editor calls the file, if it has it open."""

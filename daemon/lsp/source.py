@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lambdad.bundler.ecmascript.syntax import NOTHING, Kind, Token, at, tokens
+from lambdad.bundler.ecmascript.syntax import NOTHING, Token, TokenKind, at, tokens
 from lambdad.bundler.lint.imports import parsed
 from lambdad.bundler.model import BundlerError, Function, Language, Method, ProjectError
 from lambdad.bundler.python.handler import candidates
 from lambdad.bundler.workshop import Workshop
-from lambdad.daemon.lsp.text import LARGEST, Span, Text
+from lambdad.daemon.lsp.text import LARGEST, Span, TextLines
 from lambdad.daemon.lsp.text import read as read_file
 
 DEEPEST: Final = 8
@@ -29,33 +29,33 @@ FROM: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NamedPlace:
     """A file, absolute, and the name in it."""
 
     path: str
     span: Span
 
 
-class Sources:
+class EditorSources:
     """Files as an editor has them, where it has them open, else as they are; each is read once."""
 
     def __init__(self, opened: Mapping[str, str] | None = None) -> None:
         self._opened = opened or {}
-        self._texts: dict[str, Text] = {}
+        self._texts: dict[str, TextLines] = {}
 
-    def get(self, path: str) -> Text:
+    def get(self, path: str) -> TextLines:
         """Of an absolute path, its folder's symlinks resolved."""
         if path not in self._texts:
             self._texts[path] = self._read(path)
         return self._texts[path]
 
-    def _read(self, path: str) -> Text:
+    def _read(self, path: str) -> TextLines:
         if (opened := self._opened.get(path)) is not None:
-            return Text(opened if len(opened) <= LARGEST else "")
+            return TextLines(opened if len(opened) <= LARGEST else "")
         return read_file(path)
 
 
-def find(function: Function, workshop: Workshop, sources: Sources) -> Place | None:
+def find(function: Function, workshop: Workshop, sources: EditorSources) -> NamedPlace | None:
     """The handler's function; None if there is no such file."""
     path = file_of(function, workshop)
     if path is None:
@@ -67,7 +67,7 @@ def find(function: Function, workshop: Workshop, sources: Sources) -> Place | No
         found = in_python(path, name, tops, sources)
     elif name:
         found = in_script(path, name, sources)
-    return found or Place(path, Span(0, 0, 0))
+    return found or NamedPlace(path, Span(0, 0, 0))
 
 
 def file_of(function: Function, workshop: Workshop) -> str | None:
@@ -101,15 +101,15 @@ def _top(path: str) -> str:
 
 
 def in_python(
-    path: str, name: str, tops: Sequence[str], sources: Sources, depth: int = 0
-) -> Place | None:
+    path: str, name: str, tops: Sequence[str], sources: EditorSources, depth: int = 0
+) -> NamedPlace | None:
     text = sources.get(path)
     module = parsed(text.text.encode("utf-8", "surrogatepass"))
     if module is None:  # it is being written: a line that begins with its def will do
         pattern = re.compile(rf"(?:async\s+)?def\s+({re.escape(name)})\b")
         for number, line in enumerate(text.lines):
             if found := pattern.match(line):
-                return Place(path, Span(number, found.start(1), found.end(1)))
+                return NamedPlace(path, Span(number, found.start(1), found.end(1)))
         return None
     for node in reversed([each for each in _bindings(module.body) if _binds(each, name)]):
         if isinstance(node, ast.ImportFrom) and depth < DEEPEST:
@@ -117,7 +117,7 @@ def in_python(
             for other in _modules(node, path, tops):
                 if place := in_python(other, alias.name, tops, sources, depth + 1):
                     return place
-        return Place(path, _named(node, name, text))
+        return NamedPlace(path, _named(node, name, text))
     return None
 
 
@@ -147,7 +147,7 @@ def _binds(node: ast.stmt, name: str) -> bool:
     return False
 
 
-def _named(node: ast.stmt, name: str, text: Text) -> Span:
+def _named(node: ast.stmt, name: str, text: TextLines) -> Span:
     """The name in the statement; decorators stand above it."""
     line = text.line(node.lineno - 1)
     start = len(line.encode("utf-8", "surrogatepass")[: node.col_offset].decode("utf-8", "replace"))
@@ -187,19 +187,19 @@ class _Script:
 
     path: str
     name: str
-    text: Text
+    text: TextLines
     found: Sequence[Token]
-    sources: Sources
+    sources: EditorSources
     depth: int
 
-    def place(self, token: Token) -> Place:
+    def place(self, token: Token) -> NamedPlace:
         line, start = self.text.at(token.offset)
-        if token.kind is Kind.STRING:
+        if token.kind is TokenKind.STRING:
             start += 1
-        return Place(self.path, Span(line, start, start + len(token.text)))
+        return NamedPlace(self.path, Span(line, start, start + len(token.text)))
 
 
-def in_script(path: str, name: str, sources: Sources, depth: int = 0) -> Place | None:
+def in_script(path: str, name: str, sources: EditorSources, depth: int = 0) -> NamedPlace | None:
     """Where the name that the file exports is written."""
     text = sources.get(path)
     found = tokens(text.text)
@@ -207,7 +207,7 @@ def in_script(path: str, name: str, sources: Sources, depth: int = 0) -> Place |
         return _by_line(path, name, text)
     script = _Script(path, name, text, found, sources, depth)
     for index, token in enumerate(found):
-        if token.depth or token.kind is not Kind.NAME or at(found, index - 1).text == ".":
+        if token.depth or token.kind is not TokenKind.NAME or at(found, index - 1).text == ".":
             continue
         if token.text == "export":
             if place := _exported(script, index + 1):
@@ -217,7 +217,7 @@ def in_script(path: str, name: str, sources: Sources, depth: int = 0) -> Place |
     return None
 
 
-def _exported(script: _Script, index: int) -> Place | None:
+def _exported(script: _Script, index: int) -> NamedPlace | None:
     found = script.found
     if at(found, index).text in ("{", "*"):
         return _handed_on(script, index)
@@ -226,7 +226,7 @@ def _exported(script: _Script, index: int) -> Place | None:
     token = at(found, index)
     if token.text == "default":
         return script.place(token) if script.name == "default" else None
-    if token.kind is Kind.NAME and token.text in _DECLARING:
+    if token.kind is TokenKind.NAME and token.text in _DECLARING:
         named = _declared(found, index, script.name)
         return script.place(named) if named else None
     return None
@@ -242,15 +242,15 @@ def _declared(found: Sequence[Token], index: int, name: str) -> Token | None:
     for token in found[index + 1 :]:
         if token.depth == 0:
             is_next = token.text in ("export", "function", "class", "const", "let", "var", "import")
-            if token.text == ";" or (token.kind is Kind.NAME and is_next):
+            if token.text == ";" or (token.kind is TokenKind.NAME and is_next):
                 return None
-            if comes and token.kind is Kind.NAME and token.text == name:
+            if comes and token.kind is TokenKind.NAME and token.text == name:
                 return token
             comes = token.text == ","
     return None
 
 
-def _handed_on(script: _Script, index: int) -> Place | None:
+def _handed_on(script: _Script, index: int) -> NamedPlace | None:
     """Of `export {a as b}` with or without `from`, and of `export *`."""
     found = script.found
     inner: Token | None = None
@@ -281,18 +281,18 @@ def _clause(script: _Script, index: int) -> tuple[int, Token | None]:
     while at(found, index).depth > depth:
         token = at(found, index)
         is_last = at(found, index + 1).text in (",", "}")
-        if is_last and token.text == script.name and token.kind is not Kind.SIGN:
+        if is_last and token.text == script.name and token.kind is not TokenKind.SIGN:
             renamed = at(found, index - 1).text == "as" and at(found, index - 2).text not in "{,"
             inner = at(found, index - 2) if renamed else token
         index += 1
     return index + 1, inner
 
 
-def _of_own(script: _Script, inner: Token) -> Place:
+def _of_own(script: _Script, inner: Token) -> NamedPlace:
     """The declaration of a name that is exported elsewhere in the file, else that place."""
     found = script.found
     for index, token in enumerate(found):
-        if token.depth == 0 and token.kind is Kind.NAME and token.text in _DECLARING:
+        if token.depth == 0 and token.kind is TokenKind.NAME and token.text in _DECLARING:
             named = _declared(found, index, inner.text)
             if named is not None:
                 return script.place(named)
@@ -301,7 +301,7 @@ def _of_own(script: _Script, inner: Token) -> Place:
 
 def _resolved(path: str, token: Token) -> str | None:
     """The own file that is imported by a relative path."""
-    if token.kind is not Kind.STRING or not token.text.startswith("."):
+    if token.kind is not TokenKind.STRING or not token.text.startswith("."):
         return None
     stem = os.path.normpath(os.path.join(os.path.dirname(path), token.text))
     bare = re.sub(r"\.[cm]?jsx?$", "", stem)  # TypeScript names the file that it will become
@@ -326,13 +326,13 @@ def _assigned(script: _Script, index: int) -> Token | None:
             if token.depth <= named.depth:
                 break
             is_key = token.depth == named.depth + 1 and before.text in ("", ",", "async")
-            if is_key and token.text == name and token.kind in (Kind.NAME, Kind.STRING):
+            if is_key and token.text == name and token.kind in (TokenKind.NAME, TokenKind.STRING):
                 return token
             before = token
     return None
 
 
-def _by_line(path: str, name: str, text: Text) -> Place | None:
+def _by_line(path: str, name: str, text: TextLines) -> NamedPlace | None:
     """Where tokens leave a doubt, as in JSX: a line that begins with its export will do."""
     word = re.escape(name)
     kinds = r"(?:async\s+)?function\s*\*?|const|let|var|class"
@@ -340,5 +340,5 @@ def _by_line(path: str, name: str, text: Text) -> Place | None:
     for number, line in enumerate(text.lines):
         if found := pattern.match(line):
             group = 1 if found[1] else 2
-            return Place(path, Span(number, found.start(group), found.end(group)))
+            return NamedPlace(path, Span(number, found.start(group), found.end(group)))
     return None

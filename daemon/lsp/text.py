@@ -28,7 +28,7 @@ class Span:
     end: int
 
 
-class Text:
+class TextLines:
     """A file's text by lines, as the protocol ends them: str.splitlines knows more ends."""
 
     def __init__(self, text: str) -> None:
@@ -95,14 +95,14 @@ def decode(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def read(path: str) -> Text:
+def read(path: str) -> TextLines:
     """The file as it is; empty where it can't be read, is none, or is too large."""
     import os
 
     try:
         if not os.path.isfile(path) or os.path.getsize(path) > LARGEST:
-            return Text("")
+            return TextLines("")
         with open(path, "rb") as file:
-            return Text(decode(file.read()))
+            return TextLines(decode(file.read()))
     except (OSError, ValueError):
-        return Text("")
+        return TextLines("")

@@ -41,7 +41,7 @@ def take_stdio() -> tuple[BinaryIO, BinaryIO]:
     return cast(BinaryIO, reading), cast(BinaryIO, writing)
 
 
-class Frames:
+class MessageStream:
     """A stream of messages as pygls reads it, a header line or a body at a time.
 
     pygls ends where a length is absurd, and takes the header's name in one spelling alone.

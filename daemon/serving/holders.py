@@ -49,7 +49,7 @@ Recorded = Callable[[Key], Record | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedFile:
     """A file that was saved, removed or renamed, under the names it has."""
 
     names: frozenset[RelPath]
@@ -77,7 +77,7 @@ class Touched:
     """By whom each file is held; one that nobody holds has no entry."""
 
 
-def saved(root: str, path: str) -> Saved:
+def saved(root: str, path: str) -> SavedFile:
     """An editor may know the project by another path than the real one."""
     whole = os.path.normpath(os.path.join(root, path))
     folder, name = os.path.split(whole)
@@ -85,12 +85,12 @@ def saved(root: str, path: str) -> Saved:
         folder = os.path.realpath(folder)
     real = os.path.join(folder, name)
     names = frozenset(os.path.relpath(found, root) for found in (whole, real))
-    return Saved(names, real)
+    return SavedFile(names, real)
 
 
 def touched(
     project: Project,
-    files: Collection[Saved],
+    files: Collection[SavedFile],
     recorded: Recorded,
     *,
     lately: Iterable[Key],
@@ -126,7 +126,7 @@ def touched(
 
 
 def _holding(
-    file: Saved, files: Collection[Saved], holding: Collection[Function], errand: _Errand
+    file: SavedFile, files: Collection[SavedFile], holding: Collection[Function], errand: _Errand
 ) -> tuple[Function, ...]:
     """Which of the functions, each of which holds some of the files, hold that one."""
     if len(files) == 1:
@@ -149,7 +149,7 @@ class _Errand:
     def __init__(
         self,
         project: Project,
-        files: Collection[Saved],
+        files: Collection[SavedFile],
         recorded: Recorded,
         declared: Mapping[str, float],
     ) -> None:
@@ -159,7 +159,7 @@ class _Errand:
         self._declared = declared
         self._look = Look()
         self._real: dict[RelPath, str] = {}
-        self._above: dict[Saved, dict[tuple[int, int], str]] = {}
+        self._above: dict[SavedFile, dict[tuple[int, int], str]] = {}
         self._kinds: dict[RelPath, str | None] = {}
         names = frozenset(name for file in files for name in file.names)
         self._told = names & project.inputs.files
@@ -168,7 +168,7 @@ class _Errand:
         """Some of the files are the project's configuration."""
         self._described_s = min((self._changed_s(name) for name in described), default=0.0)
 
-    def of(self, files: Collection[Saved]) -> _Errand:
+    def of(self, files: Collection[SavedFile]) -> _Errand:
         """The same for others."""
         return _Errand(self._project, files, self._recorded, self._declared)
 
@@ -278,7 +278,9 @@ class _Errand:
             self._kinds[path] = kind if is_there else None
         return self._kinds[path]
 
-    def _aliases(self, file: Saved, record: Record, function: Function | None) -> Iterator[RelPath]:
+    def _aliases(
+        self, file: SavedFile, record: Record, function: Function | None
+    ) -> Iterator[RelPath]:
         """What the file is called by a build that came to it through symlinks."""
         for link in record.inputs.links:
             if (rest := _below(file.real, self._resolved(link))) is not None:
@@ -287,7 +289,7 @@ class _Errand:
             if (rest := self._rest(file, top)) is not None:
                 yield os.path.normpath(os.path.join(top, rest))
 
-    def _rest(self, file: Saved, top: RelPath) -> str | None:
+    def _rest(self, file: SavedFile, top: RelPath) -> str | None:
         """What leads from `top` to the file; None if it does not lie there. Symlinks don't matter,
         and one look at each folder does: there is one for every function."""
         if file not in self._above:

@@ -53,7 +53,7 @@ Interpreter = Annotated[
         "which the dependencies are for; null if this machine has none: a diagnostic says so."
     ),
 ]
-Stale = Annotated[
+StaleCount = Annotated[
     int,
     msgspec.Meta(ge=0, description="So many functions more hold the saved files, and are stale."),
 ]
@@ -135,7 +135,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     diagnostics: list[DiagnosticMessage]
     functions: list[FunctionMessage]
     building: list[str] = []
-    stale: Stale = 0
+    stale: StaleCount = 0
     findings: list[DiagnosticMessage] = []
     linting: list[str] = []
 

@@ -65,7 +65,7 @@ _BACKLOG: Final = 256
 log = logging.getLogger("lambdad")
 
 T = TypeVar("T")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def serve(
@@ -279,7 +279,7 @@ class Server:
     # --- requests --------------------------------------------------------------------------------
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: RequestHandler) -> web.StreamResponse:
         """Only the same user is answered; whatever goes wrong is a problem document."""
         if not is_same_user(request):
             return problem(RequestError(403, "other-user", "this daemon is another user's"))

@@ -24,7 +24,7 @@ class Hearing(Protocol):
     def lost(self, reason: str, *, overflow: bool = False) -> None: ...
 
 
-class Source(Protocol):
+class ChangeSource(Protocol):
     """One system's way to hear of changes. Raises OSError from `start` alone."""
 
     def start(self, roots: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ Nothing depends on a change being told: every request looks at its inputs with s
 is time: a build begins at the save. So the one rule here is to never swallow a loss. Whatever may
 have hidden a change is told as `everything`, with the reason.
 
-What each system offers lies behind `Source`: inotify.py and fsevents.py.
+What each system offers lies behind `ChangeSource`: inotify.py and fsevents.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdad.daemon.watching.mounts import LOCAL, mount_kind
-from lambdad.daemon.watching.source import SHOWN, STOP_S, Hearing, Source
+from lambdad.daemon.watching.source import SHOWN, STOP_S, ChangeSource, Hearing
 
 log = logging.getLogger(__name__)
 
@@ -67,19 +67,19 @@ class Health:
     """Something is listening."""
 
 
-def _inotify(hearing: Hearing) -> Source:
+def _inotify(hearing: Hearing) -> ChangeSource:
     from lambdad.daemon.watching.inotify import Inotify
 
     return Inotify(hearing)
 
 
-def _fsevents(hearing: Hearing) -> Source:
+def _fsevents(hearing: Hearing) -> ChangeSource:
     from lambdad.daemon.watching.fsevents import FSEvents
 
     return FSEvents(hearing)
 
 
-SOURCES: Final[Mapping[str, Callable[[Hearing], Source]]] = {
+SOURCES: Final[Mapping[str, Callable[[Hearing], ChangeSource]]] = {
     "linux": _inotify,
     "darwin": _fsevents,
 }
@@ -99,7 +99,7 @@ class Watcher:
         self._notify = notify
         self._lock = threading.Lock()  # held by start, stop, set_roots and mend
         self._teller: Teller | None = None
-        self._source: Source | None = None
+        self._source: ChangeSource | None = None
         self._fault = "not started"
         self._mount = LOCAL
 
@@ -162,7 +162,7 @@ class Watcher:
 
     def _listen(self, teller: Teller) -> bool:
         fault = ""
-        source: Source | None = None
+        source: ChangeSource | None = None
         self._mount = _worst_mount(self._roots)
         try:
             source = SOURCES[sys.platform](teller)

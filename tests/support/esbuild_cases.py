@@ -19,7 +19,7 @@ from typing import Any
 from lambdad.bundler.esbuild import binary, options
 from lambdad.bundler.esbuild.engine import Esbuild
 from lambdad.bundler.esbuild.oneshot import OneShot
-from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.esbuild.service import EsbuildService
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import (
@@ -82,9 +82,9 @@ def binary_path() -> str:
 
 
 @functools.cache
-def service() -> Service:
+def service() -> EsbuildService:
     """One process for all tests of a run; a test that kills one starts its own."""
-    found = Service(binary_path(), binary.VERSION)
+    found = EsbuildService(binary_path(), binary.VERSION)
     atexit.register(found.close)
     return found
 

@@ -17,7 +17,7 @@ from lambdad.bundler.python.indexes import Indexes, merged
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import projects, pylock, requirements
 from lambdad.bundler.python.locks.lock import LAMBDAD_LOCK, Lock
-from lambdad.bundler.python.locks.requirements import Requirements, Wanted
+from lambdad.bundler.python.locks.requirements import RequirementsFile, WantedPackage
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.workshop import Workshop
 
@@ -45,9 +45,9 @@ class Declared:
     files: Files
     lock: Lock | None = None
     lock_path: RelPath | None = None
-    open: Requirements | None = None
+    open: RequirementsFile | None = None
     open_path: RelPath | None = None
-    source: tuple[Wanted, ...] | None = None
+    source: tuple[WantedPackage, ...] | None = None
     """What the lock was made from, if that is there: its direct requirements."""
     indexes: Indexes = field(default_factory=Indexes)
     """Where to look, as the files have it."""
@@ -57,14 +57,14 @@ class Declared:
     """The command that locks anew."""
 
     @property
-    def folders(self) -> tuple[Wanted, ...]:
+    def folders(self) -> tuple[WantedPackage, ...]:
         """The local packages."""
         if self.lock is not None:
             return self.lock.folders
         return tuple(wanted for wanted in self.direct if wanted.is_folder)
 
     @property
-    def direct(self) -> tuple[Wanted, ...]:
+    def direct(self) -> tuple[WantedPackage, ...]:
         """What people asked for, as far as any file tells."""
         if self.lock is not None:
             return self.source or ()
@@ -213,8 +213,8 @@ def _check_selection(function: Function, path: RelPath) -> None:
 
 
 def _check_fit(
-    lock: Lock, path: RelPath, source: Requirements | None, target: Target
-) -> tuple[Wanted, ...] | None:
+    lock: Lock, path: RelPath, source: RequirementsFile | None, target: Target
+) -> tuple[WantedPackage, ...] | None:
     """The source. Raises ProjectError (`lock-outdated`) if the lock does not give what it asks."""
     if source is None:
         return None
@@ -226,7 +226,7 @@ def _check_fit(
     return source.wanted
 
 
-def _loose_pins(txt: Requirements) -> Lock | None:
+def _loose_pins(txt: RequirementsFile) -> Lock | None:
     """The pins of a .txt without hashes, as pip-compile writes it too; None if it has ranges."""
     pins = []
     for wanted in txt.wanted:

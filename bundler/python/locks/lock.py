@@ -18,7 +18,12 @@ from lambdad.bundler.inputs.seen import LOCK, Seen, reason
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes
-from lambdad.bundler.python.locks.requirements import ARCHIVES, STRONG, Requirements, Wanted
+from lambdad.bundler.python.locks.requirements import (
+    ARCHIVES,
+    STRONG,
+    RequirementsFile,
+    WantedPackage,
+)
 from lambdad.bundler.python.target import Target
 
 if TYPE_CHECKING:
@@ -56,7 +61,7 @@ class Pinned:
 class Lock:
     pins: tuple[Pinned, ...]
     """Sorted by name."""
-    folders: tuple[Wanted, ...] = ()
+    folders: tuple[WantedPackage, ...] = ()
     """Local packages: pinned by their content."""
     indexes: Indexes = field(default_factory=Indexes)
     """Where it says its files lie."""
@@ -114,7 +119,7 @@ def unknown(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class LockedFile:
     """A file that a lock lists for a distribution."""
 
     name: str
@@ -127,7 +132,7 @@ class File:
 def pin_of_files(
     name: str,
     version: str | None,
-    files: Sequence[File],
+    files: Sequence[LockedFile],
     target: Target,
     *,
     extras: frozenset[str] = frozenset(),
@@ -155,9 +160,9 @@ def pin_of_files(
     )
 
 
-def _best(wheels: Sequence[File], target: Target) -> File | None:
+def _best(wheels: Sequence[LockedFile], target: Target) -> LockedFile | None:
     """The wheel with the best tags; of equals the one with the highest build number."""
-    best: tuple[tuple[int, tuple[int, str], str], File] | None = None
+    best: tuple[tuple[int, tuple[int, str], str], LockedFile] | None = None
     for wheel in wheels:
         rank = targets.rank(target, wheel.name)
         if rank is None:
@@ -192,18 +197,18 @@ def strong(found: Mapping[str, str]) -> tuple[str, ...]:
 # --- requirements with hashes ----------------------------------------------------------------
 
 
-def is_hashed(requirements: Requirements) -> bool:
+def is_hashed(requirements: RequirementsFile) -> bool:
     """Whether the file means to be a lock, as pip tells: one hash makes all of them required."""
     return requirements.require_hashes or any(wanted.hashes for wanted in requirements.wanted)
 
 
-def from_requirements(requirements: Requirements, target: Target) -> Lock:
+def from_requirements(requirements: RequirementsFile, target: Target) -> Lock:
     """What a requirements file with hashes pins for the target.
 
     Raises ProjectError as pip would refuse: `partly-hashed`, `not-pinned`, `double-requirement`.
     """
     pins: dict[str, Pinned] = {}
-    folders: list[Wanted] = []
+    folders: list[WantedPackage] = []
     faults: list[Diagnostic] = []
     for wanted in requirements.wanted:
         if not targets.holds(target, wanted.marker):
@@ -227,7 +232,7 @@ def from_requirements(requirements: Requirements, target: Target) -> Lock:
     return Lock(pins=tuple(pins[name] for name in sorted(pins)), folders=tuple(folders))
 
 
-def pin_of(wanted: Wanted) -> Pinned | None:
+def pin_of(wanted: WantedPackage) -> Pinned | None:
     if wanted.url or wanted.path:
         name, version = archive_identity(wanted)
         return Pinned(
@@ -262,14 +267,14 @@ def exact_version(specifier: SpecifierSet) -> str | None:
     return None if specifiers[0].version.endswith(".*") else specifiers[0].version
 
 
-def name_of(wanted: Wanted) -> str:
+def name_of(wanted: WantedPackage) -> str:
     """The normalised name of anything but a local folder, whose name only its build tells."""
     if wanted.requirement is not None:
         return canonicalize_name(wanted.requirement.name)
     return archive_identity(wanted)[0]
 
 
-def archive_identity(wanted: Wanted) -> tuple[str, str | None]:
+def archive_identity(wanted: WantedPackage) -> tuple[str, str | None]:
     """An archive's name and version: as written before it, else by its file's name."""
     filename = unquote((wanted.url or wanted.path or "").partition("#")[0].rpartition("/")[2])
     stem = filename
@@ -299,7 +304,10 @@ def no_longer_fits(path: RelPath, reason: str, where: Location, mend: str) -> Di
 
 
 def outdated(
-    lock: Lock, wanted: Iterable[Wanted], constraints: Iterable[Wanted], target: Target
+    lock: Lock,
+    wanted: Iterable[WantedPackage],
+    constraints: Iterable[WantedPackage],
+    target: Target,
 ) -> list[tuple[str, Location]]:
     """Why the lock does not give what its source asks for; empty if it does.
 
@@ -326,7 +334,7 @@ def outdated(
     return problems
 
 
-def _unmet(asked: Wanted, pinned: Mapping[str, Pinned]) -> str | None:
+def _unmet(asked: WantedPackage, pinned: Mapping[str, Pinned]) -> str | None:
     name = name_of(asked)
     pin = pinned.get(name)
     if pin is None:

@@ -13,11 +13,11 @@ from lambdad.bundler.model import Diagnostic, Location, RelPath, error
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import poetry
 from lambdad.bundler.python.locks.poetry import Dependency
-from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.locks.requirements import WantedPackage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DeclaredDependency:
     """A dependency that the file names, and where."""
 
     one: Dependency
@@ -35,8 +35,8 @@ class Manifest:
     """Whose project it is: uv, poetry or pipenv."""
     name: str | None = None
     """Normalised."""
-    asked: tuple[Asked, ...] = ()
-    constraints: tuple[Wanted, ...] = ()
+    asked: tuple[DeclaredDependency, ...] = ()
+    constraints: tuple[WantedPackage, ...] = ()
     extras: frozenset[str] = frozenset()
     """Those that were chosen, and those that they lead to; normalised."""
     groups: frozenset[str] = frozenset()
@@ -74,13 +74,13 @@ class Manifest:
         return os.path.dirname(self.path) or "."
 
 
-def wanted(asked: Asked, folder: str) -> Wanted:
+def wanted(asked: DeclaredDependency, folder: str) -> WantedPackage:
     """The same as a requirement; `folder`, which its paths start at, is absolute."""
     one = asked.one
     extras = f"[{','.join(sorted(one.extras))}]" if one.extras else ""
     versions = poetry.specifier(one.versions) if one.in_registry else None
     path = os.path.normpath(os.path.join(folder, one.path)) if one.path else None
-    return Wanted(
+    return WantedPackage(
         text=asked.text,
         where=asked.where,
         requirement=Requirement(f"{one.name}{extras}{versions or ''}"),
@@ -92,7 +92,7 @@ def wanted(asked: Asked, folder: str) -> Wanted:
     )
 
 
-def only_locked(asked: Asked, mend: str) -> Diagnostic | None:
+def only_locked(asked: DeclaredDependency, mend: str) -> Diagnostic | None:
     """Why nobody but the project's own tool can resolve it; None if that is not so."""
     if asked.one.vcs:
         hint = (

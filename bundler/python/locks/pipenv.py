@@ -23,9 +23,9 @@ from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import manifest as manifests
 from lambdad.bundler.python.locks import poetry
 from lambdad.bundler.python.locks.lock import Lock, Pinned, anew
-from lambdad.bundler.python.locks.manifest import Asked, Manifest, needs_lock
+from lambdad.bundler.python.locks.manifest import DeclaredDependency, Manifest, needs_lock
 from lambdad.bundler.python.locks.poetry import BadDependencyError, Dependency
-from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.locks.requirements import WantedPackage
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.workshop import Workshop
 
@@ -87,7 +87,7 @@ def read(path: RelPath, function: Function, workshop: Workshop) -> Manifest | No
     )
 
 
-def _asked(table: Node, faults: list[Diagnostic]) -> Iterator[Asked]:
+def _asked(table: Node, faults: list[Diagnostic]) -> Iterator[DeclaredDependency]:
     for name, node in table.fields.items():
         try:
             one = _dependency(name, plain(node))
@@ -96,7 +96,7 @@ def _asked(table: Node, faults: list[Diagnostic]) -> Iterator[Asked]:
             faults.append(error("bad-requirement", message, node.where, "correct it"))
             continue
         text = f"{name} {node.value}" if isinstance(node.value, str) else name
-        yield Asked(one=one, text=text, where=node.key_where)
+        yield DeclaredDependency(one=one, text=text, where=node.key_where)
 
 
 def _dependency(name: str, value: Any) -> Dependency:
@@ -179,7 +179,7 @@ def lock(
     folder = workshop.absolute(os.path.dirname(path) or ".")
     conditions = {one.one.name: one.one for one in manifest.asked}
     pins: dict[str, Pinned] = {}
-    folders: list[Wanted] = []
+    folders: list[WantedPackage] = []
     faults: list[Diagnostic] = []
     for section in sections:
         for name, entry in section.items():
@@ -199,7 +199,9 @@ def lock(
             if one.vcs:
                 faults.append(locks.of_version_control(name, where))
                 continue
-            wanted = manifests.wanted(Asked(one=one, text=one.path or name, where=where), folder)
+            wanted = manifests.wanted(
+                DeclaredDependency(one=one, text=one.path or name, where=where), folder
+            )
             if wanted.is_folder:
                 folders.append(wanted)
             elif isinstance(found := _pin(wanted, entry), Pinned):
@@ -215,7 +217,7 @@ def lock(
     )
 
 
-def _pin(wanted: Wanted, entry: Mapping[str, Any]) -> Pinned | Diagnostic:
+def _pin(wanted: WantedPackage, entry: Mapping[str, Any]) -> Pinned | Diagnostic:
     hashes = entry.get("hashes")
     found = locks.checked(hashes if isinstance(hashes, list) else [])
     name = locks.name_of(wanted)

@@ -30,10 +30,10 @@ from lambdad.bundler.python import indexes
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import poetry, pylock
-from lambdad.bundler.python.locks.lock import File, Lock, Pinned, anew
+from lambdad.bundler.python.locks.lock import Lock, LockedFile, Pinned, anew
 from lambdad.bundler.python.locks.manifest import Manifest
 from lambdad.bundler.python.locks.poetry import BadDependencyError, Dependency
-from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.locks.requirements import WantedPackage
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.workshop import Workshop
 
@@ -319,7 +319,7 @@ def _absent(walk: _Walk, edge: _Edge) -> Diagnostic:
 def _lock(walk: _Walk, workshop: Workshop) -> Lock:
     folder = os.path.normpath(workshop.absolute(os.path.dirname(walk.path) or "."))
     pins: list[Pinned] = []
-    folders: list[Wanted] = []
+    folders: list[WantedPackage] = []
     faults: list[Diagnostic] = []
     sources: list[str] = []
     for name in sorted(walk.taken):
@@ -328,7 +328,7 @@ def _lock(walk: _Walk, workshop: Workshop) -> Lock:
         if source.type == "directory":
             place = os.path.join(folder, source.url, source.subdirectory)
             folders.append(
-                Wanted(
+                WantedPackage(
                     text=source.url,
                     path=os.path.normpath(place),
                     editable=package.develop,
@@ -357,7 +357,9 @@ def _lock(walk: _Walk, workshop: Workshop) -> Lock:
     )
 
 
-def _pin(walk: _Walk, name: str, package: _Package, files: Sequence[File], folder: str) -> Pinned:
+def _pin(
+    walk: _Walk, name: str, package: _Package, files: Sequence[LockedFile], folder: str
+) -> Pinned:
     source = package.source or _Source()
     extras, where = walk.extras[name], walk.where(package)
     if source.type not in ("url", "file"):
@@ -379,13 +381,13 @@ def _pin(walk: _Walk, name: str, package: _Package, files: Sequence[File], folde
     )
 
 
-def _files(package: _Package, metadata: _Metadata) -> list[File]:
+def _files(package: _Package, metadata: _Metadata) -> list[LockedFile]:
     """Before lock-version 2.0 they stood apart, under the package's name, for all its versions."""
     listed = package.files
     if listed is None:
         several = metadata.files.get(package.name, [])
         listed = [one for one in several if _is_of(one.file, package.version)]
-    return [File(name=one.file, hashes=locks.checked([one.hash])) for one in listed]
+    return [LockedFile(name=one.file, hashes=locks.checked([one.hash])) for one in listed]
 
 
 def _is_of(filename: str, version: str) -> bool:

@@ -25,13 +25,13 @@ from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import manifest as manifests
 from lambdad.bundler.python.locks.lock import Lock
 from lambdad.bundler.python.locks.manifest import Manifest
-from lambdad.bundler.python.locks.requirements import Requirements, Wanted
+from lambdad.bundler.python.locks.requirements import RequirementsFile, WantedPackage
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class LockFormat:
     """A lock, the file that says what it was made from, and who reads it."""
 
     lock: str
@@ -82,9 +82,9 @@ def _pipfile(path: RelPath, function: Function, workshop: Workshop) -> Manifest 
 
 
 FORMATS: Final = (
-    Format("uv.lock", "pyproject.toml", "uv", _uv, _uv_place),
-    Format("poetry.lock", "pyproject.toml", "poetry", _poetry),
-    Format("Pipfile.lock", "Pipfile", "pipenv", _pipenv),
+    LockFormat("uv.lock", "pyproject.toml", "uv", _uv, _uv_place),
+    LockFormat("poetry.lock", "pyproject.toml", "poetry", _poetry),
+    LockFormat("Pipfile.lock", "Pipfile", "pipenv", _pipenv),
 )
 """The first that is there goes before the others."""
 
@@ -95,9 +95,9 @@ NAMES: Final = frozenset((*MANIFESTS, *(one.lock for one in FORMATS)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class ManagedProject:
     manifest: Manifest
-    format: Format | None
+    format: LockFormat | None
     """None: nothing locks it."""
     lock_path: RelPath | None
 
@@ -108,7 +108,7 @@ class Project:
 
 def find(
     folder: RelPath, named: str | None, function: Function, workshop: Workshop
-) -> Project | None:
+) -> ManagedProject | None:
     """The project whose files lie in that folder.
 
     `named` is the file that the configuration names there; None: any. A file that asks for nothing
@@ -134,14 +134,16 @@ def find(
             lock_path = one.find(folder, workshop) or lock_path
         if seen.is_file(lock_path):
             manifest = replace(manifest, tool=one.tool)
-            return Project(manifest=manifest, format=one, lock_path=lock_path)
+            return ManagedProject(manifest=manifest, format=one, lock_path=lock_path)
     for manifest in read.values():
         if manifest is not None and manifest.asks:
-            return Project(manifest=manifest, format=None, lock_path=None)
+            return ManagedProject(manifest=manifest, format=None, lock_path=None)
     return None
 
 
-def _alone(one: Format, path: RelPath, named: str | None, workshop: Workshop) -> Manifest | None:
+def _alone(
+    one: LockFormat, path: RelPath, named: str | None, workshop: Workshop
+) -> Manifest | None:
     """Of a lock without its manifest: Pipfile.lock says all by itself; the others do not tell
     what the project itself asks for."""
     lock_path = os.path.normpath(f"{os.path.dirname(path) or '.'}/{one.lock}")
@@ -156,14 +158,16 @@ def _alone(one: Format, path: RelPath, named: str | None, workshop: Workshop) ->
     raise ProjectError(error("missing-requirements", message, Location(path), hint))
 
 
-def lock(project: Project, function: Function, target: Target, workshop: Workshop) -> Lock:
+def lock(project: ManagedProject, function: Function, target: Target, workshop: Workshop) -> Lock:
     """What its lock pins for the target. Raises ProjectError as the format's reader."""
     assert project.format is not None  # noqa: S101 - it is for those that are locked
     assert project.lock_path is not None  # noqa: S101
     return project.format.read(project.manifest, project.lock_path, function, target, workshop)
 
 
-def open_requirements(project: Project, target: Target, workshop: Workshop) -> Requirements:
+def open_requirements(
+    project: ManagedProject, target: Target, workshop: Workshop
+) -> RequirementsFile:
     """What an unlocked project asks for, as files of requirements would.
 
     Raises ProjectError: `needs-lock`, `unsupported-requirement`, `missing-requirements`.
@@ -180,7 +184,7 @@ def open_requirements(project: Project, target: Target, workshop: Workshop) -> R
             faults.append(error("missing-requirements", message, one.where, hint))
     if faults:
         raise ProjectError(*faults)
-    return Requirements(
+    return RequirementsFile(
         wanted=wanted,
         constraints=manifest.constraints,
         indexes=sources(project, None, workshop),
@@ -188,7 +192,7 @@ def open_requirements(project: Project, target: Target, workshop: Workshop) -> R
     )
 
 
-def requirements(project: Project, workshop: Workshop) -> tuple[Wanted, ...]:
+def requirements(project: ManagedProject, workshop: Workshop) -> tuple[WantedPackage, ...]:
     """What the project asks for by name or place."""
     folder = os.path.normpath(workshop.absolute(project.manifest.folder))
     return tuple(manifests.wanted(one, folder) for one in project.manifest.asked)
@@ -224,7 +228,7 @@ def _needs_nothing(folder: RelPath, function: Function, workshop: Workshop) -> b
     return any(manifest is not None and manifest.is_project for manifest in read)
 
 
-def _unread(project: Project, function: Function, *, above: bool) -> Diagnostic:
+def _unread(project: ManagedProject, function: Function, *, above: bool) -> Diagnostic:
     path, code = project.path, function.code
     if not above:
         message = f"{path} leaves its dependencies to its build backend: none are installed"
@@ -239,7 +243,7 @@ def _unread(project: Project, function: Function, *, above: bool) -> Diagnostic:
     )
 
 
-def sources(project: Project, lock: Lock | None, workshop: Workshop) -> Indexes:
+def sources(project: ManagedProject, lock: Lock | None, workshop: Workshop) -> Indexes:
     """Where its packages come from, with the credentials that its tool would use."""
     manifest = project.manifest
     found = lock.indexes if lock is not None else manifest.indexes

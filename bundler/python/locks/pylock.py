@@ -16,8 +16,8 @@ from lambdad.bundler.model import Diagnostic, Function, Location, ProjectError, 
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import lock as locks
-from lambdad.bundler.python.locks.lock import LAMBDAD_LOCK, File, Lock, Pinned, anew
-from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.locks.lock import LAMBDAD_LOCK, Lock, LockedFile, Pinned, anew
+from lambdad.bundler.python.locks.requirements import WantedPackage
 from lambdad.bundler.python.target import Target
 
 
@@ -54,7 +54,7 @@ def parse(
         lines = name_lines(text)
     folder = os.path.join(root, os.path.dirname(path))
     pins: list[Pinned] = []
-    folders: list[Wanted] = []
+    folders: list[WantedPackage] = []
     faults: list[Diagnostic] = []
     sources: dict[str, None] = {}
     taken: set[str] = set()
@@ -76,7 +76,7 @@ def parse(
                 folder, package.directory.path, package.directory.subdirectory or ""
             )
             folders.append(
-                Wanted(
+                WantedPackage(
                     text=package.directory.path,
                     path=os.path.normpath(local),
                     editable=bool(package.directory.editable),
@@ -183,9 +183,9 @@ def _pin(package: Package, folder: str, target: Target, where: Location) -> Pinn
     return locks.pin_of_files(package.name, version, files, target, where=where)
 
 
-def _file(one: PackageWheel | PackageSdist, folder: str) -> File:
+def _file(one: PackageWheel | PackageSdist, folder: str) -> LockedFile:
     url, path = _place(one.url, one.path, folder)
-    return File(name=one.filename, hashes=locks.strong(one.hashes), url=url, path=path)
+    return LockedFile(name=one.filename, hashes=locks.strong(one.hashes), url=url, path=path)
 
 
 def _place(url: str | None, path: str | None, folder: str) -> tuple[str | None, str | None]:

@@ -15,9 +15,9 @@ from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import manifest as manifests
 from lambdad.bundler.python.locks import poetry
-from lambdad.bundler.python.locks.manifest import Asked, Manifest, needs_lock
+from lambdad.bundler.python.locks.manifest import DeclaredDependency, Manifest, needs_lock
 from lambdad.bundler.python.locks.poetry import BadDependencyError, Dependency
-from lambdad.bundler.python.locks.requirements import Wanted
+from lambdad.bundler.python.locks.requirements import WantedPackage
 from lambdad.bundler.workshop import Workshop
 
 _EMPTY: Final = Node(None, "", 1, 1)
@@ -102,17 +102,17 @@ def _plain(top: Node) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-Several = Callable[[], Iterable[Asked]]
+Several = Callable[[], Iterable[DeclaredDependency]]
 
 
-def _nothing() -> Iterable[Asked]:
+def _nothing() -> Iterable[DeclaredDependency]:
     return ()
 
 
 # --- main dependencies and extras ------------------------------------------------------------
 
 
-def _main(reading: _Reading, optional: set[str]) -> Iterator[Asked]:
+def _main(reading: _Reading, optional: set[str]) -> Iterator[DeclaredDependency]:
     """`optional` are the names of Poetry's optional dependencies that an extra brings in."""
     project = _at(reading.top, "project")
     table = _at(reading.top, "tool", "poetry", "dependencies") if _is_poetry(reading) else _EMPTY
@@ -128,7 +128,7 @@ def _main(reading: _Reading, optional: set[str]) -> Iterator[Asked]:
     yield from listed
 
 
-def _enriched(asked: Asked, more: Dependency | None) -> Asked:
+def _enriched(asked: DeclaredDependency, more: Dependency | None) -> DeclaredDependency:
     if more is None:
         return asked
     one = asked.one
@@ -169,7 +169,10 @@ def _extras(reading: _Reading) -> dict[str, Several]:
 
 
 def _later(
-    make: Callable[[_Reading, Node, str], Iterator[Asked]], reading: _Reading, node: Node, name: str
+    make: Callable[[_Reading, Node, str], Iterator[DeclaredDependency]],
+    reading: _Reading,
+    node: Node,
+    name: str,
 ) -> Several:
     return lambda: make(reading, node, name)
 
@@ -198,7 +201,7 @@ def _closure(
     return found
 
 
-def _requirements(reading: _Reading, node: Node, name: str) -> Iterator[Asked]:
+def _requirements(reading: _Reading, node: Node, name: str) -> Iterator[DeclaredDependency]:
     """A list of PEP 508's requirements, each from where [tool.uv.sources] says."""
     if node.value is not None and not isinstance(node.value, list):
         reading.fault(f"{name} must be a list of texts", node.where)
@@ -209,24 +212,24 @@ def _requirements(reading: _Reading, node: Node, name: str) -> Iterator[Asked]:
         yield from _requirement(reading, item.value, item.where)
 
 
-def _requirement(reading: _Reading, text: str, where: Location) -> Iterator[Asked]:
+def _requirement(reading: _Reading, text: str, where: Location) -> Iterator[DeclaredDependency]:
     try:
         one = poetry.of_requirement(text)
     except BadDependencyError as fault:
         reading.fault(f"can't read {text!r}: {fault}", where)
         return
     for other in _sourced(reading, one, where):
-        yield Asked(one=other, text=text, where=where)
+        yield DeclaredDependency(one=other, text=text, where=where)
 
 
-def _entries(reading: _Reading, table: Node) -> Iterator[Asked]:
+def _entries(reading: _Reading, table: Node) -> Iterator[DeclaredDependency]:
     """A table of Poetry's, by names."""
     for name, node in table.fields.items():
         if name.lower() == "python":
             continue
         try:
             for one in poetry.dependencies(name, plain(node)):
-                yield Asked(one=one, text=_shown(name, node), where=node.key_where)
+                yield DeclaredDependency(one=one, text=_shown(name, node), where=node.key_where)
         except BadDependencyError as fault:
             reading.fault(f"can't read what {name} is to be: {fault}", node.where)
 
@@ -266,11 +269,11 @@ def _chained(several: Iterable[Several]) -> Several:
     return lambda: (one for make in several for one in make())
 
 
-def _table(reading: _Reading, node: Node, name: str) -> Iterator[Asked]:
+def _table(reading: _Reading, node: Node, name: str) -> Iterator[DeclaredDependency]:
     return _entries(reading, node)
 
 
-def _included(reading: _Reading, groups: Node, name: str) -> Iterator[Asked]:
+def _included(reading: _Reading, groups: Node, name: str) -> Iterator[DeclaredDependency]:
     """Of a group of Poetry's that another includes, what it lists itself."""
     wanted = canonicalize_name(name)
     for other, node in groups.fields.items():
@@ -280,7 +283,7 @@ def _included(reading: _Reading, groups: Node, name: str) -> Iterator[Asked]:
 
 def _group(
     reading: _Reading, node: Node, name: str, around: tuple[str, ...] = ()
-) -> Iterator[Asked]:
+) -> Iterator[DeclaredDependency]:
     """PEP 735: requirements, and other groups that are included."""
     groups = _at(reading.top, "dependency-groups").fields
     by_name = {canonicalize_name(other): other for other in groups}
@@ -339,7 +342,7 @@ def _sourced(reading: _Reading, one: Dependency, where: Location) -> Iterator[De
         yield found
 
 
-def _constraints(reading: _Reading) -> tuple[Wanted, ...]:
+def _constraints(reading: _Reading) -> tuple[WantedPackage, ...]:
     """[tool.uv] constraint-dependencies, for a resolution without uv's lock."""
     uv = _at(reading.top, "tool", "uv")
     if _at(uv, "override-dependencies").items:

@@ -25,7 +25,7 @@ from lambdad.bundler.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedPackage:
     """One requirement as written: named, or an archive by URL, or something local."""
 
     text: str
@@ -49,11 +49,11 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requirements:
+class RequirementsFile:
     """What one file says, and all that it includes."""
 
-    wanted: tuple[Wanted, ...]
-    constraints: tuple[Wanted, ...]
+    wanted: tuple[WantedPackage, ...]
+    constraints: tuple[WantedPackage, ...]
     indexes: Indexes
     require_hashes: bool
 
@@ -65,7 +65,7 @@ _EXTRAS: Final = re.compile(r"^(?P<path>.+?)\[(?P<extras>[^\[\]]*)\]$")
 _NAME_URL: Final = re.compile(r"^[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*@")
 
 
-def read(path: RelPath, workshop: Workshop) -> Requirements:
+def read(path: RelPath, workshop: Workshop) -> RequirementsFile:
     """All that the file and those it includes say.
 
     Raises ProjectError with every fault in them.
@@ -74,7 +74,7 @@ def read(path: RelPath, workshop: Workshop) -> Requirements:
     _read_file(reading, path, None, constraint=False)
     if reading.faults:
         raise ProjectError(*reading.faults)
-    return Requirements(
+    return RequirementsFile(
         wanted=tuple(reading.wanted),
         constraints=tuple(reading.constraints),
         indexes=reading.indexes,
@@ -87,8 +87,8 @@ class _Reading:
     """What one reading carries along and gathers."""
 
     workshop: Workshop
-    wanted: list[Wanted] = field(default_factory=list)
-    constraints: list[Wanted] = field(default_factory=list)
+    wanted: list[WantedPackage] = field(default_factory=list)
+    constraints: list[WantedPackage] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
     require_hashes: bool = False
     met: set[tuple[str, bool]] = field(default_factory=set)
@@ -260,7 +260,7 @@ def _include(reading: _Reading, line: Line, value: str, *, constraint: bool) -> 
     _read_file(reading, _locate(reading, line, value), line.where, constraint=constraint)
 
 
-def _wanted(reading: _Reading, line: Line, text: str, *, editable: bool) -> Wanted | None:
+def _wanted(reading: _Reading, line: Line, text: str, *, editable: bool) -> WantedPackage | None:
     if _VCS.match(text):
         hint = (
             "build it into a wheel, put that beside this file and refer to it by its path, "
@@ -292,9 +292,9 @@ def _is_named(text: str) -> bool:
     )
 
 
-def _named(reading: _Reading, line: Line, text: str) -> Wanted:
+def _named(reading: _Reading, line: Line, text: str) -> WantedPackage:
     requirement = Requirement(text)
-    wanted = Wanted(
+    wanted = WantedPackage(
         text=text,
         where=line.where,
         requirement=requirement,
@@ -308,7 +308,7 @@ def _named(reading: _Reading, line: Line, text: str) -> Wanted:
     return replace(wanted, url=requirement.url)
 
 
-def _located(reading: _Reading, line: Line, text: str, editable: bool) -> Wanted:
+def _located(reading: _Reading, line: Line, text: str, editable: bool) -> WantedPackage:
     # pip: behind a URL the marker follows "; ", as ";" alone may be part of it.
     place, found, marker = text.partition("; " if _has_scheme(text) else ";")
     place = place.strip()
@@ -318,7 +318,7 @@ def _located(reading: _Reading, line: Line, text: str, editable: bool) -> Wanted
         extras = frozenset(
             extra.strip() for extra in with_extras["extras"].split(",") if extra.strip()
         )
-    wanted = Wanted(
+    wanted = WantedPackage(
         text=text,
         where=line.where,
         editable=editable,
@@ -363,7 +363,7 @@ def _has_scheme(place: str) -> bool:
     return re.match(r"^(?:https?|ftp|file):", place, re.IGNORECASE) is not None
 
 
-def _add(reading: _Reading, line: Line, wanted: Wanted) -> None:
+def _add(reading: _Reading, line: Line, wanted: WantedPackage) -> None:
     (reading.constraints if line.constraint else reading.wanted).append(wanted)
 
 

@@ -25,7 +25,7 @@ from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.locks import lock as locks
 from lambdad.bundler.python.locks import poetry, pylock
 from lambdad.bundler.python.locks.lock import Lock, anew
-from lambdad.bundler.python.locks.manifest import Asked, Manifest
+from lambdad.bundler.python.locks.manifest import DeclaredDependency, Manifest
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.tool_faults import Program
 from lambdad.bundler.toolchain import UV
@@ -293,7 +293,7 @@ def _meets(ask: _Ask, locked: _Ask) -> bool:
     return ask[2] == locked[2] or locked[2] is None
 
 
-def _ask(asked: Asked) -> _Ask:
+def _ask(asked: DeclaredDependency) -> _Ask:
     one = asked.one
     versions = one.versions if isinstance(one.versions, SpecifierSet) else SpecifierSet()
     return one.name, frozenset(map(canonicalize_name, one.extras)), versions

@@ -44,7 +44,7 @@ class Splice:
     """What was made of a set of wheels, for the next build with the same."""
 
     wheels: tuple[Wheel, ...]
-    plan: Plan
+    plan: InstallPlan
     names: tuple[str, ...]
     """Of the plan's parts."""
     segments: dict[tuple[str, ...], Segment] = field(default_factory=dict)
@@ -56,7 +56,7 @@ SPLICES: Final = Slot[Splice]("splices", most=SETS)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InstallPlan:
     parts: tuple[Spliced, ...]
     """Sorted by name, none of them in another's way."""
     owners: tuple[str, ...]
@@ -64,7 +64,7 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def install_plan(wheels: Iterable[Wheel]) -> Plan:
+def install_plan(wheels: Iterable[Wheel]) -> InstallPlan:
     """What the wheels' files are in the zip; the order of `wheels` decides nothing.
 
     The same path in two wheels is one file if the contents agree. Else the distribution that comes
@@ -94,7 +94,7 @@ def install_plan(wheels: Iterable[Wheel]) -> Plan:
                     break
                 inside[folder] = wheel
     ordered = sorted(taken.items())
-    return Plan(
+    return InstallPlan(
         parts=tuple(_part(target, wheel, file) for target, (wheel, file) in ordered),
         owners=tuple(wheel.name for _, (wheel, _) in ordered),
         diagnostics=tuple(_overlap(pair, paths) for pair, paths in sorted(lost.items())),
@@ -217,7 +217,7 @@ def _overlap(pair: tuple[str, str], lost: Sequence[str]) -> Diagnostic:
     )
 
 
-def _hidden(plan: Plan, dropped: Sequence[str]) -> Diagnostic:
+def _hidden(plan: InstallPlan, dropped: Sequence[str]) -> Diagnostic:
     hidden = frozenset(dropped)
     owners = {
         owner for part, owner in zip(plan.parts, plan.owners, strict=True) if part.name in hidden

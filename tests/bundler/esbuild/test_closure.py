@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler.esbuild.closure import closure, from_metafile
-from lambdad.bundler.esbuild.engine import Job
+from lambdad.bundler.esbuild.engine import EsbuildJob
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import Settings
 from lambdad.bundler.inputs import snapshot
@@ -155,7 +155,7 @@ def test_a_symlinked_source_counts_with_its_target(tmp_path: Path) -> None:
     (tmp_path / "middle.ts").symlink_to("real/a.ts")
     (tmp_path / "folder").symlink_to("real")
     (tmp_path / "index.ts").write_text('export * from "./a"; export * from "./folder/b"')
-    job = Job(
+    job = EsbuildJob(
         entries=(("index", f"{tmp_path}/index.ts"),),
         flags=("--bundle",),
         folder=str(tmp_path),

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from lambdad.bundler.esbuild import contexts as module
 from lambdad.bundler.esbuild.binary import VERSION
 from lambdad.bundler.esbuild.contexts import Contexts, resident_bytes
-from lambdad.bundler.esbuild.engine import Context, EsbuildGone, Job, Output
-from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.esbuild.engine import BuildContext, EsbuildGone, EsbuildJob, EsbuildOutput
+from lambdad.bundler.esbuild.service import EsbuildService
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import BundlerError, ProjectError
-from lambdad.bundler.store.output import Output as OutputFolder
+from lambdad.bundler.store.output import Output
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips.member import Contents
 from tests.conftest import write_tree
@@ -42,8 +42,8 @@ OLD_NS = 1_600_000_000_000_000_000
 """An mtime that esbuild takes for settled, so that it keeps the contents."""
 
 
-def new_service(soft_limit: int | None = None) -> Service:
-    return Service(binary_path(), VERSION, soft_limit)
+def new_service(soft_limit: int | None = None) -> EsbuildService:
+    return EsbuildService(binary_path(), VERSION, soft_limit)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ class App:
         self.root = root
         self.workshop = replace(workshop_of(root), memory=Memory())
         root.mkdir(exist_ok=True)
-        OutputFolder(self.workshop.root).prepare()
+        Output(self.workshop.root).prepare()
         said = functions or {"f": {}}
         self.requests = requests(
             {"functions": [{"name": name, "handler": f"{name}.handler"} | more
@@ -125,17 +125,17 @@ def app(tmp_path: Path) -> Iterator[App]:
 A = "export const a = 'letter %d'"
 
 
-def job(folder: Path, number: int = 0, entries: int = 1) -> Job:
+def job(folder: Path, number: int = 0, entries: int = 1) -> EsbuildJob:
     real = os.path.realpath(folder)
     named = []
     for entry in range(entries):
         name = f"{number}-{entry}"
         Path(real, f"{name}.ts").write_text(f"console.log('job {name}')")
         named.append((name, f"{real}/{name}.ts"))
-    return Job(entries=tuple(named), flags=("--bundle",), folder=real, out_folder=real)
+    return EsbuildJob(entries=tuple(named), flags=("--bundle",), folder=real, out_folder=real)
 
 
-def build(esbuild: Contexts, one: Job) -> Output:
+def build(esbuild: Contexts, one: EsbuildJob) -> EsbuildOutput:
     """As bundle.py does it: build, then tell the inputs."""
     output = esbuild.build(one)
     esbuild.reads(one, output, [path for _, path in one.entries])
@@ -168,8 +168,8 @@ def test_the_least_lately_built_goes_first(tmp_path: Path) -> None:
     """There are never more than so many, and a dropped one comes back when it is built again."""
     made: list[str] = []
 
-    class Counting(Service):
-        def context(self, job: Job) -> Any:
+    class Counting(EsbuildService):
+        def context(self, job: EsbuildJob) -> Any:
             made.append(job.entries[0][0])
             return super().context(job)
 
@@ -211,7 +211,7 @@ def test_the_soft_limit_is_for_what_fits_in_it(
     """After a build that is large the process is replaced by one that may grow, for good."""
     limits: list[int | None] = []
 
-    def start(limit: int | None) -> Service:
+    def start(limit: int | None) -> EsbuildService:
         limits.append(limit)
         return new_service(limit)
 
@@ -245,7 +245,7 @@ def test_no_build_is_lost_when_the_process_is_replaced(tmp_path: Path) -> None:
     """Builds of other threads end in the old process, which goes with the last of them."""
     pids: list[int] = []
 
-    def start(_limit: int | None) -> Service:
+    def start(_limit: int | None) -> EsbuildService:
         found = new_service()
         pids.append(found.pid)
         return found
@@ -297,12 +297,12 @@ def test_two_deaths_in_a_row_are_told(tmp_path: Path) -> None:
     """An esbuild that always dies is started twice for a build, then it is the machine's fault."""
     started: list[int] = []
 
-    class Dying(Service):
-        def build(self, job: Job, look: Any = None) -> Output:
+    class Dying(EsbuildService):
+        def build(self, job: EsbuildJob, look: Any = None) -> EsbuildOutput:
             started.append(self.pid)
             raise EsbuildGone("killed")
 
-        def context(self, job: Job) -> Any:
+        def context(self, job: EsbuildJob) -> Any:
             return self.build(job)
 
     esbuild = Contexts(lambda _limit: Dying(binary_path(), VERSION))
@@ -372,7 +372,7 @@ def test_the_command_serves_as_well(tmp_path: Path) -> None:
 def test_a_context_alone_is_stale(app: App) -> None:
     """What all this is for: a bare context takes a slipped file for unchanged."""
     bare = service().context(
-        Job(
+        EsbuildJob(
             entries=(("f", f"{app.workshop.root}/f.ts"),),
             flags=("--bundle",),
             folder=app.workshop.root,
@@ -423,11 +423,11 @@ def test_slipped_settings_are_seen(tmp_path: Path) -> None:
 class Meddled:
     """A context during whose rebuilds something happens, after the sources have been read."""
 
-    def __init__(self, real: Context, meddle: Callable[[], None]) -> None:
+    def __init__(self, real: BuildContext, meddle: Callable[[], None]) -> None:
         self._real = real
         self._meddle = meddle
 
-    def rebuild(self) -> Output:
+    def rebuild(self) -> EsbuildOutput:
         output = self._real.rebuild()
         self._meddle()
         return output
@@ -440,8 +440,8 @@ def meddle(app: App, *events: Callable[[], None]) -> None:
     """Each event happens during one of the next rebuilds in a context."""
     left = list(events)
 
-    class Meddling(Service):
-        def context(self, job: Job) -> Any:
+    class Meddling(EsbuildService):
+        def context(self, job: EsbuildJob) -> Any:
             return Meddled(super().context(job), lambda: left.pop(0)() if left else None)
 
     assert app.workshop.memory is not None
@@ -477,13 +477,13 @@ def test_slipped_between_two_edits_of_a_build(app: App) -> None:
         app.slip("a.ts", A % 2)
         os.utime(app.root / "a.ts", ns=(OLD_NS + 1, OLD_NS + 1))
 
-    class Early(Service):
-        def context(self, job: Job) -> Any:
+    class Early(EsbuildService):
+        def context(self, job: EsbuildJob) -> Any:
             real = super().context(job)
             turns = iter([nothing, replace_old])
 
             class Before:
-                def rebuild(self) -> Output:
+                def rebuild(self) -> EsbuildOutput:
                     next(turns, nothing)()  # before the sources are read
                     return real.rebuild()
 
@@ -527,10 +527,10 @@ def test_inputs_that_nobody_told(esbuild: Contexts, tmp_path: Path) -> None:
 
 def test_ordinary_edits_keep_the_context(app: App) -> None:
     """Saves in place, by rename, and of new files cost no context."""
-    made: list[Job] = []
+    made: list[EsbuildJob] = []
 
-    class Counting(Service):
-        def context(self, job: Job) -> Any:
+    class Counting(EsbuildService):
+        def context(self, job: EsbuildJob) -> Any:
             made.append(job)
             return super().context(job)
 
@@ -574,14 +574,14 @@ def test_packages_of_the_runtime_stay_out_at_once(tmp_path: Path) -> None:
     otherwise."""
     app = App(tmp_path)
     source = 'import "@aws-sdk/signature-v4-multi-region"; export const handler = () => %d'
-    built: list[Job] = []
+    built: list[EsbuildJob] = []
 
-    class Counting(Service):
-        def build(self, job: Job, look: Any = None) -> Output:
+    class Counting(EsbuildService):
+        def build(self, job: EsbuildJob, look: Any = None) -> EsbuildOutput:
             built.append(job)
             return super().build(job)
 
-        def context(self, job: Job) -> Any:
+        def context(self, job: EsbuildJob) -> Any:
             built.append(job)
             return super().context(job)
 
@@ -644,8 +644,8 @@ def test_large_functions_are_built_a_few_at_a_time(tmp_path: Path) -> None:
     app = App(tmp_path, **said)
     counts: list[int] = []
 
-    class Counting(Service):
-        def build(self, job: Job, look: Any = None) -> Output:
+    class Counting(EsbuildService):
+        def build(self, job: EsbuildJob, look: Any = None) -> EsbuildOutput:
             counts.append(len(job.entries))
             return super().build(job)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.bundler.esbuild.engine import Job
+from lambdad.bundler.esbuild.engine import EsbuildJob
 from lambdad.bundler.esbuild.exports import missing
 from tests.support.esbuild_cases import service
 
@@ -63,7 +63,7 @@ def look(
     (folder / "esm.js").write_text("export const handler = 1")
     (folder / "cjs.js").write_text("exports.any = 1")
     output = service().build(
-        Job(
+        EsbuildJob(
             entries=(("out", f"{folder}/index.js"),),
             flags=(
                 "--bundle",

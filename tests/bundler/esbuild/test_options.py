@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler.esbuild import options
-from lambdad.bundler.esbuild.engine import Job, Output
+from lambdad.bundler.esbuild.engine import EsbuildJob, EsbuildOutput
 from lambdad.bundler.esbuild.options import OPTIONS, UNSUPPORTED, flags, from_sam, parse
 from lambdad.bundler.model import Location, Severity
 from lambdad.bundler.runtimes import RUNTIMES
@@ -68,7 +68,7 @@ BASE: dict[str, object] = {
 }
 
 
-def text_of(output: Output) -> str:
+def text_of(output: EsbuildOutput) -> str:
     assert not output.errors, output.errors
     files = sorted(output.files.items())
     warned = [message.id for message in output.warnings]
@@ -178,7 +178,7 @@ def _build(folder: Path, raw: dict[str, object]) -> str:
     checked, faults = parse(raw, where)
     assert not faults
     found = dict(checked)
-    job = Job(
+    job = EsbuildJob(
         entries=(("index", f"{folder}/index.tsx"),),
         flags=flags(checked, NODE),
         folder=str(folder),

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.bundler.esbuild.protocol import Frames, Packet, ProtocolError, Value, decode, encode
+from lambdad.bundler.esbuild.protocol import (
+    FrameReader,
+    Packet,
+    ProtocolError,
+    Value,
+    decode,
+    encode,
+)
 
 VALUES: st.SearchStrategy[Value] = st.recursive(
     st.none() | st.booleans() | st.integers(0, 2**32 - 1) | st.text() | st.binary(),
@@ -20,7 +27,7 @@ PACKETS = st.builds(Packet, st.integers(0, 2**31 - 1), st.booleans(), VALUES)
 @given(PACKETS)
 def test_packets_survive(packet: Packet) -> None:
     """What is encoded is decoded as it was."""
-    (frame,) = Frames().feed(encode(packet))
+    (frame,) = FrameReader().feed(encode(packet))
     assert decode(frame) == packet
 
 
@@ -29,7 +36,7 @@ def test_frames_survive_any_split(packets: list[Packet], cuts: list[int]) -> Non
     """The stream may be cut anywhere: the same frames come out, in order."""
     stream = b"".join(map(encode, packets))
     at = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    frames = Frames()
+    frames = FrameReader()
     found = [
         frame for start, end in itertools.pairwise(at) for frame in frames.feed(stream[start:end])
     ]
@@ -78,7 +85,7 @@ def test_known_bytes() -> None:
 def test_names_that_are_not_utf8_survive() -> None:
     """A file name that is not UTF-8 goes through as os.fsdecode has it."""
     name = b"caf\xe9.ts".decode("utf-8", "surrogateescape")
-    (frame,) = Frames().feed(encode(Packet(0, True, {"path": name})))
+    (frame,) = FrameReader().feed(encode(Packet(0, True, {"path": name})))
     assert b"caf\xe9.ts" in frame
     assert decode(frame).value == {"path": name}
 

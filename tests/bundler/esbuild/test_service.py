@@ -15,30 +15,30 @@ import pytest
 
 from lambdad.bundler.esbuild import start as starting
 from lambdad.bundler.esbuild.binary import VERSION
-from lambdad.bundler.esbuild.engine import EsbuildGone, Import, Job, Output
+from lambdad.bundler.esbuild.engine import EsbuildGone, EsbuildJob, EsbuildOutput, ModuleRequest
 from lambdad.bundler.esbuild.oneshot import OneShot, parse_messages
-from lambdad.bundler.esbuild.service import Service
+from lambdad.bundler.esbuild.service import EsbuildService
 from lambdad.bundler.esbuild.start import prove, start
 from tests.support.esbuild_cases import binary_path, engine, oneshot, workshop_of
 from tests.support.paths import ROOT
 
 
 @pytest.fixture
-def own() -> Iterator[Service]:
+def own() -> Iterator[EsbuildService]:
     """A process that the test may treat as badly as it likes."""
-    service = Service(binary_path(), VERSION)
+    service = EsbuildService(binary_path(), VERSION)
     yield service
     service.close()
 
 
-def job(folder: Path, text: str, *flags: str) -> Job:
+def job(folder: Path, text: str, *flags: str) -> EsbuildJob:
     (folder / "index.ts").write_text(text)
     return job_of(folder, *flags)
 
 
-def job_of(folder: Path, *flags: str) -> Job:
+def job_of(folder: Path, *flags: str) -> EsbuildJob:
     real = os.path.realpath(folder)
-    return Job(
+    return EsbuildJob(
         entries=(("out/index", f"{real}/index.ts"),),
         flags=("--bundle", *flags),
         folder=real,
@@ -46,7 +46,7 @@ def job_of(folder: Path, *flags: str) -> Job:
     )
 
 
-def bundle_of(output: Output) -> bytes:
+def bundle_of(output: EsbuildOutput) -> bytes:
     assert not output.errors
     return output.files["out/index.js"]
 
@@ -95,7 +95,7 @@ def test_messages(name: str, tmp_path: Path) -> None:
     ]
 
 
-def test_trace(own: Service, tmp_path: Path) -> None:
+def test_trace(own: EsbuildService, tmp_path: Path) -> None:
     """A trace of a failed build lists what was asked for and what was loaded."""
     (tmp_path / "there.ts").write_text('import "./gone"; import "pkg/sub"')
     trace = own.trace(job(tmp_path, 'import "./there"; let = ='))
@@ -103,7 +103,7 @@ def test_trace(own: Service, tmp_path: Path) -> None:
     assert trace.files == {f"{folder}/index.ts"}
     trace = own.trace(job(tmp_path, 'import "./there"'))
     assert trace.files == {f"{folder}/index.ts", f"{folder}/there.ts"}
-    wanted = {Import(folder, name) for name in ("./there", "./gone", "pkg/sub")}
+    wanted = {ModuleRequest(folder, name) for name in ("./there", "./gone", "pkg/sub")}
     assert wanted <= trace.imports
 
 
@@ -125,7 +125,7 @@ def test_context_follows_edits(name: str, tmp_path: Path) -> None:
         context.dispose()
 
 
-def test_no_rebuild_answers_with_an_older_build(own: Service, tmp_path: Path) -> None:
+def test_no_rebuild_answers_with_an_older_build(own: EsbuildService, tmp_path: Path) -> None:
     """However many threads ask, a rebuild that starts after a save shows that save."""
     context = own.context(job(tmp_path, "console.log(0)"))
     last = 0
@@ -146,7 +146,7 @@ def test_no_rebuild_answers_with_an_older_build(own: Service, tmp_path: Path) ->
     context.dispose()
 
 
-def test_many_builds_at_once(own: Service, tmp_path: Path) -> None:
+def test_many_builds_at_once(own: EsbuildService, tmp_path: Path) -> None:
     """Builds in many threads get their own answers, large ones included."""
     jobs = []
     for number in range(24):
@@ -160,7 +160,7 @@ def test_many_builds_at_once(own: Service, tmp_path: Path) -> None:
         assert b"log(%d" % number in bundle_of(output)
 
 
-def test_a_killed_process_is_gone(own: Service, tmp_path: Path) -> None:
+def test_a_killed_process_is_gone(own: EsbuildService, tmp_path: Path) -> None:
     """Whoever waits when esbuild dies gets EsbuildGone, and so does every later question."""
     wanted = job(tmp_path, "console.log(1)")
     context = own.context(wanted)
@@ -174,7 +174,7 @@ def test_a_killed_process_is_gone(own: Service, tmp_path: Path) -> None:
 
 def test_killed_during_builds(tmp_path: Path) -> None:
     """A death in the middle of builds is an answer to each of them, never a hang."""
-    service = Service(binary_path(), VERSION)
+    service = EsbuildService(binary_path(), VERSION)
     jobs = []
     for number in range(8):
         folder = tmp_path / str(number)
@@ -182,7 +182,7 @@ def test_killed_during_builds(tmp_path: Path) -> None:
         jobs.append(job(folder, f"console.log([{'1,' * 200_000}])"))
     ended: list[object] = []
 
-    def build(one: Job) -> None:
+    def build(one: EsbuildJob) -> None:
         try:
             ended.append(service.build(one))
         except EsbuildGone as fault:
@@ -201,7 +201,7 @@ def test_close_leaves_nothing(tmp_path: Path) -> None:
     """Closing with live contexts ends the process at once, its threads and descriptors too."""
     before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
     threads = threading.active_count()
-    service = Service(binary_path(), VERSION)
+    service = EsbuildService(binary_path(), VERSION)
     contexts = [service.context(job(tmp_path, "1")) for _ in range(3)]
     contexts[0].rebuild()
     pid = service.pid
@@ -253,14 +253,14 @@ def test_it_ends_when_we_are_killed(tmp_path: Path) -> None:
 def test_another_version_is_refused() -> None:
     """The handshake insists on the exact version."""
     with pytest.raises(EsbuildGone, match=r"0\.0\.1"):
-        Service(binary_path(), "0.0.1")
+        EsbuildService(binary_path(), "0.0.1")
 
 
 @pytest.mark.parametrize("program", ["/bin/true", "/bin/cat", "/nonexistent/esbuild"])
 def test_what_is_no_esbuild_is_refused(program: str) -> None:
     """A program that does not speak the protocol is EsbuildGone, not a hang or a traceback."""
     with pytest.raises(EsbuildGone):
-        Service(program, VERSION)
+        EsbuildService(program, VERSION)
 
 
 def test_start_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_start_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "another output" in notes[-1]
     monkeypatch.undo()
     found = start(workshop)
-    assert isinstance(found, Service)
+    assert isinstance(found, EsbuildService)
     found.close()
 
 

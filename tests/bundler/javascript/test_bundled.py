@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.esbuild.engine import EsbuildGone, Job, Output
+from lambdad.bundler.esbuild.engine import EsbuildGone, EsbuildJob, EsbuildOutput
 from lambdad.bundler.inputs.snapshot import Stat
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import BundlerError, Location, ProjectError, Severity
@@ -201,7 +201,7 @@ def test_native_modules_that_do_not_load(name: str, tmp_path: Path) -> None:
 class _Dying:
     """An esbuild that ends at the first question."""
 
-    def build(self, job: Job, look: Stat) -> Output:
+    def build(self, job: EsbuildJob, look: Stat) -> EsbuildOutput:
         raise EsbuildGone("killed")
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from lambdad.bundler.model import Architecture, ProjectError
 from lambdad.bundler.npm import installer, manifest, placement, production
-from lambdad.bundler.npm.installed import Found, Ground
-from lambdad.bundler.npm.manifest import Manifest
+from lambdad.bundler.npm.installed import FoundPackage, Ground
+from lambdad.bundler.npm.manifest import PackageJson
 from lambdad.bundler.npm.placement import Position
 from lambdad.bundler.npm.production import Edge
 from lambdad.bundler.store.store import Store
@@ -81,7 +81,7 @@ def edges_of(disk: Disk, links: Mapping[str, str]) -> dict[str, tuple[Edge, ...]
     def present(path: str) -> str | None:
         return links.get(path, path if path in disk else None)
 
-    nothing = Manifest(path="", dependencies={}, optional={}, lines={})
+    nothing = PackageJson(path="", dependencies={}, optional={}, lines={})
     edges: dict[str, tuple[Edge, ...]] = {}
     waiting = [CODE]
     while waiting:
@@ -89,7 +89,7 @@ def edges_of(disk: Disk, links: Mapping[str, str]) -> dict[str, tuple[Edge, ...]
         if folder not in edges:
             found = ((name, finds(present, folder, name, TOP)) for name in sorted(disk[folder]))
             edges[folder] = tuple(
-                Edge(name, Found(*hit, nothing, linked=False)) for name, hit in found if hit
+                Edge(name, FoundPackage(*hit, nothing, linked=False)) for name, hit in found if hit
             )
             waiting += [edge.found.folder for edge in edges[folder]]
     return edges

@@ -15,7 +15,7 @@ from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.tree import TreeFile
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.npm import package_files
-from lambdad.bundler.npm.package_files import Package
+from lambdad.bundler.npm.package_files import ProductionPackage
 from lambdad.bundler.store import kept_files
 from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips.member import Segment
@@ -50,7 +50,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noting(
         workshop: Workshop, name: str, files: tuple[TreeFile, ...], *rest: object
-    ) -> Package:
+    ) -> ProductionPackage:
         seen.append(name)
         return examine(workshop, name, files, *rest)  # type: ignore[arg-type]
 

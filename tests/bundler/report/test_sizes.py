@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lambdad.bundler.model import Artifact, Entry
 from lambdad.bundler.report import sizes
-from lambdad.bundler.report.sizes import Kind
+from lambdad.bundler.report.sizes import PackageKind
 from lambdad.bundler.store import project_state
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.project_state import ProjectState
@@ -214,9 +214,9 @@ def test_own_code_among_dependencies(output: Output) -> None:
     known = zip_sources.load(state_of(output), "One")
     found = of_zip(Path(output.root, artifact.immutable_path), known)
     assert {one.path: one.kind for one in found.files} == {
-        "thing/mine.py": Kind.OWN,
-        "other.py": Kind.OWN,
-        "thing/theirs.py": Kind.PYTHON,
+        "thing/mine.py": PackageKind.OWN,
+        "other.py": PackageKind.OWN,
+        "thing/theirs.py": PackageKind.PYTHON,
     }
 
 

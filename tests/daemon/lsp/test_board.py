@@ -19,7 +19,7 @@ from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.lsp import fixes
 from lambdad.daemon.lsp.board import Board
 from lambdad.daemon.lsp.site import Site
-from lambdad.daemon.lsp.source import Sources
+from lambdad.daemon.lsp.source import EditorSources
 from tests.conftest import Tree
 
 OWN = '[functions.{name}]\nhandler = "app.handler"\nruntime = "python3.12"\ncode = "{name}"\n'
@@ -236,7 +236,7 @@ def test_fixes(case: str, lay: Lay, workshop: Workshop) -> None:
     lay({"lambdad.toml": OWN.format(name="one"), "one/app.py": "", **files})
     project = read_project(workshop.root, {})
     site = Site(workshop.root, workshop.environ)
-    told = list(fixes.of(found, project, site, workshop, Sources()))
+    told = list(fixes.of(found, project, site, workshop, EditorSources()))
     assert [each.title for each in told] == titles
     for edit in (edit for each in told for edit in each.edits):
         assert Path(edit.path).is_file()

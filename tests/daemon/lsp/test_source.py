@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.daemon.lsp.source import Place, Sources, in_python, in_script
+from lambdad.daemon.lsp.source import EditorSources, NamedPlace, in_python, in_script
 from tests.conftest import Tree, write_tree
 
 PYTHON: dict[str, tuple[Tree, str]] = {
@@ -82,7 +82,7 @@ SCRIPTS: dict[str, tuple[Tree, str]] = {
 }
 
 
-def _shown(place: Place | None, folder: Path) -> str:
+def _shown(place: NamedPlace | None, folder: Path) -> str:
     if place is None:
         return ""
     name = Path(place.path).relative_to(folder)
@@ -94,7 +94,7 @@ def test_python(tmp_path: Path, case: str) -> None:
     """A name of a Python module is found where it is bound, through own modules."""
     files, expected = PYTHON[case]
     write_tree(tmp_path, files)
-    found = in_python(f"{tmp_path}/a.py", "handler", [str(tmp_path)], Sources())
+    found = in_python(f"{tmp_path}/a.py", "handler", [str(tmp_path)], EditorSources())
     assert _shown(found, tmp_path) == expected
 
 
@@ -103,7 +103,7 @@ def test_scripts(tmp_path: Path, case: str) -> None:
     """An export of a script is found where it is written, through own files."""
     files, expected = SCRIPTS[case]
     write_tree(tmp_path, files)
-    assert _shown(in_script(f"{tmp_path}/a.ts", "handler", Sources()), tmp_path) == expected
+    assert _shown(in_script(f"{tmp_path}/a.ts", "handler", EditorSources()), tmp_path) == expected
 
 
 WORDS = (
@@ -128,7 +128,7 @@ WORDS = (
 @given(text=st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
 def test_any_source_has_an_answer(text: str) -> None:
     """Whatever a file holds, there is a place in it or none, and no failure."""
-    sources = Sources({"/a.py": text, "/a.ts": text})
+    sources = EditorSources({"/a.py": text, "/a.ts": text})
     for path, found in (
         ("/a.py", in_python("/a.py", "handler", ["/"], sources)),
         ("/a.ts", in_script("/a.ts", "handler", sources)),

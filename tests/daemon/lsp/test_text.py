@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.bundler.model import Location
-from lambdad.daemon.lsp.text import Span, Text
-from lambdad.daemon.lsp.wire import MOST_BYTES, Frames
+from lambdad.daemon.lsp.text import Span, TextLines
+from lambdad.daemon.lsp.wire import MOST_BYTES, MessageStream
 
 LINES = st.text(alphabet="ab\u00e4\u20ac\U0001f4a9 \t\x0c\u2028", max_size=12)
 CODES = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
@@ -23,7 +23,7 @@ SIZES = {"utf-8": 1, "utf-16": 2, "utf-32": 4}
 def test_columns(line: str, data: st.DataObject, encoding: str) -> None:
     """A column is counted in the units that were agreed on, there and back."""
     column = data.draw(st.integers(0, len(line)))
-    text = Text(f"first\n{line}\r\nlast")
+    text = TextLines(f"first\n{line}\r\nlast")
     units = len(line[:column].encode(CODES[encoding])) // SIZES[encoding]
     assert text.units(1, column, encoding) == units
     assert text.character(1, units, encoding) == column
@@ -32,7 +32,7 @@ def test_columns(line: str, data: st.DataObject, encoding: str) -> None:
 @given(lines=st.lists(LINES, min_size=1), ends=st.sampled_from(["\n", "\r\n", "\r"]))
 def test_lines(lines: list[str], ends: str) -> None:
     """Lines end as the protocol says, and nowhere else."""
-    text = Text(ends.join(lines))
+    text = TextLines(ends.join(lines))
     assert text.lines == lines
     offset = 0
     for number, line in enumerate(lines):
@@ -43,7 +43,7 @@ def test_lines(lines: list[str], ends: str) -> None:
 @given(text=st.text(max_size=30), line=st.integers(-3, 40), column=st.integers(-3, 40))
 def test_any_place_has_a_span(text: str, line: int, column: int) -> None:
     """Places that a file does not have, since it was changed, are in it nevertheless."""
-    held = Text(text)
+    held = TextLines(text)
     for where in (Location("a", line, column), Location("a", line), Location("a")):
         for whole in (False, True):
             span = held.span(where, whole=whole)
@@ -53,7 +53,7 @@ def test_any_place_has_a_span(text: str, line: int, column: int) -> None:
 
 def test_spans() -> None:
     """A word is marked in a source, a path in a configuration, the whole line without a column."""
-    text = Text('  Handler: "src/app.handler"\n  return a.b\n')
+    text = TextLines('  Handler: "src/app.handler"\n  return a.b\n')
     assert text.span(Location("a", 2, 10)) == Span(1, 9, 10)
     assert text.span(Location("a", 1, 12), whole=True) == Span(0, 12, 27)
     assert text.span(Location("a", 1, 12)) == Span(0, 11, 12)
@@ -66,7 +66,7 @@ def message(body: bytes) -> bytes:
 
 def read_all(stream: bytes) -> list[bytes]:
     """The bodies, as pygls reads them."""
-    frames, bodies, length = Frames(io.BytesIO(stream)), [], 0
+    frames, bodies, length = MessageStream(io.BytesIO(stream)), [], 0
     while header := frames.readline():
         if header.startswith(b"Content-Length: "):
             length = int(header.split()[1])

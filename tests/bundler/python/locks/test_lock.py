@@ -136,7 +136,9 @@ def test_torn_lock(cut: int) -> None:
 # --- requirements with hashes ----------------------------------------------------------------
 
 
-def read(tmp_path: Path, text: str, name: str = "requirements.txt") -> requirements.Requirements:
+def read(
+    tmp_path: Path, text: str, name: str = "requirements.txt"
+) -> requirements.RequirementsFile:
     (tmp_path / name).write_text(text)
     store = Store(tmp_path / "store")
     return requirements.read(

@@ -61,7 +61,7 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
 
 
 def _check_columns(
-    case: dict[str, Any], found: requirements.Requirements, workshop: Workshop
+    case: dict[str, Any], found: requirements.RequirementsFile, workshop: Workshop
 ) -> None:
     root = Path(workshop.root)
     columns = {

@@ -35,7 +35,7 @@ def made(folder: Path, name: str, files: dict[str, bytes | Raw], version: str = 
     return wheel.prove(write_wheel(folder, files, name=name, version=version))
 
 
-def names(plan: splice.Plan) -> list[str]:
+def names(plan: splice.InstallPlan) -> list[str]:
     return [part.name for part in plan.parts]
 
 
