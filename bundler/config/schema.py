@@ -15,7 +15,7 @@ from lambdad.bundler.config.declared import nearest
 from lambdad.bundler.located.located import Node, kind, plain, shortened
 from lambdad.bundler.model import Diagnostic, Location, error
 
-Path = tuple[str, ...]
+ValuePath = tuple[str, ...]
 
 TYPES: Final[Mapping[str, tuple[type, str]]] = {
     "object": (dict, "a table"),
@@ -39,14 +39,14 @@ def load() -> dict[str, Any]:
     return schema
 
 
-def faults(node: Node, schema: Mapping[str, Any]) -> Iterator[tuple[Path, Diagnostic]]:
+def faults(node: Node, schema: Mapping[str, Any]) -> Iterator[tuple[ValuePath, Diagnostic]]:
     """Every fault of the file, each with the keys that lead to it."""
     yield from _faults(node, schema, schema, ())
 
 
 def _faults(
-    node: Node, schema: Mapping[str, Any], top: Mapping[str, Any], path: Path
-) -> Iterator[tuple[Path, Diagnostic]]:
+    node: Node, schema: Mapping[str, Any], top: Mapping[str, Any], path: ValuePath
+) -> Iterator[tuple[ValuePath, Diagnostic]]:
     if (reference := schema.get("$ref")) is not None:
         target = top["$defs"][reference.removeprefix("#/$defs/")]
         yield from _faults(node, target, top, path)
@@ -65,8 +65,8 @@ def _faults(
 
 
 def _object_faults(
-    node: Node, schema: Mapping[str, Any], top: Mapping[str, Any], path: Path
-) -> Iterator[tuple[Path, Diagnostic]]:
+    node: Node, schema: Mapping[str, Any], top: Mapping[str, Any], path: ValuePath
+) -> Iterator[tuple[ValuePath, Diagnostic]]:
     properties = schema.get("properties", {})
     others = schema.get("additionalProperties", True)
     for name in schema.get("required", ()):
@@ -86,8 +86,8 @@ def _object_faults(
 
 
 def _text_faults(
-    node: Node, text: str, schema: Mapping[str, Any], path: Path
-) -> Iterator[tuple[Path, Diagnostic]]:
+    node: Node, text: str, schema: Mapping[str, Any], path: ValuePath
+) -> Iterator[tuple[ValuePath, Diagnostic]]:
     if len(text) < schema.get("minLength", 0):
         yield path, _fault(path, "must not be empty", None, node.where)
     elif "enum" in schema and text not in schema["enum"]:
@@ -98,7 +98,7 @@ def _text_faults(
         yield path, _fault(path, "must be a distribution's name", node, node.where)
 
 
-def _repeated(node: Node, path: Path) -> Iterator[tuple[Path, Diagnostic]]:
+def _repeated(node: Node, path: ValuePath) -> Iterator[tuple[ValuePath, Diagnostic]]:
     seen = []
     for item in node.items:
         value = plain(item)
@@ -108,7 +108,7 @@ def _repeated(node: Node, path: Path) -> Iterator[tuple[Path, Diagnostic]]:
 
 
 def _fault(
-    path: Path, message: str, found: Node | None, where: Location, hint: str | None = None
+    path: ValuePath, message: str, found: Node | None, where: Location, hint: str | None = None
 ) -> Diagnostic:
     name = shortened(path[-1]) if path else "the file"
     instead = f", not {kind(found)}" if found else ""

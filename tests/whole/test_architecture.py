@@ -26,11 +26,6 @@ ROW: Final = re.compile(r"^\| (?P<units>`[^|]+`) \|", re.MULTILINE)
 MOST_MODULES: Final = 14
 """Directly in bundler/: a newcomer reads that list first."""
 
-KNOWN_TWICE: Final[frozenset[str]] = frozenset(
-    {"Bundling", "Fields", "Given", "Path", "Scope", "UnresolvedError"}
-)
-"""Names of public classes that several modules give to different things today."""
-
 
 @functools.cache
 def graph() -> Graph:
@@ -187,7 +182,7 @@ def _named(tree: ast.Module) -> Iterator[str]:
 def test_no_two_public_classes_have_one_name() -> None:
     """A name that is read in a message or a traceback leads to one place."""
     twice = {name: paths for name, paths in public_classes().items() if len(paths) > 1}
-    assert {name: paths for name, paths in twice.items() if name not in KNOWN_TWICE} == {}
+    assert twice == {}
 
 
 # --- citations -----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from lambdad.bundler.config.declared import Draft, Found, Said
 from lambdad.bundler.config.files import CDK_APP, CDK_MANIFEST
 from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sam.function import Context, read_function
-from lambdad.bundler.config.sam.intrinsics import Scope
+from lambdad.bundler.config.sam.intrinsics import TemplateScope
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import located_json
 from lambdad.bundler.located.located import Document, Node, broken, decode, shortened
@@ -120,7 +120,7 @@ def _read_stack(
     found.diagnostics += document.diagnostics
     sections = {name: node.fields for name, node in document.top.fields.items()}
     resources = sections.get("Resources", {})
-    scope = Scope(
+    scope = TemplateScope(
         parameters=sections.get("Parameters", {}),
         mappings=sections.get("Mappings", {}),
         conditions=sections.get("Conditions", {}),

@@ -13,7 +13,12 @@ from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Said
 from lambdad.bundler.config.paths import joined
-from lambdad.bundler.config.sam.intrinsics import Scope, UnresolvedError, resolve, resolve_all
+from lambdad.bundler.config.sam.intrinsics import (
+    TemplateScope,
+    UnresolvedIntrinsicError,
+    resolve,
+    resolve_all,
+)
 from lambdad.bundler.located.located import Node, kind, plain, shortened
 from lambdad.bundler.model import Language, Location, RelPath, error
 from lambdad.bundler.runtimes import RUNTIMES
@@ -42,16 +47,16 @@ class Context:
     """The project's, absolute."""
     folder: RelPath
     """Of the template: its paths start there."""
-    scope: Scope
+    scope: TemplateScope
     defaults: Mapping[str, Node]
     """Of `Globals.Function`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class TemplateFields:
     """A mapping's fields with the template's defaults behind them, intrinsics resolved."""
 
-    scope: Scope
+    scope: TemplateScope
     own: Mapping[str, Node]
     defaults: Mapping[str, Node]
     draft: Draft
@@ -67,11 +72,11 @@ class Fields:
         return None
 
     def known(
-        self, node: Node, name: str, setting: str, way: Callable[[Scope, Node], Node | None]
+        self, node: Node, name: str, setting: str, way: Callable[[TemplateScope, Node], Node | None]
     ) -> Node | None:
         try:
             return way(self.scope, node)
-        except UnresolvedError as fault:
+        except UnresolvedIntrinsicError as fault:
             told = fault.diagnostic
             message = f"{name}: {told.message}"
             self.draft.failed(setting, error(told.code, message, told.where, told.hint))
@@ -101,9 +106,9 @@ def read_function(context: Context, name: str, resource: Node, form: str) -> Dra
     properties = resource.fields.get("Properties")
     own = properties.fields if properties else {}
     defaults = context.defaults if form == "AWS::Serverless::Function" else {}
-    fields = Fields(context.scope, own, defaults, draft)
+    fields = TemplateFields(context.scope, own, defaults, draft)
     metadata = resource.fields.get("Metadata")
-    settings = Fields(context.scope, metadata.fields if metadata else {}, {}, draft)
+    settings = TemplateFields(context.scope, metadata.fields if metadata else {}, {}, draft)
 
     _package(context, fields, CODE[form])
     draft.handler = fields.text("Handler", "handler")
@@ -115,7 +120,7 @@ def read_function(context: Context, name: str, resource: Node, form: str) -> Dra
     return draft
 
 
-def _package(context: Context, fields: Fields, property_name: str) -> None:
+def _package(context: Context, fields: TemplateFields, property_name: str) -> None:
     """Where the code is, or that it is not ours to package."""
     draft = fields.draft
     form = fields.text("PackageType", "package")
@@ -154,7 +159,7 @@ def _skip_inline(draft: Draft, where: Location) -> None:
     draft.skipped("code", "inline-code", "its code stands in the template", where)
 
 
-def _remote_code(fields: Fields, code: Node, name: str) -> None:
+def _remote_code(fields: TemplateFields, code: Node, name: str) -> None:
     keys = code.fields.keys()
     if "ZipFile" in keys:
         _skip_inline(fields.draft, code.where)
@@ -166,7 +171,7 @@ def _remote_code(fields: Fields, code: Node, name: str) -> None:
         fields.wrong(code, name, "code", "a path, or a place in S3")
 
 
-def _architecture(fields: Fields) -> Said[str] | None:
+def _architecture(fields: TemplateFields) -> Said[str] | None:
     node = fields.get("Architectures", "architecture")
     if node is None:
         return None
@@ -177,7 +182,7 @@ def _architecture(fields: Fields) -> Said[str] | None:
     return None if item is None else fields.as_text(item, "Architectures", "architecture")
 
 
-def _has_layers(fields: Fields) -> bool:
+def _has_layers(fields: TemplateFields) -> bool:
     """Also where their names can't be known: that there are some is enough."""
     for layers in (fields.own.get("Layers"), fields.defaults.get("Layers")):
         if layers is None:
@@ -187,12 +192,12 @@ def _has_layers(fields: Fields) -> bool:
             items = found.items if found else []
             if any(resolve(fields.scope, item) is not None for item in items):
                 return True
-        except (UnresolvedError, RecursionError):
+        except (UnresolvedIntrinsicError, RecursionError):
             return True
     return False
 
 
-def _is_wrapped(fields: Fields) -> bool:
+def _is_wrapped(fields: TemplateFields) -> bool:
     for source in (fields.own, fields.defaults):
         environment = source.get("Environment")
         variables = environment.fields.get("Variables") if environment else None
@@ -204,7 +209,7 @@ def _is_wrapped(fields: Fields) -> bool:
 # --- Metadata --------------------------------------------------------------------------------
 
 
-def _build_method(metadata: Fields, draft: Draft) -> None:
+def _build_method(metadata: TemplateFields, draft: Draft) -> None:
     skip = metadata.get("SkipBuild", "skip")
     if skip is not None and skip.text.lower() == "true":
         draft.skipped("skip", "skip-build", "SkipBuild says that it is ready", skip.where)
@@ -243,7 +248,7 @@ def _language_method(draft: Draft, said: Said[str]) -> None:
         draft.bundle = False
 
 
-def _build_properties(metadata: Fields, draft: Draft) -> None:
+def _build_properties(metadata: TemplateFields, draft: Draft) -> None:
     from lambdad.bundler.esbuild import options
 
     node = metadata.own.get("BuildProperties")
@@ -265,7 +270,7 @@ def _build_properties(metadata: Fields, draft: Draft) -> None:
         draft.failed("esbuild", fault)
 
 
-def _entry_points(metadata: Fields, entries: Node) -> tuple[str, ...]:
+def _entry_points(metadata: TemplateFields, entries: Node) -> tuple[str, ...]:
     texts = [item.text for item in entries.items if isinstance(item.value, str) and item.text]
     if not texts or len(texts) != len(entries.items):
         metadata.wrong(entries, "EntryPoints", "esbuild", "a list of paths")

@@ -34,7 +34,7 @@ DEPLOYED: Final = frozenset({"Fn::GetAtt", "Fn::GetAZs", "Fn::ImportValue", "Fn:
 VARIABLE: Final = re.compile(r"\$\{(!?)([^{}]*)\}")
 
 
-class UnresolvedError(Exception):
+class UnresolvedIntrinsicError(Exception):
     """A value that the template leaves open, or states wrongly."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
@@ -43,7 +43,7 @@ class UnresolvedError(Exception):
 
 
 @dataclass(slots=True)
-class Scope:
+class TemplateScope:
     """What names mean in one template."""
 
     parameters: Mapping[str, Node]
@@ -58,7 +58,7 @@ class Scope:
     """Conditions decided so far; None while one is being decided."""
 
 
-def resolve(scope: Scope, node: Node) -> Node | None:
+def resolve(scope: TemplateScope, node: Node) -> Node | None:
     """The value without intrinsics at its top; None: `AWS::NoValue`, as if it were not written.
 
     What lists and mappings hold stays as it is. The place is that of `node`, so that a fault
@@ -85,7 +85,7 @@ def resolve(scope: Scope, node: Node) -> Node | None:
     )
 
 
-def resolve_all(scope: Scope, node: Node) -> Node | None:
+def resolve_all(scope: TemplateScope, node: Node) -> Node | None:
     """The value without intrinsics anywhere. Raises UnresolvedError."""
     found = resolve(scope, node)
     if found is None:
@@ -108,19 +108,19 @@ def called(node: Node) -> str | None:
     return None
 
 
-def _fault(node: Node, message: str, hint: str | None = None) -> UnresolvedError:
+def _fault(node: Node, message: str, hint: str | None = None) -> UnresolvedIntrinsicError:
     hint = hint or "write the value itself, or set the option in lambdad.toml"
-    return UnresolvedError(error("unresolved-value", message, node.where, hint))
+    return UnresolvedIntrinsicError(error("unresolved-value", message, node.where, hint))
 
 
-def _text(scope: Scope, node: Node) -> str:
+def _text(scope: TemplateScope, node: Node) -> str:
     found = resolve(scope, node)
     if found is None or isinstance(found.value, (dict, list)):
         raise _fault(node, f"expected text, found {kind(found or node)}")
     return found.text
 
 
-def _items(scope: Scope, node: Node) -> list[Node]:
+def _items(scope: TemplateScope, node: Node) -> list[Node]:
     found = resolve(scope, node)
     if found is None or not isinstance(found.value, list):
         raise _fault(node, f"expected a list, found {kind(found or node)}")
@@ -140,7 +140,7 @@ def _made(node: Node, text: str) -> Node:
     return Node(text, node.file, node.line, node.column, text)
 
 
-def _value_of(scope: Scope, name: str, node: Node) -> Node | None:
+def _value_of(scope: TemplateScope, name: str, node: Node) -> Node | None:
     """What a name stands for: a parameter or a pseudo parameter."""
     if name == NO_VALUE:
         return None
@@ -171,7 +171,7 @@ def _value_of(scope: Scope, name: str, node: Node) -> Node | None:
     return _made(node, given)
 
 
-def _unknown(scope: Scope, name: str, node: Node) -> UnresolvedError:
+def _unknown(scope: TemplateScope, name: str, node: Node) -> UnresolvedIntrinsicError:
     if name.startswith("AWS::") or name.partition(".")[0] in scope.resources:
         return _fault(node, f'"{shortened(name)}" is known only after a deploy')
     guess = nearest(name, scope.parameters)
@@ -179,11 +179,11 @@ def _unknown(scope: Scope, name: str, node: Node) -> UnresolvedError:
     return _fault(node, f'the template has no parameter "{shortened(name)}"', hint)
 
 
-def _ref(scope: Scope, node: Node) -> Node | None:
+def _ref(scope: TemplateScope, node: Node) -> Node | None:
     return _value_of(scope, node.text, node)
 
 
-def _sub(scope: Scope, node: Node) -> Node:
+def _sub(scope: TemplateScope, node: Node) -> Node:
     text, own = node, {}
     if isinstance(node.value, list):
         text, names = _arguments(node, "Fn::Sub", 2, 2)
@@ -212,7 +212,7 @@ def _sub(scope: Scope, node: Node) -> Node:
     return _made(text, "".join((*parts, text.value[end:])))
 
 
-def _join(scope: Scope, node: Node) -> Node:
+def _join(scope: TemplateScope, node: Node) -> Node:
     separator, values = _arguments(node, "Fn::Join", 2, 2)
     between = _text(scope, separator)
     parts: list[str] = []
@@ -225,7 +225,7 @@ def _join(scope: Scope, node: Node) -> Node:
     return _made(node, between.join(parts))
 
 
-def _split(scope: Scope, node: Node) -> Node:
+def _split(scope: TemplateScope, node: Node) -> Node:
     separator, text = (_text(scope, item) for item in _arguments(node, "Fn::Split", 2, 2))
     if not separator:
         raise _fault(node, "Fn::Split needs a separator")
@@ -233,7 +233,7 @@ def _split(scope: Scope, node: Node) -> Node:
     return Node(parts, node.file, node.line, node.column)
 
 
-def _select(scope: Scope, node: Node) -> Node | None:
+def _select(scope: TemplateScope, node: Node) -> Node | None:
     index, values = _arguments(node, "Fn::Select", 2, 2)
     number, items = _text(scope, index), _items(scope, values)
     if not (number.isascii() and number.isdigit() and len(number) < 9 and int(number) < len(items)):
@@ -241,7 +241,7 @@ def _select(scope: Scope, node: Node) -> Node | None:
     return resolve(scope, items[int(number)])
 
 
-def _find_in_map(scope: Scope, node: Node) -> Node | None:
+def _find_in_map(scope: TemplateScope, node: Node) -> Node | None:
     names = _arguments(node, "Fn::FindInMap", 3, 4)
     keys = [_text(scope, name) for name in names[:3]]
     found: Node | None = scope.mappings.get(keys[0])
@@ -256,12 +256,12 @@ def _find_in_map(scope: Scope, node: Node) -> Node | None:
     raise _fault(node, f"Mappings has no {path}")
 
 
-def _if(scope: Scope, node: Node) -> Node | None:
+def _if(scope: TemplateScope, node: Node) -> Node | None:
     name, then, otherwise = _arguments(node, "Fn::If", 3, 3)
     return resolve(scope, then if _condition(scope, name) else otherwise)
 
 
-def _condition(scope: Scope, name: Node) -> bool:
+def _condition(scope: TemplateScope, name: Node) -> bool:
     key = name.text
     known = scope.decided.get(key)
     if known is not None:
@@ -279,7 +279,7 @@ def _condition(scope: Scope, name: Node) -> bool:
     return answer
 
 
-def _holds(scope: Scope, node: Node) -> bool:
+def _holds(scope: TemplateScope, node: Node) -> bool:
     match [*node.fields.items()]:
         case [("Condition", name)]:
             return _condition(scope, name)
@@ -295,7 +295,7 @@ def _holds(scope: Scope, node: Node) -> bool:
     raise _fault(node, f"expected a condition, found {kind(node)}")
 
 
-def _comparable(scope: Scope, node: Node) -> object:
+def _comparable(scope: TemplateScope, node: Node) -> object:
     found = resolve_all(scope, node)
     return None if found is None else _texts(found)
 
@@ -309,7 +309,7 @@ def _texts(node: Node) -> object:
     return node.text
 
 
-FUNCTIONS: Final[Mapping[str, Callable[[Scope, Node], Node | None]]] = {
+FUNCTIONS: Final[Mapping[str, Callable[[TemplateScope, Node], Node | None]]] = {
     "Ref": _ref,
     "Fn::Sub": _sub,
     "Fn::Join": _join,

@@ -13,7 +13,12 @@ from typing import Final
 from lambdad.bundler.config.declared import Found, Said
 from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sam.function import CODE, REMOTE, Context, read_function
-from lambdad.bundler.config.sam.intrinsics import Scope, UnresolvedError, resolve, resolve_all
+from lambdad.bundler.config.sam.intrinsics import (
+    TemplateScope,
+    UnresolvedIntrinsicError,
+    resolve,
+    resolve_all,
+)
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Document, Node, broken, decode, kind, shortened
 from lambdad.bundler.model import Location, ProjectError, RelPath, error, warning
@@ -32,7 +37,7 @@ LAYERS: Final = frozenset({"AWS::Serverless::LayerVersion", "AWS::Lambda::LayerV
 MOST: Final = 100
 """Templates that one may lead to; CloudFormation takes far fewer."""
 
-Given = Mapping[str, str]
+ParameterValues = Mapping[str, str]
 """Parameters' values from outside."""
 
 
@@ -41,7 +46,7 @@ class _Stack:
     """A template, and where it stands among those that nest it."""
 
     file: RelPath
-    given: Given
+    given: ParameterValues
     where: Location
     """Of what names it."""
     prefix: str = ""
@@ -58,7 +63,7 @@ class _Reading:
     """Every template so far, as often as it was read."""
 
 
-def read(seen: Seen, file: Said[RelPath], given: Given) -> Found:
+def read(seen: Seen, file: Said[RelPath], given: ParameterValues) -> Found:
     """The functions of a template, and of the local templates it nests (named Stack/Function)."""
     reading = _Reading(seen, Found(), [])
     _read(reading, _Stack(file.value, given, where=file.where))
@@ -75,7 +80,7 @@ def _read(reading: _Reading, stack: _Stack) -> None:
         found.broken = True
         return
     top = document.top.fields
-    scope = Scope(
+    scope = TemplateScope(
         parameters=_section(top, "Parameters"),
         mappings=_section(top, "Mappings"),
         conditions=_section(top, "Conditions"),
@@ -215,7 +220,7 @@ def _nested(
     location = own.get(NESTED[resource.fields["Type"].text])
     try:
         location = resolve(context.scope, location) if location else None
-    except (UnresolvedError, RecursionError):
+    except (UnresolvedIntrinsicError, RecursionError):
         return None  # known only after a deploy, so not a file of the project
     if location is None or not isinstance(location.value, str):
         return None
@@ -236,13 +241,13 @@ def _nested(
     return _Stack(file, given, location.where, f"{stack.prefix}{name}/", above)
 
 
-def _passed(scope: Scope, parameters: Node | None) -> Given:
+def _passed(scope: TemplateScope, parameters: Node | None) -> ParameterValues:
     """What a stack is given; what can't be known is left out, and matters only if it is needed."""
     given: dict[str, str] = {}
     for name, node in (parameters.fields if parameters else {}).items():
         try:
             found = resolve_all(scope, node)
-        except (UnresolvedError, RecursionError):
+        except (UnresolvedIntrinsicError, RecursionError):
             continue
         if found is not None and not isinstance(found.value, dict):
             given[name] = ",".join(item.text for item in found.items) or found.text

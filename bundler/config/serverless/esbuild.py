@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler import aws_sdk
-from lambdad.bundler.config.serverless.service import Fields, Service
-from lambdad.bundler.config.serverless.variables import UnresolvedError, at
+from lambdad.bundler.config.serverless.service import Service, ServiceFields
+from lambdad.bundler.config.serverless.variables import UnresolvedVariableError, at
 from lambdad.bundler.located.located import Node, kind, plain, shortened
 from lambdad.bundler.model import Diagnostic, Location, error, warning
 from lambdad.bundler.runtimes import RUNTIMES
@@ -42,7 +42,7 @@ OWN: Final = WITHOUT_EFFECT | frozenset(
 
 
 @dataclass(slots=True, kw_only=True)
-class Bundling:
+class ServiceBundling:
     """What bundles the functions of a service."""
 
     by: str
@@ -70,24 +70,24 @@ class Bundling:
         return self.by in ("build", "serverless-esbuild", "serverless-plugin-typescript")
 
 
-def read(service: Service) -> Bundling | None:
+def read(service: Service) -> ServiceBundling | None:
     """None: nothing bundles, or TypeScript alone, without options of the service's."""
     for plugin, take in PLUGINS.items():
         if plugin in service.plugins:
-            bundling = Bundling(by=plugin, bundle=True)
+            bundling = ServiceBundling(by=plugin, bundle=True)
             bundling.dependencies = _dependencies(service.manifest_for(None))
             try:
                 take(service, bundling)
-            except UnresolvedError as fault:
+            except UnresolvedVariableError as fault:
                 bundling.faults.append(fault.diagnostic)
             return bundling
     if service.major < 4:
         return None
-    bundling = Bundling(by="build", bundle=None)
+    bundling = ServiceBundling(by="build", bundle=None)
     bundling.dependencies = _dependencies(service.manifest)
     try:
         _take_build(service, bundling)
-    except UnresolvedError as fault:
+    except UnresolvedVariableError as fault:
         bundling.faults.append(fault.diagnostic)
     return bundling
 
@@ -97,7 +97,7 @@ def _dependencies(manifest: Mapping[str, object]) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def apply(bundling: Bundling, fields: Fields) -> None:
+def apply(bundling: ServiceBundling, fields: ServiceFields) -> None:
     """Settles whether the function is bundled, and how, for a function of Node.js."""
     draft = fields.draft
     draft.bundle = _is_bundled(bundling, fields)
@@ -129,7 +129,7 @@ def apply(bundling: Bundling, fields: Fields) -> None:
         draft.failed("esbuild", fault)
 
 
-def _is_bundled(bundling: Bundling, fields: Fields) -> bool | None:
+def _is_bundled(bundling: ServiceBundling, fields: ServiceFields) -> bool | None:
     if bundling.by == "build":
         said = fields.get("build", "bundle")
         return bundling.bundle if said is None else said.text == "esbuild"
@@ -141,7 +141,7 @@ def _is_bundled(bundling: Bundling, fields: Fields) -> bool | None:
 # --- packages that stay out of the bundle ------------------------------------------------------
 
 
-def _external(bundling: Bundling, runtime: str) -> list[str]:
+def _external(bundling: ServiceBundling, runtime: str) -> list[str]:
     external = list(bundling.external or ())
     exclude = bundling.exclude
     if bundling.by == "build":
@@ -163,7 +163,7 @@ def _external(bundling: Bundling, runtime: str) -> list[str]:
 
 
 def _installed(
-    bundling: Bundling, raw: Mapping[str, object], external: Iterable[str]
+    bundling: ServiceBundling, raw: Mapping[str, object], external: Iterable[str]
 ) -> tuple[str, ...] | None:
     """The packages that go into the zip's node_modules because the bundle is without them."""
     exclude = [*(bundling.exclude or ())]
@@ -180,7 +180,7 @@ def _installed(
     return tuple(sorted(names - set(_matching(bundling, exclude)))) or None
 
 
-def _matching(bundling: Bundling, patterns: Iterable[str]) -> list[str]:
+def _matching(bundling: ServiceBundling, patterns: Iterable[str]) -> list[str]:
     """The declared packages that the patterns match; "!" before one takes them out again."""
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -196,7 +196,7 @@ def _matching(bundling: Bundling, patterns: Iterable[str]) -> list[str]:
 # --- settings ----------------------------------------------------------------------------------
 
 
-def _take_esbuild(service: Service, bundling: Bundling) -> None:
+def _take_esbuild(service: Service, bundling: ServiceBundling) -> None:
     node = service.custom("custom.esbuild")
     _take_options(service, bundling, node, "custom.esbuild")
     if node is None:
@@ -211,7 +211,7 @@ def _take_esbuild(service: Service, bundling: Bundling) -> None:
         bundling.ready = ready.where
 
 
-def _take_build(service: Service, bundling: Bundling) -> None:
+def _take_build(service: Service, bundling: ServiceBundling) -> None:
     node = service.custom("build")
     esbuild = node.fields.get("esbuild") if node else None
     if node is not None and node.value is not None and esbuild is None:
@@ -227,7 +227,9 @@ def _take_build(service: Service, bundling: Bundling) -> None:
         del bundling.esbuild["outExtension"]
 
 
-def _take_options(service: Service, bundling: Bundling, node: Node | None, path: str) -> None:
+def _take_options(
+    service: Service, bundling: ServiceBundling, node: Node | None, path: str
+) -> None:
     if node is None or isinstance(node.value, (bool, type(None))):
         return
     if not isinstance(node.value, dict):
@@ -268,7 +270,7 @@ def _code(path: str, item: Node) -> Diagnostic:
     return error("unsupported-option", message, item.key_where, hint)
 
 
-def _names(bundling: Bundling, node: Node, name: str, path: str) -> list[str] | None:
+def _names(bundling: ServiceBundling, node: Node, name: str, path: str) -> list[str] | None:
     said = node.fields.get(name)
     if said is None or said.value is None:
         return None
@@ -280,7 +282,7 @@ def _names(bundling: Bundling, node: Node, name: str, path: str) -> list[str] | 
     return [item.text for item in items]
 
 
-def _add(bundling: Bundling, name: str, value: object, where: Location | None) -> None:
+def _add(bundling: ServiceBundling, name: str, value: object, where: Location | None) -> None:
     bundling.esbuild[name] = value
     if where is not None:
         bundling.places[name] = where
@@ -297,7 +299,7 @@ def note(service: Service, path: str, ignored: Mapping[Node, str]) -> None:
     service.notes.append(warning("ignored-setting", message, first.key_where, hint))
 
 
-def _take_webpack(service: Service, bundling: Bundling) -> None:
+def _take_webpack(service: Service, bundling: ServiceBundling) -> None:
     node = service.custom("custom.webpack")
     modules = node.fields.get("includeModules") if node else None
     if modules is not None:
@@ -313,7 +315,7 @@ def _take_webpack(service: Service, bundling: Bundling) -> None:
     )
 
 
-def _take_bundle(service: Service, bundling: Bundling) -> None:
+def _take_bundle(service: Service, bundling: ServiceBundling) -> None:
     node = service.custom("custom.bundle")
     if node is None:
         return
@@ -337,7 +339,7 @@ def _take_bundle(service: Service, bundling: Bundling) -> None:
     note(service, "custom.bundle", ignored)
 
 
-def _take_typescript(service: Service, bundling: Bundling) -> None:
+def _take_typescript(service: Service, bundling: ServiceBundling) -> None:
     bundling.bundle = None
     node = service.custom("custom.serverlessPluginTypescript.tsConfigFileLocation")
     if node is not None and isinstance(node.value, str):
@@ -351,14 +353,14 @@ def _instead(service: Service, what: str, item: Node | None, where: Location | N
     service.notes.append(warning("ignored-setting", message, place, hint))
 
 
-def _take_other(service: Service, bundling: Bundling) -> None:
+def _take_other(service: Service, bundling: ServiceBundling) -> None:
     plugins = at(service.scope, "plugins")
     listed = (plugins.fields.get("modules") or plugins).items if plugins else []
     where = next((item.where for item in listed if item.text == bundling.by), None)
     _instead(service, f"what the plugin {bundling.by} is told", None, where)
 
 
-PLUGINS: Final[Mapping[str, Callable[[Service, Bundling], None]]] = {
+PLUGINS: Final[Mapping[str, Callable[[Service, ServiceBundling], None]]] = {
     "serverless-esbuild": _take_esbuild,
     "serverless-bundle": _take_bundle,
     "serverless-webpack": _take_webpack,

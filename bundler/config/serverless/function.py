@@ -12,11 +12,11 @@ from typing import Final
 from lambdad.bundler.config.check import OUTPUTS
 from lambdad.bundler.config.declared import Draft, Said
 from lambdad.bundler.config.serverless import esbuild, package, python
-from lambdad.bundler.config.serverless.esbuild import Bundling
+from lambdad.bundler.config.serverless.esbuild import ServiceBundling
 from lambdad.bundler.config.serverless.package import Packaging
 from lambdad.bundler.config.serverless.python import Requirements
-from lambdad.bundler.config.serverless.service import Fields, Service
-from lambdad.bundler.config.serverless.variables import UnresolvedError, resolve
+from lambdad.bundler.config.serverless.service import Service, ServiceFields
+from lambdad.bundler.config.serverless.variables import UnresolvedVariableError, resolve
 from lambdad.bundler.config.serverless.version import DEFAULT_RUNTIMES
 from lambdad.bundler.located.located import Node, kind, shortened
 from lambdad.bundler.model import error
@@ -36,7 +36,7 @@ class Ways:
     """How the functions of a service are built."""
 
     service: Service
-    bundling: Bundling | None
+    bundling: ServiceBundling | None
     requirements: Requirements | None
 
 
@@ -56,7 +56,7 @@ def read_function(known: Ways, name: str, node: Node) -> Draft | None:
     draft.runtime_default = Said(DEFAULT_RUNTIMES[service.major], where)
     try:
         found = resolve(service.scope, node)
-    except UnresolvedError as fault:
+    except UnresolvedVariableError as fault:
         draft.failed("handler", fault.diagnostic)
         return draft
     if found.value is None:
@@ -65,7 +65,7 @@ def read_function(known: Ways, name: str, node: Node) -> Draft | None:
         message = f"a function must be a mapping, not {kind(found)}"
         draft.failed("handler", error("bad-value", message, where))
         return draft
-    fields = Fields(service.scope, found.fields, draft, service.provider)
+    fields = ServiceFields(service.scope, found.fields, draft, service.provider)
     if not _is_ours(service, fields):
         return draft
     packaging = package.of(service, fields)
@@ -85,11 +85,11 @@ def read_function(known: Ways, name: str, node: Node) -> Draft | None:
     return draft
 
 
-def _is_ours(service: Service, fields: Fields) -> bool:
+def _is_ours(service: Service, fields: ServiceFields) -> bool:
     draft = fields.draft
     provider = service.provider
-    if not isinstance(provider, UnresolvedError) and "name" in provider:
-        name = Fields(service.scope, provider, draft, {}).text("name", "provider")
+    if not isinstance(provider, UnresolvedVariableError) and "name" in provider:
+        name = ServiceFields(service.scope, provider, draft, {}).text("name", "provider")
         if name is not None and name.value != "aws":
             message = f"its provider is {shortened(name.value)}; lambdad builds for AWS Lambda"
             hint = "leave it to the framework, and say skip = true in lambdad.toml"
@@ -107,7 +107,7 @@ def _is_ours(service: Service, fields: Fields) -> bool:
     return True
 
 
-def _python(known: Ways, fields: Fields, packaging: Packaging) -> None:
+def _python(known: Ways, fields: ServiceFields, packaging: Packaging) -> None:
     service, draft = known.service, fields.draft
     if known.requirements is not None:
         python.apply(service, known.requirements, fields, packaging)
@@ -117,7 +117,7 @@ def _python(known: Ways, fields: Fields, packaging: Packaging) -> None:
     draft.globs = patterns
 
 
-def _javascript(known: Ways, fields: Fields, packaging: Packaging) -> None:
+def _javascript(known: Ways, fields: ServiceFields, packaging: Packaging) -> None:
     service, draft, bundling = known.service, fields.draft, known.bundling
     draft.globs = package.of_folder(service, packaging)
     if bundling is not None:
@@ -127,27 +127,27 @@ def _javascript(known: Ways, fields: Fields, packaging: Packaging) -> None:
         draft.beside = package.beside_bundle(packaging, always_own=every)
 
 
-def _has_layers(fields: Fields) -> bool:
+def _has_layers(fields: ServiceFields) -> bool:
     """Also where their names can't be known: that there are some is enough."""
     for source in fields.sources("layers"):
-        if isinstance(source, UnresolvedError) or "layers" not in source:
+        if isinstance(source, UnresolvedVariableError) or "layers" not in source:
             continue
         try:
             found = resolve(fields.scope, source["layers"])
-        except UnresolvedError:
+        except UnresolvedVariableError:
             return True
         if found.value is not None:
             return bool(found.value)
     return False
 
 
-def _is_wrapped(fields: Fields) -> bool:
+def _is_wrapped(fields: ServiceFields) -> bool:
     for source in fields.sources("environment"):
-        if isinstance(source, UnresolvedError) or "environment" not in source:
+        if isinstance(source, UnresolvedVariableError) or "environment" not in source:
             continue
         try:
             variables = resolve(fields.scope, source["environment"]).fields
-        except UnresolvedError:
+        except UnresolvedVariableError:
             continue
         if "AWS_LAMBDA_EXEC_WRAPPER" in variables:
             return True

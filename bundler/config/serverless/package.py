@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lambdad.bundler.config.serverless.service import Fields, Service
-from lambdad.bundler.config.serverless.variables import UnresolvedError, at, resolve
+from lambdad.bundler.config.serverless.service import Service, ServiceFields
+from lambdad.bundler.config.serverless.variables import UnresolvedVariableError, at, resolve
 from lambdad.bundler.inputs import globs
 from lambdad.bundler.located.located import Node, shortened
 from lambdad.bundler.model import error, warning
@@ -27,8 +27,8 @@ NO_FIELDS: Final[Mapping[str, Node]] = {}
 class Packaging:
     """The `package` of a service and of one function."""
 
-    service: Fields
-    own: Fields
+    service: ServiceFields
+    own: ServiceFields
 
     @property
     def is_individual(self) -> bool:
@@ -39,18 +39,18 @@ class Packaging:
         return self.service.is_true("individually", "exclude")
 
 
-def of(service: Service, fields: Fields) -> Packaging:
+def of(service: Service, fields: ServiceFields) -> Packaging:
     """Both levels; the draft has a reason where they can't be known."""
     node = fields.get("package", "exclude")
     if node is not None and not isinstance(node.value, dict):
         fields.wrong(node, "package", "exclude", "a mapping")
     shared = service.package
-    if isinstance(shared, UnresolvedError):
+    if isinstance(shared, UnresolvedVariableError):
         fields.unknown(shared, "package", "exclude")
         shared = NO_FIELDS
 
-    def table(own: Mapping[str, Node]) -> Fields:
-        return Fields(service.scope, own, fields.draft, NO_FIELDS)
+    def table(own: Mapping[str, Node]) -> ServiceFields:
+        return ServiceFields(service.scope, own, fields.draft, NO_FIELDS)
 
     return Packaging(table(shared), table(node.fields if node else NO_FIELDS))
 
@@ -154,7 +154,7 @@ def _own_files(service: Service) -> Iterator[str]:
             if path:
                 yield f"{_literal(path.rstrip('/'))}/**"
         dotenv = at(service.scope, "useDotenv")
-    except UnresolvedError:
+    except UnresolvedVariableError:
         return
     if dotenv is not None and dotenv.value is True:
         yield ".env*"
@@ -164,7 +164,7 @@ def _literal(path: str) -> str:
     return "".join(f"\\{c}" if c in "*?[]{}\\!()" else c for c in path.removeprefix("./"))
 
 
-def _texts(level: Fields, name: str) -> list[str]:
+def _texts(level: ServiceFields, name: str) -> list[str]:
     node = level.all(name, "exclude")
     if node is None:
         return []
@@ -180,7 +180,7 @@ def _texts(level: Fields, name: str) -> list[str]:
     return found
 
 
-def _good(fields: Fields, patterns: list[str]) -> tuple[str, ...]:
+def _good(fields: ServiceFields, patterns: list[str]) -> tuple[str, ...]:
     """Those that can be matched; the others are reasons against the function."""
     good = []
     for pattern in patterns:

@@ -14,8 +14,8 @@ from typing import Final
 from lambdad.bundler.config.declared import Said
 from lambdad.bundler.config.serverless.esbuild import note
 from lambdad.bundler.config.serverless.package import Packaging
-from lambdad.bundler.config.serverless.service import Fields, Service
-from lambdad.bundler.config.serverless.variables import UnresolvedError
+from lambdad.bundler.config.serverless.service import Service, ServiceFields
+from lambdad.bundler.config.serverless.variables import UnresolvedVariableError
 from lambdad.bundler.located.located import Node, kind, plain
 from lambdad.bundler.model import Diagnostic, RelPath, error
 
@@ -56,7 +56,7 @@ def read(service: Service) -> Requirements | None:
     """None: the plugin is not used."""
     try:
         node = service.custom(TABLE)
-    except UnresolvedError as fault:
+    except UnresolvedVariableError as fault:
         used = PLUGIN in service.plugins or service.major >= 4
         return Requirements(faults=[fault.diagnostic]) if used else None
     # Version 4 brings the plugin along, and turns it on where the table is there.
@@ -92,7 +92,9 @@ def read(service: Service) -> Requirements | None:
 OFF: Final[tuple[object, ...]] = (None, False, "false", "", [])
 
 
-def apply(service: Service, wanted: Requirements, fields: Fields, packaging: Packaging) -> None:
+def apply(
+    service: Service, wanted: Requirements, fields: ServiceFields, packaging: Packaging
+) -> None:
     """Settles the code folder and the requirements of a function of Python."""
     draft = fields.draft
     for fault in wanted.faults:

@@ -16,7 +16,13 @@ from lambdad.bundler.config.declared import Found, Said
 from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.serverless import service
 from lambdad.bundler.config.serverless.function import read_function, ways
-from lambdad.bundler.config.serverless.variables import Scope, UnresolvedError, at, resolve, stage
+from lambdad.bundler.config.serverless.variables import (
+    ServiceScope,
+    UnresolvedVariableError,
+    at,
+    resolve,
+    stage,
+)
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Document, Node, broken, decode, kind, shortened
 from lambdad.bundler.model import ProjectError, Refused, RelPath, Skipped, error
@@ -39,7 +45,7 @@ def read(
         found.diagnostics += fault.diagnostics
         found.broken = True
         return found
-    scope = Scope(
+    scope = ServiceScope(
         seen=seen,
         folder=folder_of(file.value),
         top=document.top,
@@ -87,20 +93,20 @@ def _document(seen: Seen, file: Said[RelPath]) -> Document:
     return document
 
 
-def _functions(scope: Scope, found: Found) -> Iterator[tuple[str, Node]]:
+def _functions(scope: ServiceScope, found: Found) -> Iterator[tuple[str, Node]]:
     """Inline, from a file, or a list of both; of functions with one name the later fields count."""
     named: dict[str, Node] = {}
     try:
         node = at(scope, "functions")
         several = node.items if node and isinstance(node.value, list) else [node] if node else []
-    except UnresolvedError as fault:
+    except UnresolvedVariableError as fault:
         found.diagnostics.append(fault.diagnostic)
         found.broken = True
         return
     for item in several:
         try:
             part = resolve(scope, item)
-        except UnresolvedError as fault:
+        except UnresolvedVariableError as fault:
             found.diagnostics.append(fault.diagnostic)
             found.broken = True
             continue
@@ -115,17 +121,17 @@ def _functions(scope: Scope, found: Found) -> Iterator[tuple[str, Node]]:
     yield from named.items()
 
 
-def _merged(scope: Scope, one: Node, other: Node) -> Node:
+def _merged(scope: ServiceScope, one: Node, other: Node) -> Node:
     try:
         before, after = resolve(scope, one), resolve(scope, other)
-    except UnresolvedError:
+    except UnresolvedVariableError:
         return other
     if not (isinstance(before.value, dict) and isinstance(after.value, dict)):
         return other
     return replace(after, value={**before.value, **after.value})
 
 
-def _parameters(scope: Scope) -> set[str]:
+def _parameters(scope: ServiceScope) -> set[str]:
     """Those that the file gives values on any stage, or asks for by name."""
     found = set(_asked_for(scope.top))
     for table, inner in (("params", ""), ("stages", "params")):
@@ -137,7 +143,7 @@ def _parameters(scope: Scope) -> set[str]:
                     named = parameters.fields.get(inner)
                     parameters = resolve(scope, named) if named else None
                 found.update(parameters.fields if parameters else ())
-        except UnresolvedError:
+        except UnresolvedVariableError:
             continue
     return found
 
@@ -151,7 +157,7 @@ def _asked_for(node: Node) -> Iterator[str]:
 
 
 def _environment(
-    scope: Scope, environ: Mapping[str, str], found: Found
+    scope: ServiceScope, environ: Mapping[str, str], found: Found
 ) -> Callable[[str], str | None]:
     """The process's environment, and behind it the .env files that the framework would load."""
     files: dict[str, str] | None = None
@@ -165,7 +171,7 @@ def _environment(
         said = of_process(name)
         if said is None and files is None:
             # Which files there are may depend on variables, too: those know the process's alone.
-            apart = Scope(
+            apart = ServiceScope(
                 seen=scope.seen,
                 folder=scope.folder,
                 top=scope.top,
@@ -176,13 +182,13 @@ def _environment(
             try:
                 files = _from_files(apart, environ, service.major_of(apart))
             except ProjectError as fault:
-                raise UnresolvedError(fault.diagnostics[0]) from fault
+                raise UnresolvedVariableError(fault.diagnostics[0]) from fault
         return said if said is not None else (files or {}).get(name)
 
     return value
 
 
-def _from_files(scope: Scope, environ: Mapping[str, str], major: int) -> dict[str, str]:
+def _from_files(scope: ServiceScope, environ: Mapping[str, str], major: int) -> dict[str, str]:
     from lambdad.bundler.config.serverless import env
 
     found: dict[str, str] = {}
@@ -196,7 +202,7 @@ def _from_files(scope: Scope, environ: Mapping[str, str], major: int) -> dict[st
     return found
 
 
-def _env_files(scope: Scope, major: int) -> Iterator[RelPath]:
+def _env_files(scope: ServiceScope, major: int) -> Iterator[RelPath]:
     """The first goes before."""
     said = at(scope, "useDotenv")
     if major < 4 and (said is None or said.value is not True):

@@ -10,8 +10,8 @@ from typing import Final
 from lambdad.bundler.config.declared import Draft, Said
 from lambdad.bundler.config.paths import joined
 from lambdad.bundler.config.serverless.variables import (
-    Scope,
-    UnresolvedError,
+    ServiceScope,
+    UnresolvedVariableError,
     at,
     resolve,
     resolve_all,
@@ -27,12 +27,12 @@ PACKAGE_JSON: Final = "package.json"
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    scope: Scope
+    scope: ServiceScope
     file: RelPath
     folder: RelPath
     """Where the paths in it start."""
-    provider: Mapping[str, Node] | UnresolvedError
-    package: Mapping[str, Node] | UnresolvedError
+    provider: Mapping[str, Node] | UnresolvedVariableError
+    package: Mapping[str, Node] | UnresolvedVariableError
     plugins: frozenset[str]
     local_plugins: RelPath | None
     """The folder of plugins that are files of the project."""
@@ -68,7 +68,7 @@ class Service:
             folder = joined(folder, "..", self.seen.root)
 
 
-def load(scope: Scope, file: RelPath) -> Service:
+def load(scope: ServiceScope, file: RelPath) -> Service:
     manifest = read_manifest(scope.seen, joined(scope.folder, PACKAGE_JSON, scope.seen.root))
     plugins, local = _plugins(scope)
     return Service(
@@ -84,10 +84,10 @@ def load(scope: Scope, file: RelPath) -> Service:
     )
 
 
-def _mapping(scope: Scope, name: str) -> Mapping[str, Node] | UnresolvedError:
+def _mapping(scope: ServiceScope, name: str) -> Mapping[str, Node] | UnresolvedVariableError:
     try:
         found = at(scope, name)
-    except UnresolvedError as fault:
+    except UnresolvedVariableError as fault:
         return fault
     if found is None or found.value is None:
         return {}
@@ -95,11 +95,11 @@ def _mapping(scope: Scope, name: str) -> Mapping[str, Node] | UnresolvedError:
         return {"name": found}
     if not isinstance(found.value, dict):
         message = f"{name} must be a mapping, not {kind(found)}"
-        return UnresolvedError(error("bad-value", message, found.where))
+        return UnresolvedVariableError(error("bad-value", message, found.where))
     return found.fields
 
 
-def _plugins(scope: Scope) -> tuple[frozenset[str], RelPath | None]:
+def _plugins(scope: ServiceScope) -> tuple[frozenset[str], RelPath | None]:
     """Their names, as far as they can be known, and where local ones lie."""
     try:
         node = at(scope, "plugins")
@@ -110,7 +110,7 @@ def _plugins(scope: Scope) -> tuple[frozenset[str], RelPath | None]:
             local = joined(scope.folder, text, scope.seen.root) if text else None
             node = resolve(scope, node.fields["modules"])
         names = [resolve(scope, item) for item in node.items] if node else []
-    except UnresolvedError:
+    except UnresolvedVariableError:
         return frozenset(), None
     return frozenset(name.text for name in names if isinstance(name.value, str)), local
 
@@ -124,12 +124,12 @@ def read_manifest(seen: Seen, path: RelPath) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def major_of(scope: Scope) -> int:
+def major_of(scope: ServiceScope) -> int:
     """The framework's version, as the file says it, else package.json, else the newest there is."""
     manifest = read_manifest(scope.seen, joined(scope.folder, PACKAGE_JSON, scope.seen.root))
     try:
         said = at(scope, "frameworkVersion")
-    except UnresolvedError:
+    except UnresolvedVariableError:
         said = None
     ranges = [said.text] if said and said.text else []
     for group in ("devDependencies", "dependencies"):
@@ -148,31 +148,31 @@ INHERITED: Final = frozenset({"architecture", "environment", "layers", "runtime"
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class ServiceFields:
     """A table's fields, variables resolved: a function's, with those of `provider` behind them."""
 
-    scope: Scope
+    scope: ServiceScope
     own: Mapping[str, Node]
     draft: Draft
     """It is told what is wrong with them."""
-    provider: Mapping[str, Node] | UnresolvedError
+    provider: Mapping[str, Node] | UnresolvedVariableError
 
     def get(self, name: str, setting: str) -> Node | None:
         """None: not there, or not to be known, which then is the draft's reason under `setting`."""
         for fields in self.sources(name):
             try:
-                if isinstance(fields, UnresolvedError):
+                if isinstance(fields, UnresolvedVariableError):
                     raise fields
                 node = fields.get(name)
                 found = resolve(self.scope, node) if node is not None else None
-            except UnresolvedError as fault:
+            except UnresolvedVariableError as fault:
                 self.unknown(fault, name, setting)
                 return None
             if found is not None and found.value is not None:
                 return found
         return None
 
-    def sources(self, name: str) -> Iterator[Mapping[str, Node] | UnresolvedError]:
+    def sources(self, name: str) -> Iterator[Mapping[str, Node] | UnresolvedVariableError]:
         yield self.own
         if name in INHERITED:
             yield self.provider
@@ -182,7 +182,7 @@ class Fields:
         node = self.get(name, setting)
         try:
             return None if node is None else resolve_all(self.scope, node)
-        except UnresolvedError as fault:
+        except UnresolvedVariableError as fault:
             self.unknown(fault, name, setting)
             return None
 
@@ -199,7 +199,7 @@ class Fields:
         node = self.get(name, setting)
         return node is not None and (node.value is True or node.text == "true")
 
-    def unknown(self, fault: UnresolvedError, name: str, setting: str) -> None:
+    def unknown(self, fault: UnresolvedVariableError, name: str, setting: str) -> None:
         told = fault.diagnostic
         self.failed(setting, error(told.code, f"{name}: {told.message}", told.where, told.hint))
 

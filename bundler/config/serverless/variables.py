@@ -50,7 +50,7 @@ DEPLOYED: Final = {
 HINT: Final = "write the value itself, or set the option in lambdad.toml"
 
 
-class UnresolvedError(Exception):
+class UnresolvedVariableError(Exception):
     """A value that can't be known here, or is stated wrongly."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
@@ -59,7 +59,7 @@ class UnresolvedError(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class Scope:
+class ServiceScope:
     """What variables of one service may refer to."""
 
     seen: Seen
@@ -72,9 +72,9 @@ class Scope:
     """Of `${param:NAME}`, from outside; they count before the file's own."""
     environ: Callable[[str], str | None]
     """The environment's variable of that name, if it is set."""
-    files: dict[RelPath, Document | UnresolvedError] = field(default_factory=dict)
+    files: dict[RelPath, Document | UnresolvedVariableError] = field(default_factory=dict)
     """Those that were read so far."""
-    known: dict[int, tuple[Node, Node | UnresolvedError]] = field(default_factory=dict)
+    known: dict[int, tuple[Node, Node | UnresolvedVariableError]] = field(default_factory=dict)
     """Values worked out, by the identity of the node, which is kept so that it stays its own."""
     pending: set[int] = field(default_factory=set)
     """Nodes whose value is being worked out."""
@@ -83,7 +83,7 @@ class Scope:
     """Characters of the texts that were put together."""
 
 
-def resolve(scope: Scope, node: Node) -> Node:
+def resolve(scope: ServiceScope, node: Node) -> Node:
     """The value without variables at its top; its value is None if there is none.
 
     What lists and mappings hold stays as it is. The place is that of `node`, so that a fault found
@@ -98,12 +98,12 @@ def resolve(scope: Scope, node: Node) -> Node:
         if isinstance(found, Node):
             # What came out may look like a variable, and is none: an escape, or text from outside.
             scope.known[id(found)] = (found, found)
-    if isinstance(known[1], UnresolvedError):
+    if isinstance(known[1], UnresolvedVariableError):
         raise known[1]
     return known[1]
 
 
-def _worked_out(scope: Scope, node: Node, text: str) -> Node | UnresolvedError:
+def _worked_out(scope: ServiceScope, node: Node, text: str) -> Node | UnresolvedVariableError:
     if id(node) in scope.pending:
         # Not to be remembered: for what is asked first it is the way that leads round.
         raise _fault(node, f'"{shortened(text)}" refers to itself')
@@ -116,7 +116,7 @@ def _worked_out(scope: Scope, node: Node, text: str) -> Node | UnresolvedError:
         return _fault(node, str(fault), "correct the variable")
     except RecursionError:
         return _fault(node, "variables are nested too deep")
-    except UnresolvedError as fault:
+    except UnresolvedVariableError as fault:
         return fault
     finally:
         scope.pending.discard(id(node))
@@ -130,12 +130,12 @@ def _worked_out(scope: Scope, node: Node, text: str) -> Node | UnresolvedError:
     )
 
 
-def resolve_all(scope: Scope, node: Node) -> Node:
+def resolve_all(scope: ServiceScope, node: Node) -> Node:
     """The value without variables anywhere. Raises UnresolvedError."""
     return _resolve_all(scope, node, 0)
 
 
-def _resolve_all(scope: Scope, node: Node, depth: int) -> Node:
+def _resolve_all(scope: ServiceScope, node: Node, depth: int) -> Node:
     _count(scope, node)
     if depth > DEPTH:
         raise _fault(node, f"it is nested more than {DEPTH} deep")
@@ -149,12 +149,12 @@ def _resolve_all(scope: Scope, node: Node, depth: int) -> Node:
     return found
 
 
-def at(scope: Scope, path: str) -> Node | None:
+def at(scope: ServiceScope, path: str) -> Node | None:
     """What stands at a path such as "custom.stages.dev"; None: nothing. Raises UnresolvedError."""
     return _below(scope, scope.top, path)
 
 
-def stage(scope: Scope) -> str:
+def stage(scope: ServiceScope) -> str:
     """The stage that is deployed to. Raises UnresolvedError."""
     if given := scope.options.get("stage"):
         return given
@@ -162,11 +162,11 @@ def stage(scope: Scope) -> str:
     return provider.text if provider and provider.text else "dev"
 
 
-def _fault(node: Node, message: str, hint: str = HINT) -> UnresolvedError:
-    return UnresolvedError(error("unresolved-value", message, node.where, hint))
+def _fault(node: Node, message: str, hint: str = HINT) -> UnresolvedVariableError:
+    return UnresolvedVariableError(error("unresolved-value", message, node.where, hint))
 
 
-def _count(scope: Scope, node: Node) -> None:
+def _count(scope: ServiceScope, node: Node) -> None:
     scope.steps += 1
     if scope.steps > STEPS:
         raise _fault(node, "the file's variables stand for more than lambdad reads")
@@ -175,7 +175,7 @@ def _count(scope: Scope, node: Node) -> None:
 # --- text ------------------------------------------------------------------------------------
 
 
-def _of_text(scope: Scope, node: Node, text: Text) -> Node:
+def _of_text(scope: ServiceScope, node: Node, text: Text) -> Node:
     """A lone variable keeps its kind of value; among text it becomes text."""
     if len(text) == 1 and isinstance(text[0], Variable):
         return _value(scope, node, text[0])
@@ -199,7 +199,7 @@ def _as_text(found: Node, node: Node) -> str:
     return found.text
 
 
-def _plain(scope: Scope, node: Node, text: Text | None) -> str:
+def _plain(scope: ServiceScope, node: Node, text: Text | None) -> str:
     """An address or a parameter."""
     return _of_text(scope, node, text).text if text else ""
 
@@ -211,7 +211,7 @@ def _text(node: Node, text: str) -> Node:
 # --- variables -------------------------------------------------------------------------------
 
 
-def _value(scope: Scope, node: Node, variable: Variable) -> Node:
+def _value(scope: ServiceScope, node: Node, variable: Variable) -> Node:
     """Of the first source that has one. Raises UnresolvedError."""
     missing = ""
     for source in variable.sources:
@@ -228,7 +228,7 @@ def _value(scope: Scope, node: Node, variable: Variable) -> Node:
     raise _fault(node, missing, _way_out(variable))
 
 
-def _unknown(node: Node, source: Source) -> UnresolvedError:
+def _unknown(node: Node, source: Source) -> UnresolvedVariableError:
     what = DEPLOYED.get(source.type)
     shown = f"${{{shortened(source.type)}:...}}"
     if what:
@@ -236,7 +236,7 @@ def _unknown(node: Node, source: Source) -> UnresolvedError:
     return _fault(node, f"{shown} is no variable that lambdad knows; a plugin may give it a value")
 
 
-def _missing(scope: Scope, node: Node, source: Source) -> str:
+def _missing(scope: ServiceScope, node: Node, source: Source) -> str:
     address = shortened(_plain(scope, node, source.address))
     match source.type:
         case "file":
@@ -271,11 +271,11 @@ def _way_out(variable: Variable) -> str:
     return HINT
 
 
-def _self(scope: Scope, node: Node, source: Source) -> Node | None:
+def _self(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     return _below(scope, scope.top, _plain(scope, node, source.address))
 
 
-def _below(scope: Scope, top: Node, path: str, *, defaults: bool = True) -> Node | None:
+def _below(scope: ServiceScope, top: Node, path: str, *, defaults: bool = True) -> Node | None:
     found = top
     for name in path.split(".") if path else ():
         _count(scope, top)
@@ -292,11 +292,11 @@ def _below(scope: Scope, top: Node, path: str, *, defaults: bool = True) -> Node
     return resolve(scope, found)
 
 
-def _opt(scope: Scope, node: Node, source: Source) -> Node | None:
+def _opt(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     return _maybe(node, scope.options.get(_plain(scope, node, source.address)))
 
 
-def _env(scope: Scope, node: Node, source: Source) -> Node | None:
+def _env(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     return _maybe(node, scope.environ(_plain(scope, node, source.address)))
 
 
@@ -304,7 +304,7 @@ def _maybe(node: Node, text: str | None) -> Node | None:
     return None if text is None else _text(node, text)
 
 
-def _sls(scope: Scope, node: Node, source: Source) -> Node | None:
+def _sls(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     address = _plain(scope, node, source.address)
     if address == "stage":
         return _text(node, stage(scope))
@@ -313,7 +313,7 @@ def _sls(scope: Scope, node: Node, source: Source) -> Node | None:
     raise _fault(node, f"there is no ${{sls:{shortened(address)}}}")
 
 
-def _aws(scope: Scope, node: Node, source: Source) -> Node | None:
+def _aws(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     address = _plain(scope, node, source.address)
     if address == "region":
         if given := scope.options.get("region"):
@@ -327,7 +327,7 @@ REGION: Final = "us-east-1"
 """Where nothing says another one."""
 
 
-def _param(scope: Scope, node: Node, source: Source) -> Node | None:
+def _param(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     name = _plain(scope, node, source.address)
     if name in scope.parameters:
         return _text(node, scope.parameters[name])
@@ -344,7 +344,7 @@ def homes_of_parameters(name: str) -> Iterator[str]:
     yield from ("stages.default.params", "params.default")
 
 
-def _str_to_bool(scope: Scope, node: Node, source: Source) -> Node | None:
+def _str_to_bool(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     text = _plain(scope, node, source.parameters[0] if source.parameters else ())
     value = {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower())
     if value is None:
@@ -355,7 +355,7 @@ def _str_to_bool(scope: Scope, node: Node, source: Source) -> Node | None:
 # --- files -----------------------------------------------------------------------------------
 
 
-def _file(scope: Scope, node: Node, source: Source) -> Node | None:
+def _file(scope: ServiceScope, node: Node, source: Source) -> Node | None:
     written = _plain(scope, node, source.parameters[0] if source.parameters else ())
     if not written:
         raise _fault(node, "${file()} names no file", "write ${file(path):key}")
@@ -370,12 +370,14 @@ def _file(scope: Scope, node: Node, source: Source) -> Node | None:
         if document is None:
             return None
         scope.files[path] = document
-    if isinstance(document, UnresolvedError):
+    if isinstance(document, UnresolvedVariableError):
         raise document
     return _below(scope, document.top, _plain(scope, node, source.address))
 
 
-def _read(scope: Scope, node: Node, path: RelPath) -> Document | UnresolvedError | None:
+def _read(
+    scope: ServiceScope, node: Node, path: RelPath
+) -> Document | UnresolvedVariableError | None:
     if not scope.seen.leads_inside(path, ()):
         return _fault(node, f"{shortened(path)} lies outside the repository")
     try:
@@ -384,7 +386,7 @@ def _read(scope: Scope, node: Node, path: RelPath) -> Document | UnresolvedError
     except ProjectError as fault:
         told = fault.diagnostics[0]
         message = f"{shortened(path)}: {told.message}"
-        return UnresolvedError(error(told.code, message, told.where, told.hint))
+        return UnresolvedVariableError(error(told.code, message, told.where, told.hint))
 
 
 def _parsed(text: str, path: RelPath) -> Document:
@@ -399,7 +401,7 @@ def _parsed(text: str, path: RelPath) -> Document:
     return Document(Node(text, path, 1, 1, text))
 
 
-SOURCES: Final[Mapping[str, Callable[[Scope, Node, Source], Node | None]]] = {
+SOURCES: Final[Mapping[str, Callable[[ServiceScope, Node, Source], Node | None]]] = {
     "aws": _aws,
     "env": _env,
     "file": _file,

@@ -25,7 +25,7 @@ REQUIRE: Final = (
 
 
 @dataclass(slots=True)
-class Bundling:
+class SstBundling:
     seen: Seen
     draft: Draft
     esbuild: dict[str, object] = field(default_factory=dict)
@@ -53,7 +53,7 @@ def read(seen: Seen, draft: Draft, node: Node | None, *, is_first: bool) -> None
     runtime = draft.runtime or draft.runtime_default
     is_node = runtime is not None and runtime.value.startswith("nodejs")
     known = NODE if is_node else OTHERS
-    bundling = Bundling(seen, draft)
+    bundling = SstBundling(seen, draft)
     if node is not None and not isinstance(node.value, (bool, dict)):
         bundling.wrong(node, "bundle", "true, false or an object")
         return
@@ -72,7 +72,7 @@ def read(seen: Seen, draft: Draft, node: Node | None, *, is_first: bool) -> None
         _check(bundling)
 
 
-def _add_defaults(bundling: Bundling, *, says_nothing: bool, is_first: bool) -> None:
+def _add_defaults(bundling: SstBundling, *, says_nothing: bool, is_first: bool) -> None:
     """What SST gives esbuild by itself, but for what the runtime decides here: the target, and
     whether the AWS SDK stays out."""
     esbuild = bundling.esbuild
@@ -88,7 +88,7 @@ def _add_defaults(bundling: Bundling, *, says_nothing: bool, is_first: bool) -> 
         esbuild["banner"] = {"js": banner}
 
 
-def _check(bundling: Bundling) -> None:
+def _check(bundling: SstBundling) -> None:
     from lambdad.bundler.esbuild import options
 
     draft = bundling.draft
@@ -103,14 +103,14 @@ def _check(bundling: Bundling) -> None:
 # --- each option ---------------------------------------------------------------------------------
 
 
-def _banner(bundling: Bundling, node: Node) -> None:
+def _banner(bundling: SstBundling, node: Node) -> None:
     if isinstance(node.value, str):
         bundling.add("banner", node.value, node.where)
     else:
         bundling.wrong(node, "banner", "text")
 
 
-def _commands(bundling: Bundling, node: Node) -> None:
+def _commands(bundling: SstBundling, node: Node) -> None:
     if isinstance(node.value, list) and not node.value:
         return
     message = "SST runs commands of the function's own when it builds; lambdad runs none"
@@ -122,7 +122,7 @@ def _commands(bundling: Bundling, node: Node) -> None:
     bundling.draft.refused("skip", fault)
 
 
-def _copy_files(bundling: Bundling, node: Node) -> None:
+def _copy_files(bundling: SstBundling, node: Node) -> None:
     copies = []
     if not isinstance(node.value, list):
         bundling.wrong(node, "copyFiles", "a list")
@@ -144,7 +144,7 @@ def _copy_files(bundling: Bundling, node: Node) -> None:
     bundling.draft.copy = tuple(copies) or None
 
 
-def _esbuild_config(bundling: Bundling, node: Node) -> None:
+def _esbuild_config(bundling: SstBundling, node: Node) -> None:
     if not isinstance(node.value, dict):
         # Up to 0.5x: a file of JavaScript.
         _code(bundling, node, "esbuildConfig")
@@ -155,26 +155,26 @@ def _esbuild_config(bundling: Bundling, node: Node) -> None:
             bundling.add(name, plain(item), item.where)
 
 
-def _code(bundling: Bundling, node: Node, name: str) -> None:
+def _code(bundling: SstBundling, node: Node, name: str) -> None:
     message = f"{name} is code, which lambdad does not run; without it bundles would differ"
     hint = "set what it does as options of esbuild, in the app or in lambdad.toml"
     fault = error("unsupported-option", message, node.where, f"{hint} ([defaults.esbuild])")
     bundling.draft.failed("plugins", fault)
 
 
-def _external(bundling: Bundling, node: Node) -> None:
+def _external(bundling: SstBundling, node: Node) -> None:
     bundling.add("external", bundling.texts(node, "externalModules"), node.where)
 
 
-def _install(bundling: Bundling, node: Node) -> None:
+def _install(bundling: SstBundling, node: Node) -> None:
     bundling.draft.install = bundling.texts(node, "nodeModules") or None
 
 
-def _esbuild(name: str) -> Callable[[Bundling, Node], None]:
+def _esbuild(name: str) -> Callable[[SstBundling, Node], None]:
     return lambda bundling, node: bundling.add(name, plain(node), node.where)
 
 
-NODE: Final[Mapping[str, Callable[[Bundling, Node], None]]] = {
+NODE: Final[Mapping[str, Callable[[SstBundling, Node], None]]] = {
     "banner": _banner,
     "commandHooks": _commands,
     "copyFiles": _copy_files,
@@ -188,7 +188,7 @@ NODE: Final[Mapping[str, Callable[[Bundling, Node], None]]] = {
 }
 """Of Node.js functions."""
 
-OTHERS: Final[Mapping[str, Callable[[Bundling, Node], None]]] = {
+OTHERS: Final[Mapping[str, Callable[[SstBundling, Node], None]]] = {
     "copyFiles": _copy_files,
     "installCommands": _commands,
 }
