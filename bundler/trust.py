@@ -70,3 +70,12 @@ def _name(root: str) -> str:
 
 def _content(who: Identity) -> bytes:
     return os.fsencode(f"{who.root}\n{who.token}\n{who.file[0]} {who.file[1]}\n")
+
+
+def untrusted(what: str) -> BundlerError:
+    """That a project would have to be trusted for its build; `what` begins the sentence."""
+    return BundlerError(
+        "untrusted-build",
+        f"{what}; this project is not trusted yet",
+        "run `lambdad build` once in a terminal there, or `lambdad save --trust`",
+    )

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_caches, tool_faults, tools
 from lambdad.bundler.inputs.snapshot import file_key, key_of
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import notes, record
 from lambdad.bundler.store.anchored import open_file
 from lambdad.bundler.store.store import Store, write_atomic
+from lambdad.bundler.tool_faults import Program, scrubbed
 from lambdad.bundler.toolchain import ESBUILD
 from lambdad.bundler.workshop import Workshop
 
@@ -158,24 +159,33 @@ def _fetched(workshop: Workshop, name: str) -> bytes:
         )
     workshop.say(f"fetching esbuild {VERSION}")
     with workshop.store.workspace() as workspace:
-        # Run in the project, so that its .npmrc counts: registry, proxy, certificates, tokens.
+        # npm takes the .npmrc of the nearest package.json above: this one leads to the user's own.
+        # `--prefix` would lead there, too, and away from the machine's npmrc.
+        (workspace / "package.json").write_text("{}", "utf-8")
         done = tools.run(
             [
                 npm,
                 "pack",
                 package,
                 "--ignore-scripts",
-                "--silent",
+                "--no-workspaces",
+                "--no-update-notifier",
+                "--loglevel=error",
                 "--pack-destination",
                 str(workspace),
             ],
-            cwd=workshop.root,
-            environ=workshop.environ,
+            cwd=workspace,
+            environ={
+                **workshop.environ,
+                **tool_caches.chosen(Program.NPM, workshop.environ, workshop.store),
+            },
             timeout_s=300.0,
         )
         packed = sorted(workspace.glob("*.tgz"))
         if done.code != 0 or len(packed) != 1:
-            said = " ".join((done.stderr or done.stdout).split())[-400:]
+            fault = tool_faults.machine_fault(Program.NPM, done)
+            said = " ".join(scrubbed(done.stderr or done.stdout).split())[:400]
+            said = said or (fault.message if fault else "")
             raise BundlerError(
                 "esbuild-missing",
                 f"npm could not fetch {package}" + (f": {said}" if said else ""),

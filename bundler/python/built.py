@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lambdad.bundler import tool_faults, tools
+from lambdad.bundler import tool_faults, tools, trust
 from lambdad.bundler.model import BundlerError
 from lambdad.bundler.python import index_probe, interpreters, pip
 from lambdad.bundler.python import target as targets
@@ -61,7 +61,7 @@ def build(
     the target's kind. Raises BundlerError: `untrusted-build`, and the machine's faults.
     """
     if not workshop.trusted:
-        raise untrusted("a package must be built from source")
+        raise trust.untrusted("a package must be built from source, which runs its code")
     python = interpreters.find(target.version, workshop.environ)
     version = target.version if python else sys.version_info[:2]
     with workshop.store.workspace() as folder:
@@ -182,14 +182,6 @@ def recall(workshop: Workshop, key: str) -> Mapping[str, Any] | None:
 
 def remember(workshop: Workshop, key: str, document: Mapping[str, object]) -> None:
     notes.write(workshop.store, "locks", key, document)
-
-
-def untrusted(what: str) -> BundlerError:
-    return BundlerError(
-        "untrusted-build",
-        f"{what}, which may run code of packages, and you have not trusted this project yet",
-        "run `lambdad build` once in a terminal there, or `lambdad save --trust`",
-    )
 
 
 def offline(what: str) -> BundlerError:

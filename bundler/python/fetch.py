@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from lambdad.bundler import trust
 from lambdad.bundler.model import Diagnostic, ProjectError, error, retried, warning
 from lambdad.bundler.python import built, index_probe, indexes, interpreters, misses, pip
 from lambdad.bundler.python import target as targets
@@ -24,6 +25,7 @@ from lambdad.bundler.python.misses import Miss
 from lambdad.bundler.python.target import Target
 from lambdad.bundler.python.wheels import wheel
 from lambdad.bundler.python.wheels.wheel import Wheel
+from lambdad.bundler.tool_faults import scrubbed
 from lambdad.bundler.workshop import Workshop
 
 
@@ -45,12 +47,25 @@ def wheels(
     left = [pin for pin in left if pin.fits and not _take_local(errand, pin)]
     if left and workshop.offline:
         raise built.offline(f"{_some(pin.name for pin in left)} must be fetched")
+    if left and not workshop.trusted:
+        _check_places(left, sources, workshop)
+        errand = replace(errand, sources=indexes.without_places(sources))
     if left:
         key = ("fetch", *((_key(errand, pin), pin.where) for pin in left), sources)
         workshop.attempts.once(key, lambda: _fetch(errand, left))
     if errand.faults:
         raise ProjectError(*errand.faults)
     return {name: wheel for name, (wheel, _) in errand.found.items()}, _notes(errand)
+
+
+def _check_places(pins: Sequence[Pinned], sources: Indexes, workshop: Workshop) -> None:
+    """Raises BundlerError `untrusted-build` if an untrusted project says where to fetch from. The
+    packages are not looked for elsewhere instead: one of the same name may be anybody's there."""
+    places = [*indexes.strangers(sources, workshop.environ)]
+    places += [pin.url for pin in pins if pin.direct and pin.url is not None]
+    if places:
+        what = f"{_some(pin.name for pin in pins)} must be fetched"
+        raise trust.untrusted(f"{what} from {scrubbed(places[0])}, which the project names")
 
 
 def _fetch(errand: _Errand, pins: Sequence[Pinned]) -> None:
@@ -87,17 +102,23 @@ def _is_unwanted(pin: Pinned, sources: Indexes) -> bool:
     return pin.name in sources.no_binary or ":all:" in sources.no_binary
 
 
-def _key(errand: _Errand, pin: Pinned) -> str:
+def _key(errand: _Errand, pin: Pinned, *, is_built: bool = False) -> str:
+    """What was built here depends on the indexes, too: its build tools came from there."""
     forced = _is_sdist(pin, errand.sources)
-    parts = (pin.name, pin.version, pin.hashes, pin.url, forced, errand.target.key)
+    parts = [pin.name, pin.version, pin.hashes, pin.url, forced, errand.target.key]
+    if is_built:
+        parts.append(repr(indexes.without_secrets(errand.sources)))
     return f"pick-{built.key_of('pick', *parts)}"
 
 
 def _recall(errand: _Errand, pin: Pinned) -> bool:
-    known = built.recall(errand.workshop, _key(errand, pin))
-    if known is not None and (found := wheel.load(errand.workshop.store, known["wheel"])):
-        errand.found[pin.name] = (found, known["built"])
-        return True
+    for is_built in (False, True):
+        known = built.recall(errand.workshop, _key(errand, pin, is_built=is_built))
+        if known is None or known["built"] != is_built:
+            continue
+        if found := wheel.load(errand.workshop.store, known["wheel"]):
+            errand.found[pin.name] = (found, is_built)
+            return True
     if len(pin.hashes) == 1 and pin.hashes[0].startswith("sha256:") and pin.sdist is False:
         # Fetched for another target, or by another lock.
         found = wheel.load(errand.workshop.store, pin.hashes[0].removeprefix("sha256:"))
@@ -118,7 +139,7 @@ def _keep(errand: _Errand, pin: Pinned, found: Wheel, *, is_built: bool) -> bool
         return True
     errand.found[pin.name] = (found, is_built)
     document = {"wheel": found.sha256, "built": is_built}
-    built.remember(errand.workshop, _key(errand, pin), document)
+    built.remember(errand.workshop, _key(errand, pin, is_built=is_built), document)
     return True
 
 
@@ -169,6 +190,9 @@ def _download(errand: _Errand, pins: Sequence[Pinned]) -> list[Pinned]:
         errand.workshop.say(f"fetching {count} for {errand.target}")
     unmatched = _download_as(errand, pins, lambda pin: pin.direct and pin.url is not None)
     by_url = [pin for pin in unmatched if pin.url and not pin.direct]
+    if by_url and not errand.workshop.trusted:
+        what = f"{_some(pin.name for pin in by_url)} must be fetched from where the lock says"
+        raise trust.untrusted(what)
     if by_url:
         # The index the lock was made from is not one of those that are configured here.
         still = _download_as(errand, by_url, lambda pin: True)

@@ -115,6 +115,21 @@ def merged(user: Indexes, declared: Indexes) -> Indexes:
     )
 
 
+def strangers(declared: Indexes, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The indexes and places of links that the project names, and that the user has not set."""
+    user, _ = of_pip(environ)
+    own = {*_urls(user), user.index_url or default(), *user.find_links}
+    known = {url.rstrip("/") for url in own}
+    named = (*_urls(declared), *declared.find_links)
+    return tuple(url for url in named if url.rstrip("/") not in known)
+
+
+def without_places(declared: Indexes) -> Indexes:
+    """The choices among files alone: where to look, and whose certificates to waive, the user
+    says."""
+    return replace(declared, index_url=None, extra_index_urls=(), find_links=(), trusted_hosts=())
+
+
 def of_lock(urls: Sequence[str], environ: Mapping[str, str]) -> Indexes:
     """Where a lock says its files lie, beside the indexes that pip is configured to.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lambdad.bundler import trust
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.tree import Tree
 from lambdad.bundler.model import ProjectError, RelPath, error, retried
@@ -156,7 +157,7 @@ def _build(
     if workshop.offline:
         raise built.offline(f"{wanted.text} must be built, and its build tools be fetched")
     if not workshop.trusted:
-        raise built.untrusted(f"{wanted.text} must be built")
+        raise trust.untrusted(f"{wanted.text} must be built, which runs its code")
     workshop.say(f"building {top}")
     with workshop.store.workspace() as folder:
         # Named as the user's folder: some build tools take the package's name from it.

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lambdad.bundler import trust
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import RelPath, Toolchain, Walk
@@ -118,7 +119,9 @@ def answer(
         if workshop.offline:
             raise built.offline(f"{question.file} must be resolved")
         if not workshop.trusted:
-            raise built.untrusted(f"{question.file} must be resolved")
+            raise trust.untrusted(
+                f"{question.file} must be resolved, which may run code of packages"
+            )
         workshop.say(f"resolving {question.file} for {question.target}")
         text = workshop.attempts.once(
             (key, question.file, question.where),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,14 +49,15 @@ def decoded(content: bytes) -> str:
 
 
 def logical_lines(
-    text: str, path: RelPath, environ: Mapping[str, str], *, constraint: bool
+    text: str, path: RelPath, value: Callable[[str], str | None], *, constraint: bool
 ) -> Iterator[Line]:
-    """A file's lines as pip takes them. A variable that is not set stays as it is written."""
+    """A file's lines as pip takes them. A variable for which `value` gives nothing stays as it is
+    written."""
     for first, raw in _joined(text.splitlines()):
         column = len(raw) - len(raw.lstrip()) + 1
         content = _COMMENT.sub("", raw).strip()
         if content:
-            expanded = _VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], content)
+            expanded = _VARIABLE.sub(lambda found: value(found[1]) or found[0], content)
             yield Line(text=expanded, where=Location(path, first, column), constraint=constraint)
 
 

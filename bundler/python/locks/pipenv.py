@@ -134,7 +134,9 @@ def _sources(value: Any, workshop: Workshop) -> tuple[Indexes, tuple[tuple[str, 
     named = []
     for one in value if isinstance(value, list) else []:
         if isinstance(one, dict) and isinstance(one.get("url"), str):
-            url = credentials.expanded(one["url"], workshop.environ)
+            # An untrusted project's sources are not asked, so it is enough that they are named.
+            variables = workshop.environ if workshop.trusted else {}
+            url = credentials.expanded(one["url"], variables)
             named.append((str(one.get("name") or ""), url))
     return indexes.of_lock([url for _, url in named], workshop.environ), tuple(named)
 

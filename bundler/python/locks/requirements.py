@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
+from lambdad.bundler import trust
 from lambdad.bundler.inputs.seen import LOCK, reason
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python.indexes import Indexes, merged
@@ -68,7 +69,8 @@ _NAME_URL: Final = re.compile(r"^[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*@")
 def read(path: RelPath, workshop: Workshop) -> RequirementsFile:
     """All that the file and those it includes say.
 
-    Raises ProjectError with every fault in them.
+    Raises BundlerError `untrusted-build` if an untrusted project's file names a variable that is
+    set. Raises ProjectError with every fault in them.
     """
     reading = _Reading(workshop=workshop)
     _read_file(reading, path, None, constraint=False)
@@ -116,7 +118,14 @@ def _read_file(
         message = f"{path} is not UTF-8"
         reading.faults.append(error("bad-encoding", message, Location(path), hint))
         return
-    for line in logical_lines(text, path, reading.workshop.environ, constraint=constraint):
+
+    def variable(name: str) -> str | None:
+        found = reading.workshop.environ.get(name)
+        if found and not reading.workshop.trusted:
+            raise trust.untrusted(f"{path} takes {name} out of your environment")
+        return found
+
+    for line in logical_lines(text, path, variable, constraint=constraint):
         _take_line(reading, line)
 
 
@@ -269,9 +278,11 @@ def _wanted(reading: _Reading, line: Line, text: str, *, editable: bool) -> Want
         _fault(reading, line, "unsupported-requirement", f"{text} is under version control", hint)
         return None
     try:
-        if not editable and _is_named(text):
-            return _named(reading, line, text)
-        return _located(reading, line, text, editable)
+        named = not editable and _is_named(text)
+        found = _named(reading, line, text) if named else _located(reading, line, text, editable)
+        if found.marker is not None:
+            found.marker.evaluate({"extra": ""})  # one that compares two texts can't be judged
+        return found
     except (InvalidRequirement, InvalidMarker, ValueError) as fault:
         reason = str(fault).splitlines()[0]
         hint = "write it as PEP 508 says: name[extra]>=1.0 ; marker"

@@ -147,7 +147,8 @@ def test_two_at_once(with_npm: Workshop) -> None:
     assert len(paths) == 1
     kept = with_npm.store.root / "esbuild"
     assert os.listdir(kept) == [f"{VERSION}-{host_platform()}"]
-    assert sorted(os.listdir(with_npm.store.root)) == ["esbuild"]
+    # npm keeps its own cache in the store where the user's can't be written.
+    assert set(os.listdir(with_npm.store.root)) <= {"caches", "esbuild"}
 
 
 @pytest.mark.parametrize(
