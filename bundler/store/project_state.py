@@ -9,6 +9,7 @@ or that was written of another function, or of the same as another thing.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,11 +74,15 @@ class ProjectState:
 
 def of(root: str, environ: Mapping[str, str], project: ProjectFolder | None = None) -> ProjectState:
     """The state of the project at `root`, its symlinks resolved, reached through `project` if that
-    is given. It costs two stat calls."""
+    is given. It costs two stat calls. Raises BundlerError `not-ours` if the project's .lambdad, or
+    its identity, is not ours."""
+    project = project or ProjectFolder(root)
     who = identity.read(root)
-    secret = user_state.user_key(environ, root).secret if who is not None else b""
-    seal = _sealed_by(secret, who) if who is not None else None
-    return ProjectState(project or ProjectFolder(root), seal)
+    if who is None:
+        with contextlib.suppress(OSError):
+            project.folder().holds(identity.NAME)
+        return ProjectState(project, None)
+    return ProjectState(project, _sealed_by(user_state.user_key(environ, root).secret, who))
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from typing import Any, Final, Protocol, TypeVar
 
 from lambdad.bundler.inputs.snapshot import Look
-from lambdad.bundler.model import Diagnostic, Function, Outcome, Project
+from lambdad.bundler.model import BundlerError, Diagnostic, Function, Outcome, Project
 from lambdad.daemon.lsp.asking import Asking, DaemonAnswer
 from lambdad.daemon.lsp.board import Board, ShownBuild
 from lambdad.daemon.lsp.site import Site
@@ -89,8 +89,19 @@ class Desk:
     async def _see(self, path: str) -> None:
         project = await self._declared()
         if project is not None:
-            functions = await self._in_pool(self._holders, project, path)
+            none: list[Function] = []
+            functions = await self._recorded(none, self._holders, project, path)
             await self._look(project, functions)
+
+    async def _recorded(self, otherwise: T, work: Callable[..., T], *arguments: Any) -> T:
+        """What `work` makes of the records of builds. Where the project's .lambdad is not ours, the
+        editor says so, and `otherwise` is returned."""
+        try:
+            return await self._in_pool(work, *arguments)
+        except BundlerError as fault:
+            hint = f"; {fault.hint}" if fault.hint else ""
+            self._editor.warn(self.site.root, f"{fault.message}{hint}")
+            return otherwise
 
     def _holders(self, project: Project, path: str) -> list[Function]:
         return list(self.site.holders(project, self.site.relative(path)))
@@ -169,7 +180,9 @@ class Desk:
 
     async def _look(self, project: Project, functions: Iterable[Function]) -> None:
         """What the functions' builds said is shown as far as it holds."""
-        for name, outcome in (await self._in_pool(self._outcomes, project, functions)).items():
+        nothing: dict[str, Outcome | None] = {}
+        found = await self._recorded(nothing, self._outcomes, project, functions)
+        for name, outcome in found.items():
             if outcome is not None:
                 self._board.builds[name] = ShownBuild(outcome.diagnostics)
             elif not self._board.is_machines(name):

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
-from lambdad.bundler.model import Diagnostic, Project, Severity
+from lambdad.bundler.model import BundlerError, Diagnostic, Project, Severity
 from lambdad.bundler.toolchain import LAMBDAD
 from lambdad.daemon.lsp.answers import EditorQuestion
 from lambdad.daemon.lsp.fixes import TO_NEXT, Fix
@@ -147,9 +147,12 @@ class LspServer(LanguageServer):
 
         def answer(site: Site) -> T | None:
             project: Project | None = site.project()
-            return (
-                work(EditorQuestion(site, project, path, opened)) if project is not None else None
-            )
+            try:
+                if project is None:
+                    return None
+                return work(EditorQuestion(site, project, path, opened))
+            except BundlerError:  # the desk says what is wrong, when the file is opened or saved
+                return None
 
         sites = await self.session.sites_of(uri)
         found = [await self.session.in_pool(answer, site) for site in sites]

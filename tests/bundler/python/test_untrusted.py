@@ -234,7 +234,9 @@ def test_settings_of_tools_in_the_project(lab: Lab, name: str, trusted: bool) ->
     assert isinstance(outcome, Failed)
     (code,) = [item.code for item in outcome.diagnostics]
     # The user's own index lacks it; an untrusted build does not go on to its source.
-    assert code == "package-not-found" if trusted else code in {"package-not-found", "untrusted-build"}
+    assert (
+        code == "package-not-found" if trusted else code in {"package-not-found", "untrusted-build"}
+    )
     assert any("/simple/beta/" in path for path in lab.own.paths)
 
 

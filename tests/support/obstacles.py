@@ -1,0 +1,109 @@
+"""What the product looks at below its own folders, by strace; what may stand in the way there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+NOBODY = 65534
+
+_STRACE = ("strace", "-f", "-y", "-qq", "-s", "4096", "-e", "trace=%file")
+_NAMED = re.compile(r'(?:(?:AT_FDCWD|\d+)<((?:[^>\\]|\\.)*)>, )?"((?:[^"\\]|\\.)*)"')
+_TEMPORARY = re.compile(r"(^|/)\.tmp-")
+
+
+# --- what is looked at ---------------------------------------------------------------------------
+
+
+def traced(
+    command: Sequence[str], roots: Iterable[str], log: Path, environ: Mapping[str, str], cwd: str
+) -> set[str]:
+    """Runs the command; the absolute paths in the `roots` that it and its children named to the
+    system, temporary ones left out. A root is a folder's path, and is named itself, too."""
+    subprocess.run(
+        [*_STRACE, "-o", str(log), *command],
+        env=dict(environ),
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+    tops = tuple(roots)
+    found = set()
+    for line in log.read_text(errors="surrogateescape").splitlines():
+        for folder, name in _NAMED.findall(line):
+            path = os.path.normpath(os.path.join(folder, name))
+            is_ours = any(path == top or path.startswith(f"{top}/") for top in tops)
+            if is_ours and not _TEMPORARY.search(path):
+                found.add(path)
+    return found
+
+
+# --- what stands in the way ----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def in_place_of(path: Path, put: Callable[[Path, Path], None], aside: Path) -> Iterator[Path]:
+    """While it lasts, something else has the path, and what had it lies in `aside`, which is empty:
+    as `victim`, much older than anything that is collected. What is put there may lead to it."""
+    victim = aside / "victim"
+    was_there = os.path.lexists(path)
+    if was_there:
+        path.rename(aside / "original")
+        if (aside / "original").is_dir():
+            shutil.copytree(aside / "original", victim, symlinks=True)
+        else:
+            shutil.copy2(aside / "original", victim)
+    else:
+        victim.write_bytes(b"precious")
+    old_s = time.time() - 7 * 86_400
+    for each in [*victim.rglob("*"), victim]:
+        os.utime(each, (old_s, old_s), follow_symlinks=False)
+    try:
+        put(path, victim)
+        yield victim
+    finally:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if was_there:
+            (aside / "original").rename(path)
+
+
+def state_of(victim: Path) -> dict[str, tuple[object, ...]]:
+    """What must not change: names, contents, modes and times."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in [victim, *victim.rglob("*")]:
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path)] = (status.st_ino, status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+def a_symlink(path: Path, victim: Path) -> None:
+    path.symlink_to(victim)
+
+
+def a_fifo(path: Path, _victim: Path) -> None:
+    os.mkfifo(path)
+
+
+def another_users(path: Path, victim: Path) -> None:
+    """A copy of the victim that belongs to another user. Only root can make one."""
+    if victim.is_dir():
+        shutil.copytree(victim, path, symlinks=True)
+    else:
+        shutil.copy2(victim, path)
+    os.chown(path, NOBODY, NOBODY)
+
+
+OBSTACLES = (a_symlink, a_fifo, another_users)
