@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from packaging.markers import InvalidMarker, Marker
+from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lambdad.bundler import trust
@@ -283,7 +283,7 @@ def _wanted(reading: _Reading, line: Line, text: str, *, editable: bool) -> Want
         if found.marker is not None:
             found.marker.evaluate({"extra": ""})  # one that compares two texts can't be judged
         return found
-    except (InvalidRequirement, InvalidMarker, ValueError) as fault:
+    except (InvalidRequirement, InvalidMarker, UndefinedEnvironmentName, ValueError) as fault:
         reason = str(fault).splitlines()[0]
         hint = "write it as PEP 508 says: name[extra]>=1.0 ; marker"
         _fault(reading, line, "bad-requirement", f"can't read {text!r}: {reason}", hint)
