@@ -642,7 +642,7 @@ def test_a_listener_that_fails_is_owed_everything(caplog: pytest.LogCaptureFixtu
     teller.changed("/one")
     assert failed.wait(BOUND_S)
     teller.changed("/two")
-    told.wait_for_loss("could not be told")
+    told.wait_for_loss("could not be reported")
     teller.stop()
     assert "telling of changes failed" in caplog.text
 
