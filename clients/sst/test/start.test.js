@@ -159,10 +159,15 @@ def handler(event, context):
       live: { entry: `P-${digest}.py`, path: ["."], digest, interpreter },
     });
   python("one", source);
-  for (const n of [1, 2]) {
+  let most = 0;
+  for (const n of [1, 2, 3, 4, 5, 6]) {
     const { result } = await run.call({ invoke: "P", event: n });
-    assert.deepEqual(result.data, [n, n, "P", true, self.folder]);
+    const [count, ...rest] = result.data;
+    assert.deepEqual(rest, [n, "P", true, self.folder]);
+    most = Math.max(most, count);
   }
+  // A worker that has not said yet that it is idle gets no event, so one of the six may go to another.
+  assert.ok(most > 1, `${most}`);
   python("bad", "def handler(event, context):\n    raise KeyError('gone')\n");
   const { error } = (await run.call({ invoke: "P" })).result;
   assert.deepEqual([error.errorType, error.errorMessage], ["KeyError", "'gone'"]);
