@@ -104,8 +104,12 @@ class Judge:
             if any(name not in moment or moment[name].faults for moment in moments):
                 return None  # what it could hold meanwhile, nobody noted
             # Of any function: its own handler may have been another.
-            known = frozenset(t for m in moments for state in m.values() for t in state.tokens)
-            return None if tokens <= known else f"older: {sorted(tokens - known)}"
+            before, *later = (_tokens_at(moment) for moment in moments)
+            # What was written meanwhile is newer than all there was, though no moment has it: amid
+            # a reinstall a package may be there, and not yet the package.json that says its file.
+            newest = max(before, default="")
+            old = sorted(t for t in tokens.difference(before, *later) if t <= newest)
+            return f"older: {old}" if old else None
         if any(state.tokens == tokens for state in good):
             return None
         if any(state.doubts and tokens <= state.tokens for state in good):
@@ -128,6 +132,11 @@ class Judge:
         if not good:
             return "built, though broken"
         return None if None in known else f"another digest: {digest}, of {len(good)} states"
+
+
+def _tokens_at(moment: States) -> frozenset[str]:
+    """Of all functions: tokens are numbered in the order in which they are written."""
+    return frozenset(token for state in moment.values() for token in state.tokens)
 
 
 def _fails_rightly(
