@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from lambdad.bundler.inputs.kept import Kept
+from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import record
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import Json
@@ -22,7 +23,7 @@ from lambdad.bundler.store.store import Store
 KIND: Final = "locks"
 """The store's kind for such files; their names begin with what the values are."""
 
-_BROKEN: Final = (LookupError, TypeError, ValueError, AttributeError)
+_BROKEN: Final = (BundlerError, LookupError, OSError, TypeError, ValueError, AttributeError)
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ def _read(store: Store, state: ProjectState, name: str) -> Json:
 def _write(store: Store, state: ProjectState, name: str, document: Json) -> None:
     seal = state.kept(name)
     if seal is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, BundlerError):  # what is not ours is not written to
             store.put(KIND, name, seal.seal(document), missable=True)
 
 

@@ -155,6 +155,8 @@ def swept(place: Place, aside: Path, log: Path) -> list[str]:
     return faults
 
 
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
 def test_everything_in_the_way_is_refused(place: Place, tmp_path: Path) -> None:
     """What a symlink leads to is not touched, a FIFO is not waited for, and the refusal names the
     path."""

@@ -221,8 +221,8 @@ def test_it_ends_when_we_are_killed(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import os, subprocess, sys
-        from lambdad.bundler.esbuild.service import Service
-        service = Service(sys.argv[1], sys.argv[2])
+        from lambdad.bundler.esbuild.service import EsbuildService
+        service = EsbuildService(sys.argv[1], sys.argv[2])
         pipe = service._process.stdin.fileno()
         sibling = subprocess.Popen(
             ["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=[pipe]
