@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +12,11 @@ from lambdad.bundler import trust
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Clock
 from lambdad.bundler.model import BundlerError, Function, Project
+from lambdad.bundler.report.render import diagnostic_json
 from lambdad.bundler.store import freshness, last_answer, project_state, record
 from lambdad.bundler.store.output import Output
 from lambdad.bundler.store.project_folder import ProjectFolder
+from lambdad.bundler.store.record import Record
 from lambdad.daemon.client import finding
 from lambdad.daemon.wire.address import identity
 
@@ -29,6 +32,26 @@ def begin(start: str) -> Clock | None:
     return None
 
 
+def _is_of(answer: Mapping[str, Any], known: Mapping[str, Record | None], manifest: bytes) -> bool:
+    """Whether the records and the manifest are of the builds that the answer reports.
+
+    Another process may have built a function since: its record then proves another answer.
+    """
+    listed = json.loads(manifest)["functions"]
+    for item in answer["functions"]:
+        if "runtime" not in item:
+            continue  # not built, as the configuration says
+        found = known.get(item["name"])
+        if found is None or found.artifact is None:
+            return False
+        if {found.artifact.sha256, listed[item["name"]]["sha256"]} != {item["artifact"]["sha256"]}:
+            return False
+        recorded = [diagnostic_json(each) for each in found.diagnostics]
+        if recorded and item["diagnostics"][-len(recorded) :] != recorded:
+            return False
+    return True
+
+
 def keep(
     began: Clock | None,
     project: Project,
@@ -39,14 +62,16 @@ def keep(
     """Writes the answer, if it can be given again; where it can't be written, nothing is lost."""
     if began is None:
         return
-    with contextlib.suppress(OSError, BundlerError):
+    # A manifest that another program wrote may say anything.
+    with contextlib.suppress(OSError, BundlerError, LookupError, TypeError, ValueError):
         configuration = snapshot.observe(project.root, project.inputs, since=began)
         state = project_state.of(project.root, os.environ)
-        records = [record.load(state.record(function.name)) for function in functions]
+        known = {each.name: record.load(state.record(each.name)) for each in functions}
         output = Output(project.root)
-        manifest = os.path.relpath(output.manifest.path, project.root)
-        made = freshness.made(output, [manifest])
-        document = last_answer.compose(project.root, configuration, records, made, answer)
+        made = freshness.made(output, [os.path.relpath(output.manifest.path, project.root)])
+        if not _is_of(answer, known, output.manifest.read()):
+            return
+        document = last_answer.compose(project.root, configuration, known.values(), made, answer)
         if document is not None:
             document["identity"] = identity(os.environ)
             document["names"] = sorted(set(named))

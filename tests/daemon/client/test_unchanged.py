@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.model import FileKey, InputSet, Stems
 from lambdad.bundler.store import freshness
 from lambdad.bundler.store.project_folder import ProjectFolder
+from lambdad.daemon.cli import last_answer
 from lambdad.daemon.client import unchanged
 from lambdad.daemon.wire import quick
 from tests.conftest import write_tree
@@ -195,6 +197,41 @@ def test_an_edit_is_built(app: Path) -> None:
     assert {item["name"]: item["artifact"] for item in again["functions"]} == {
         item["name"]: item["artifact"] for item in after["functions"]
     }
+
+
+def test_an_answer_is_kept_with_its_own_builds_alone(
+    app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a command shows its answer another process may build a function anew: what that
+    recorded does not prove the older answer."""
+    monkeypatch.setenv("LAMBDAD_CACHE_DIR", str(app.parent / "cache"))
+    path = app / ".lambdad/state/build/last.json"
+    older = json.loads(lambdad(app, "build", "--json").stdout)
+    write_tree(app, {"web/word.ts": 'export const word = "newer";\n'})
+    for _ in range(3):
+        newer = json.loads(lambdad(app, "build", "--json", "--no-daemon").stdout)
+    began = last_answer.begin(str(app))
+    project = read_project(str(app), dict(os.environ))
+    path.unlink()
+    last_answer.keep(began, project, [], project.functions, older)
+    assert not path.exists()
+    last_answer.keep(began, project, [], project.functions, newer)
+    assert is_kept(app)
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"functions": {"Web": {"sha256": "0"}}}'])
+def test_a_manifest_that_another_program_wrote_is_not_kept(
+    app: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Else it would never be mended."""
+    monkeypatch.setenv("LAMBDAD_CACHE_DIR", str(app.parent / "cache"))
+    answer = json.loads(lambdad(app, "build", "--json").stdout)
+    began = last_answer.begin(str(app))
+    project = read_project(str(app), dict(os.environ))
+    (app / ".lambdad/state/build/last.json").unlink()
+    (app / ".lambdad/build/manifest.json").write_text(text)
+    last_answer.keep(began, project, [], project.functions, answer)
+    assert unchanged.read(str(app), os.environ) is None
 
 
 def test_a_forged_answer_is_none(app: Path) -> None:
