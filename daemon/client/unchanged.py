@@ -30,8 +30,10 @@ MARK = 64
 """Characters of the seal before the document."""
 KEY_SIZE = 32
 """Bytes of the user's key (bundler/store/user_state.py)."""
+TOKEN_SIZE = 1 << 10
+"""Bytes of a project's identity (bundler/store/identity.py) at most."""
 LARGEST = 1 << 28
-"""Bytes of an answer that is read."""
+"""Bytes of an answer at most."""
 
 _AS_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _AS_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -163,88 +165,78 @@ def _key(path: str, *, times: bool = False, follow: bool = True) -> list[int] | 
 def read(root: str, environ: Mapping[str, str]) -> Mapping[str, Any] | None:
     """The last answer, if this user's own run wrote it of this very project; else None."""
     try:
-        seal = _seal(root, environ)
-        folder = root
-        descriptor = -1
-        for part in (".lambdad", "state", "build"):
-            descriptor = _step(descriptor, folder if descriptor < 0 else None, part)
-        sealed = _content("last.json", LARGEST, descriptor)
-    except (OSError, ValueError):
-        return None
-    if seal is None or sealed is None:
-        return None
-    body = sealed[MARK + 1 :]
-    if sealed[: MARK + 1] != quick.hmac(seal, body).hex().encode() + b"\n":
-        return None
-    try:
+        secret = _secret(root, environ)
+        ours = _folder(f"{root}/.lambdad")
+        try:
+            token, file = _content("identity", TOKEN_SIZE, ours)
+            state = _folder("state", ours)
+        finally:
+            os.close(ours)
+        try:
+            build = _folder("build", state)
+        finally:
+            os.close(state)
+        try:
+            sealed, _status = _content("last.json", LARGEST, build)
+        finally:
+            os.close(build)
+        # As bundler/store/project_state.py derives it.
+        about = ",".join(map(quick.dumps, ["project", root, token.decode().strip()]))
+        seal = quick.hmac(secret, f"[{about},[{file.st_ino},{file.st_ctime_ns}]]".encode())
+        seal = quick.hmac(seal, b'["last answer"]')
+        body = sealed[MARK + 1 :]
+        if not quick.same(sealed[: MARK + 1], quick.hmac(seal, body).hex().encode() + b"\n"):
+            return None
         known = quick.loads(body)
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
     return known if isinstance(known, dict) else None
 
 
-def _step(above: int, path: str | None, part: str) -> int:
-    """The descriptor of a folder of ours below the one that is open, which is closed, or below
-    `path`. Raises OSError."""
-    if path is not None:
-        descriptor = os.open(f"{path}/{part}", _AS_FOLDER)
-    else:
-        try:
-            descriptor = os.open(part, _AS_FOLDER, dir_fd=above)
-        finally:
-            os.close(above)
-    status = os.fstat(descriptor)
-    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
-        os.close(descriptor)
-        raise PermissionError(part)
-    return descriptor
-
-
-def _content(
-    name: str, most: int, folder: int | None = None, private: bool = False
-) -> bytes | None:
-    """A regular file of ours; `folder` is closed. Raises OSError."""
-    try:
-        descriptor = os.open(name, _AS_FILE, dir_fd=folder)
-    finally:
-        if folder is not None:
-            os.close(folder)
-    try:
-        status = os.fstat(descriptor)
-        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-        if not is_ours or status.st_size > most or (private and status.st_mode & 0o077):
-            return None
-        pieces = []
-        while piece := os.read(descriptor, 1 << 20):
-            pieces.append(piece)
-        return b"".join(pieces)
-    finally:
-        os.close(descriptor)
-
-
-def _seal(root: str, environ: Mapping[str, str]) -> bytes | None:
-    """The key that this document is sealed with: bundler/store/project_state.py makes it so."""
+def _secret(root: str, environ: Mapping[str, str]) -> bytes:
+    """The user's key, found as bundler/store/user_state.py finds it. Raises OSError."""
     state = environ.get("XDG_STATE_HOME", "")
     if not state.startswith("/"):
         home = environ.get("HOME", "")
         if not home.startswith("/"):
-            return None
+            raise FileNotFoundError("HOME")
         state = f"{home}/.local/state"
     place = os.path.realpath(f"{os.path.normpath(state)}/lambdad")
     if place == root or place.startswith(f"{root.rstrip('/')}/"):
-        return None
-    status = os.stat(place)
+        raise PermissionError(place)  # a project could bring it
+    folder = _folder(place)
+    try:
+        secret, status = _content("key", KEY_SIZE, folder)
+    finally:
+        os.close(folder)
+    if len(secret) != KEY_SIZE or status.st_mode & 0o077:
+        raise PermissionError(place)
+    return secret
+
+
+def _folder(name: str, above: int | None = None) -> int:
+    """A descriptor of a folder of ours, which no other user can write to. Raises OSError."""
+    descriptor = os.open(name, _AS_FOLDER, dir_fd=above)
+    status = os.fstat(descriptor)
     if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
-        return None
-    secret = _content(f"{place}/key", KEY_SIZE, private=True)
-    if secret is None or len(secret) != KEY_SIZE:
-        return None
-    mark = f"{root}/.lambdad/identity"
-    token = _content(mark, 1 << 16)
-    if token is None:
-        return None
-    file = os.lstat(mark)
-    about = ["project", root, token.decode().strip()]
-    named = ",".join(map(quick.dumps, about))
-    seal = quick.hmac(secret, f"[{named},[{file.st_ino},{file.st_ctime_ns}]]".encode())
-    return quick.hmac(seal, b'["last answer"]')
+        os.close(descriptor)
+        raise PermissionError(name)
+    return descriptor
+
+
+def _content(name: str, most: int, folder: int) -> tuple[bytes, os.stat_result]:
+    """A regular file of ours of at most so many bytes. Raises OSError."""
+    descriptor = os.open(name, _AS_FILE, dir_fd=folder)
+    try:
+        status = os.fstat(descriptor)
+        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if not is_ours or status.st_size > most:
+            raise PermissionError(name)
+        pieces: list[bytes] = []
+        left = status.st_size
+        while left > 0 and (piece := os.read(descriptor, left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces), status
+    finally:
+        os.close(descriptor)

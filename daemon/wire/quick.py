@@ -87,6 +87,13 @@ def hmac(key: bytes, content: bytes) -> bytes:
     return _sha256(bytes(byte ^ 0x5C for byte in padded) + inner)
 
 
+def same(one: bytes, other: bytes) -> bool:
+    """As hmac.compare_digest: how long it takes does not say where they differ."""
+    from _operator import _compare_digest  # hmac's own, without what hmac imports
+
+    return _compare_digest(one, other)
+
+
 def _sha256(content: bytes) -> bytes:
     for module in SHA256:
         try:

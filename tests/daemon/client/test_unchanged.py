@@ -301,6 +301,26 @@ def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     assert unchanged.read(str(root), os.environ) is None
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"XDG_STATE_HOME": "", "HOME": ""},
+        {"XDG_STATE_HOME": "relative", "HOME": "relative"},
+        {"XDG_STATE_HOME": "APP"},
+        {"XDG_STATE_HOME": "APP/.lambdad/state"},
+    ],
+)
+def test_a_state_folder_that_a_project_could_bring_is_none(
+    app: Path, environ: dict[str, str]
+) -> None:
+    """Nor one that has no fixed place."""
+    real = Path(os.environ["XDG_STATE_HOME"]) / "lambdad"
+    for name in ("", ".lambdad/state"):
+        subprocess.run(["cp", "-a", real, app / name / "lambdad"], check=True)
+    said = {name: value.replace("APP", str(app)) for name, value in environ.items()}
+    assert unchanged.read(str(app), {**os.environ, **said}) is None
+
+
 def test_hmac_is_the_standard_librarys() -> None:
     """Of keys of up to a block's length, and of any content."""
     import hmac
