@@ -320,6 +320,19 @@ def held(pid: int) -> tuple[int, int, int]:
     return len(kept), found.count("anon_inode:inotify"), len(list((folder / "task").iterdir()))
 
 
+def held_at_rest(pid: int, most: int) -> tuple[int, int, int]:
+    """What `held` returns once a process has at most that many descriptors open, or after 10 s.
+
+    Work in the background (an early build, the sweep of the live trees) opens files for a moment.
+    What leaks stays above the bound.
+    """
+    for _ in range(100):
+        now = held(pid)
+        if now[0] <= most or ends(pid, 0.1):
+            break
+    return now
+
+
 def zombies(tmp_path: Path, rounds: int) -> None:
     with served(tmp_path, APP, start=False) as app:
         most: tuple[int, int, int] | None = None
@@ -350,7 +363,7 @@ def zombies(tmp_path: Path, rounds: int) -> None:
             assert (status["pid"], status["waiting"]) == (pid, 0)
             children = [child.pid for child in process.children(pid)]
             assert len(children) == 1, "one esbuild"
-            now = held(pid)
+            now = held_at_rest(pid, most[0]) if most else held(pid)
             # Eight workers at most, which come as they are needed: what a daemon holds is bounded
             # by what the first ones held, and the same watcher is there each time.
             assert now[1] == 1
@@ -378,15 +391,16 @@ def test_five_hundred_times_eight_clients(tmp_path: Path) -> None:
 def test_a_daemon_that_lives_stays_as_it_is(tmp_path: Path) -> None:
     """After hundreds of edits and requests it holds no more than after a few."""
     with served(tmp_path) as app:
-        seen = []
+        seen: list[tuple[tuple[int, int, int], int]] = []
         for number in range(300):
             app.lay({"web/word.ts": f"export const word = 'token-{number:03}';\n"})
             want = ("live", "zip")[number % 2]
             assert app.fresh(want=want)["ok"]
             if number % 100 == 99:
                 pid = app.site.pid
-                seen.append((held(pid), len(process.children(pid))))
-        # A file may be open for a moment, and threads start as the pool meets its busiest ones.
+                now = held_at_rest(pid, seen[0][0][0] + 4) if seen else held(pid)
+                seen.append((now, len(process.children(pid))))
+        # Threads start as the pool meets its busiest ones.
         assert all(held[0] <= seen[0][0][0] + 4 for held, _ in seen), seen
         assert all(held[1] == 1 and held[2] <= MOST_THREADS for held, _ in seen), seen
         assert seen[-1][1] == 1
