@@ -60,6 +60,11 @@ def chosen(tool: Program, environ: Mapping[str, str], store: Store) -> dict[str,
     return found
 
 
+def places(tool: Program, environ: Mapping[str, str]) -> list[str]:
+    """The folders that hold the tool's caches in that environment, as far as it has a home."""
+    return [str(place) for cache in _CACHES[tool] if (place := _own(cache, environ)) is not None]
+
+
 def _own(cache: _Cache, environ: Mapping[str, str]) -> Path | None:
     """The cache that the tool would use; None where there is no home to look for it in."""
     if named := _setting(cache.variable, environ):

@@ -52,6 +52,16 @@ DENIED: Final = MachineFault(
     "a package index refused",
     "give pip its credentials: in the index URL, in netrc or by keyring",
 )
+_NO_REGISTRY: Final = MachineFault(
+    "no-network",
+    "npm can't reach its registry",
+    "check the network and npm's settings (registry, proxy, cafile), then build again",
+)
+_REGISTRY_DENIED: Final = MachineFault(
+    "index-denied",
+    "npm's registry refused",
+    "give npm its credentials: `npm login`, or a token in the user's .npmrc",
+)
 _DISK_FULL: Final = MachineFault(
     "disk-full",
     "{tool} found a disk full",
@@ -152,15 +162,17 @@ _SIGNATURES: Final[Mapping[Program, tuple[_Signature, ...]]] = {
     Program.PIP: _PIP,
     Program.PIP_TOOLS: _PIP,
     Program.NPM: (
-        _signature(DENIED, r"code E40[137]\b"),
+        _signature(_REGISTRY_DENIED, r"code E40[137]\b"),
         _signature(
-            NO_NETWORK,
+            _NO_REGISTRY,
             r"code (?:E429|E5\d\d|ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ERR_SOCKET_TIMEOUT)\b",
             r"code (?:FETCH_ERROR|EPROTO|CERT_\w+|\w*SELF_SIGNED\w*|UNABLE_TO_\w+)",
         ),
         _signature(_NOT_WRITABLE, r"code (?:EACCES|EPERM)\b"),
     ),
-    Program.ESBUILD: (_signature(_NOT_WRITABLE, r"input/output error"),),
+    Program.ESBUILD: (
+        _signature(_NOT_WRITABLE, r"[Ii]nput/output error|[Ss]tale (?:NFS )?file handle"),
+    ),
     Program.RUFF: (),
     Program.PYTHON: (),
 }
@@ -174,7 +186,8 @@ def machine_fault(tool: Program, ended: Completed, log: str = "") -> BundlerErro
     for text in (ended.stderr or ended.stdout, log):
         for signature in (*_SYSTEM, *_SIGNATURES[tool]):
             if found := signature.words.search(text):
-                return fault_of(signature.kind, _around(text, found), tool)
+                words = _all_of(text) if tool is Program.NPM else _around(text, found)
+                return fault_of(signature.kind, words, tool)
     if found := _CHILD_ENDED.search(ended.stderr or ended.stdout):
         return _ended_by(tool, int(found[1]))
     return None
@@ -219,6 +232,29 @@ def _around(text: str, found: re.Match[str]) -> str:
     last = lines[at] if at < len(lines) else found[0]
     plain = [_DECORATION.sub("", line).strip() for line in (first, last)]
     return "; ".join(dict.fromkeys(line for line in plain if line))
+
+
+def npm_words(ended: Completed) -> str:
+    """What npm says of its failure, in a line and without credentials."""
+    return scrubbed(_all_of(ended.stderr or ended.stdout))[:LONGEST]
+
+
+_BESIDE: Final = re.compile(
+    r"A complete log of this run|^(?:errno|syscall|code) |This is a problem related to network"
+    r"|If you are behind a proxy|'proxy' config is set|In most cases you"
+)
+"""Lines of npm's that say nothing more: it names the fault in a sentence, too."""
+
+
+_NPM_TOPIC: Final = re.compile(r"^(?:(?:network|nospc)(?: |$)|(?P<status>\d{3}) (?=(?P=status)))")
+"""npm begins each line of a fault with what it is about."""
+
+
+def _all_of(text: str) -> str:
+    """npm's words, which it spreads over lines: all but its decoration and what it adds always."""
+    plain = [_NPM_TOPIC.sub("", _DECORATION.sub("", line)).strip() for line in text.splitlines()]
+    told = [line for line in plain if line and not _BESIDE.search(line)]
+    return " ".join(dict.fromkeys(told or filter(None, plain)))
 
 
 # --- credentials in what tools say ---------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from lambdad.bundler.model import BundlerError
+from lambdad.bundler.store.disk import system_fault
 
 MOST_OUTPUT: Final = 64 << 20
 """Bytes that a tool may print: no answer that is of any use is longer, and all of it is kept."""
@@ -40,8 +42,9 @@ def run(
 ) -> Completed:
     """Runs a tool to its end. It leads a process group of its own, which is gone when this returns.
 
-    Raises BundlerError: `tool-missing` if it can't be started, `tool-timeout` past `timeout_s`,
-    `tool-output` when it prints more than `MOST_OUTPUT`, `interrupted` when `end_all` ended it.
+    Raises BundlerError: `tool-missing` if it can't be started, `system-limit` or `out-of-memory`
+    if nothing can, `tool-timeout` past `timeout_s`, `tool-output` when it prints more than
+    `MOST_OUTPUT`, `interrupted` when `end_all` ended it.
     """
     try:
         process = subprocess.Popen(
@@ -54,9 +57,7 @@ def run(
             start_new_session=True,
         )
     except OSError as fault:
-        raise BundlerError(
-            "tool-missing", f"can't run {arguments[0]}: {fault.strerror or fault}"
-        ) from fault
+        raise not_started(arguments[0], fault) from fault
     _running.add(process)
     if _no_more.is_set():
         end_all()
@@ -80,6 +81,18 @@ def run(
     if was_ended:
         raise BundlerError("interrupted", f"{arguments[0]} was interrupted", "build again")
     return Completed(process.returncode, _text(stdout), _text(stderr))
+
+
+def not_started(program: str, fault: OSError) -> BundlerError:
+    """Why the program can't be started: it, or the system, which has no room for another."""
+    known = system_fault(fault)
+    message = f"can't run {program}: {fault.strerror or fault}"
+    if known.code in ("system-limit", "out-of-memory"):
+        return BundlerError(known.code, message, known.hint)
+    hint = None
+    if fault.errno == errno.EACCES:
+        hint = f"see whether it may be executed, and how its disk is mounted: `ls -l {program}`"
+    return BundlerError("tool-missing", message, hint)
 
 
 class _TooMuchError(Exception):

@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-pytest_plugins = ["tests.support.watching", "tests.support.worlds"]
+pytest_plugins = ["tests.support.disks", "tests.support.watching", "tests.support.worlds"]
 
 Tree = Mapping[str, str | bytes]
 

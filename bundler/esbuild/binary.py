@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,9 @@ from lambdad.bundler.model import BundlerError
 from lambdad.bundler.store import notes, record
 from lambdad.bundler.store.anchored import open_file
 from lambdad.bundler.store.store import Store, write_atomic
-from lambdad.bundler.tool_faults import Program, scrubbed
+from lambdad.bundler.tool_faults import Program
 from lambdad.bundler.toolchain import ESBUILD
+from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
 
 VERSION: Final = ESBUILD
@@ -43,6 +45,9 @@ _PROOF: Final = "proof.json"
 LARGEST: Final = 64 << 20
 """Bytes; the binaries have 10 MB."""
 
+NPM_TIMEOUT_S: Final = 300.0
+"""npm waits as long for one answer, and for several if they never end."""
+
 _MACHINES: Final = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -51,7 +56,7 @@ def find(workshop: Workshop) -> str:
 
     It comes there once per machine, two at a time are safe: from the project's node_modules if it
     is there, else by npm. Raises BundlerError: `esbuild-platform`, `esbuild-missing` (offline, or
-    npm is missing or fails), `esbuild-corrupt`.
+    npm or the package is missing), `esbuild-corrupt`, and what tool_faults.py finds in npm's words.
     """
     name = host_platform()
     kept = _kept(workshop.store, name)
@@ -162,6 +167,10 @@ def _fetched(workshop: Workshop, name: str) -> bytes:
         # npm takes the .npmrc of the nearest package.json above: this one leads to the user's own.
         # `--prefix` would lead there, too, and away from the machine's npmrc.
         (workspace / "package.json").write_text("{}", "utf-8")
+        environ = {
+            **workshop.environ,
+            **tool_caches.chosen(Program.NPM, workshop.environ, workshop.store),
+        }
         done = tools.run(
             [
                 npm,
@@ -175,31 +184,42 @@ def _fetched(workshop: Workshop, name: str) -> bytes:
                 str(workspace),
             ],
             cwd=workspace,
-            environ={
-                **workshop.environ,
-                **tool_caches.chosen(Program.NPM, workshop.environ, workshop.store),
-            },
-            timeout_s=300.0,
+            environ=environ,
+            timeout_s=NPM_TIMEOUT_S,
         )
         packed = sorted(workspace.glob("*.tgz"))
         if done.code != 0 or len(packed) != 1:
-            fault = tool_faults.machine_fault(Program.NPM, done)
-            said = " ".join(scrubbed(done.stderr or done.stdout).split())[:400]
-            said = said or (fault.message if fault else "")
-            raise BundlerError(
-                "esbuild-missing",
-                f"npm could not fetch {package}" + (f": {said}" if said else ""),
-                f"check the network and npm's registry (`npm view {package}`); {again}",
-            )
+            folders = [*tool_caches.places(Program.NPM, environ), str(workspace)]
+            raise _not_fetched(package, done, folders, again)
         content = _binary_in(packed[0])
         if _digest(content) != DIGESTS[name]:
             raise BundlerError(
                 "esbuild-corrupt",
                 f"what npm fetched as {package} is not that package: its bin/esbuild is another",
-                "check which registry npm uses (`npm config get registry`), then "
-                "`npm cache clean --force`",
+                _CORRUPT_HINT,
             )
         return content
+
+
+def _not_fetched(package: str, done: Completed, folders: Iterable[str], again: str) -> BundlerError:
+    """`folders` are those that npm was to write to."""
+    what = f"{package} can't be fetched: "
+    if (fault := tool_faults.machine_fault(Program.NPM, done)) is not None:
+        message = what + fault.message
+        if fault.code in ("disk-full", "not-writable"):  # npm seldom says where
+            message += f" (it writes to {' and '.join(folders)})"
+        return BundlerError(fault.code, message, f"{fault.hint}; {again}")
+    said = tool_faults.npm_words(done) or f"npm ended with {done.code} and gave nothing"
+    if _IS_CORRUPT.search(done.stderr):
+        return BundlerError("esbuild-corrupt", f"{what}{said}", _CORRUPT_HINT)
+    hint = f"check npm's registry (`npm view {package}`); {again}"
+    return BundlerError("esbuild-missing", f"{what}{said}", hint)
+
+
+_IS_CORRUPT: Final = re.compile(r"code (?:EINTEGRITY|TAR_\w+|Z_\w+)\b")
+_CORRUPT_HINT: Final = (
+    "check which registry npm uses (`npm config get registry`), then `npm cache clean --force`"
+)
 
 
 def _binary_in(archive: Path) -> bytes:

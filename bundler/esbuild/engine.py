@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from lambdad.bundler import tool_faults
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
+from lambdad.bundler.model import BundlerError
+from lambdad.bundler.tool_faults import Program
+from lambdad.bundler.tools import Completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +79,20 @@ class Trace:
 class EsbuildGone(Exception):  # noqa: N818 -- a state of affairs, met by starting another
     """The process died or talks nonsense; what it was asked has no answer. Start another."""
 
-    def __init__(self, reason: str, *, asked: bool = True) -> None:
+    def __init__(
+        self, reason: str, *, asked: bool = True, fault: BundlerError | None = None
+    ) -> None:
         super().__init__(reason)
         self.asked = asked
         """Else it was dead before, and this question no reason for it."""
+        self.fault = fault
+        """The machine's fault that ended it or keeps it from starting, where that is known."""
+
+    def told(self, what: str) -> BundlerError:
+        """It as the fault of the machine that it is, after it failed `what`."""
+        if self.fault is not None:
+            return BundlerError(self.fault.code, self.fault.message, self.fault.hint)
+        return BundlerError("esbuild-gone", f"{what}: {self}")
 
 
 class BuildContext(Protocol):
@@ -112,6 +127,18 @@ class Esbuild(Protocol):
     def context(self, job: EsbuildJob) -> BuildContext: ...
 
     def close(self) -> None: ...
+
+
+_OF_FILES: Final = re.compile(r"(?:Cannot|Could not|Failed to) (?:read|access|create|write)\b")
+
+
+def check_system(errors: Iterable[Message]) -> None:
+    """Raises the machine's fault, as BundlerError, that kept esbuild from reading or writing."""
+    for message in errors:
+        if _OF_FILES.match(message.text):
+            ended = Completed(1, "", message.text)
+            if fault := tool_faults.machine_fault(Program.ESBUILD, ended):
+                raise fault
 
 
 def without_answer(reason: str) -> EsbuildOutput:

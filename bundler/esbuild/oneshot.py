@@ -7,9 +7,10 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_faults, tools
 from lambdad.bundler.esbuild.engine import (
     EsbuildGone,
     EsbuildJob,
@@ -20,6 +21,7 @@ from lambdad.bundler.esbuild.engine import (
 )
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
 from lambdad.bundler.model import BundlerError
+from lambdad.bundler.tool_faults import Program
 
 _HEAD: Final = re.compile(r"^\S+ \[(ERROR|WARNING)\] (.*?)(?: \[([a-z.-]+)\])?$")
 _PLACE: Final = re.compile(r"^    (\S.*?)(?::(\d+):(\d+))?:$")
@@ -58,11 +60,15 @@ class OneShot:
                     environ=environ,
                 )
             except BundlerError as fault:
-                raise EsbuildGone(fault.message) from fault
+                raise EsbuildGone(fault.message, fault=fault) from fault
             errors, warnings = parse_messages(done.stderr)
             if done.code != 0:
-                if not errors:
-                    raise EsbuildGone(f"esbuild exited with {done.code}: {done.stderr.strip()}")
+                # Errors quote sources, whose words are not esbuild's.
+                ended = replace(done, stderr="") if errors else done
+                machine = tool_faults.machine_fault(Program.ESBUILD, ended)
+                if not errors or machine is not None:
+                    reason = f"esbuild exited with {done.code}: {done.stderr.strip()}"
+                    raise EsbuildGone(reason, fault=machine)
                 return EsbuildOutput(files={}, metafile={}, errors=errors, warnings=warnings)
             with open(f"{folder}/metafile.json", "rb") as file:
                 metafile = _moved_metafile(json.load(file), job, out)

@@ -8,6 +8,7 @@ message; without `--ping` it can outlive us; a reader that stalls stalls every b
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import IO, Any, Final
 
+from lambdad.bundler import tool_faults
 from lambdad.bundler.esbuild.engine import (
     EsbuildGone,
     EsbuildJob,
@@ -38,6 +40,9 @@ from lambdad.bundler.esbuild.protocol import (
     encode,
 )
 from lambdad.bundler.inputs.snapshot import Stat, stat_key
+from lambdad.bundler.store.disk import system_fault
+from lambdad.bundler.tool_faults import Program
+from lambdad.bundler.tools import Completed, not_started
 
 ANSWER_TIMEOUT_S: Final = 600.0
 LEAVE_TIMEOUT_S: Final = 2.0
@@ -60,7 +65,7 @@ class EsbuildService:
         limits = {"GOMEMLIMIT": str(soft_limit), "GOGC": _SELDOM} if soft_limit else {}
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- until close()
         self._lock = threading.Lock()  # guards the five below
-        self._gone: str | None = None
+        self._gone: EsbuildGone | None = None
         self._ids = itertools.count()
         self._keys = itertools.count()
         self._waiting: dict[int, queue.SimpleQueue[Value | EsbuildGone]] = {}
@@ -79,8 +84,11 @@ class EsbuildService:
             )
         except OSError as fault:
             self._complaints.close()
-            raise EsbuildGone(f"can't run {binary}: {fault.strerror or fault}") from fault
+            reason = not_started(binary, fault)
+            raise EsbuildGone(reason.message, fault=reason) from fault
         self._process = process
+        self._is_ended = False
+        """By us: how it ended says nothing."""
         # Two threads, so that a full stdin pipe can never keep us from emptying stdout.
         self._reader = threading.Thread(
             target=self._read, args=(process.stdout,), name="esbuild-reader", daemon=True
@@ -88,8 +96,13 @@ class EsbuildService:
         self._writer = threading.Thread(
             target=self._write, args=(process.stdin,), name="esbuild-writer", daemon=True
         )
-        self._reader.start()
-        self._writer.start()
+        try:
+            self._reader.start()
+            self._writer.start()
+        except RuntimeError as fault:  # no more threads
+            self._abandon()
+            limit = system_fault(OSError(errno.EAGAIN, str(fault)))
+            raise EsbuildGone(str(fault), fault=limit) from fault
         try:
             answer: str | EsbuildGone = self._handshake.get(timeout=10.0)
         except queue.Empty:
@@ -146,6 +159,17 @@ class EsbuildService:
         self._writer.join()
         self._complaints.close()
 
+    def _abandon(self) -> None:
+        """Ends the process before both its threads run."""
+        self._kill()
+        self._process.wait()
+        self._outbox.put(None)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._complaints.close()
+
     def _dispose(self, key: int) -> None:
         with self._lock:
             known = self._calls.pop(key, None)
@@ -154,6 +178,7 @@ class EsbuildService:
 
     def _kill(self) -> None:
         if self._process.poll() is None:  # else the number may be another's by now
+            self._is_ended = True
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -161,7 +186,7 @@ class EsbuildService:
         answer: queue.SimpleQueue[Value | EsbuildGone] = queue.SimpleQueue()
         with self._lock:
             if self._gone is not None:
-                raise EsbuildGone(self._gone, asked=False)
+                raise EsbuildGone(str(self._gone), asked=False, fault=self._gone.fault)
             number = next(self._ids)
             self._waiting[number] = answer
         self._outbox.put(encode(Packet(number, True, request)))
@@ -236,19 +261,22 @@ class EsbuildService:
 
     def _lose(self, reason: str) -> None:
         """From now on every question is answered with EsbuildGone."""
-        self._process.wait()  # its stdout is closed: it has ended or is about to
+        code = self._process.wait()  # its stdout is closed: it has ended or is about to
+        said = ""
         with contextlib.suppress(OSError, ValueError):
             self._complaints.seek(0)
             said = self._complaints.read(2000).decode("utf-8", "replace").strip()
-            if said:
-                reason = f"{reason}: {said}"
+        fault = None
+        if code and not self._is_ended:
+            fault = tool_faults.machine_fault(Program.ESBUILD, Completed(code, "", said))
+        gone = EsbuildGone(f"{reason}: {said}" if said else reason, fault=fault)
         with self._lock:
-            self._gone = reason
+            self._gone = gone
             waiting, self._waiting = self._waiting, {}
         self._outbox.put(None)
-        self._handshake.put(EsbuildGone(reason))
+        self._handshake.put(gone)
         for answer in waiting.values():
-            answer.put(EsbuildGone(reason))
+            answer.put(EsbuildGone(str(gone), fault=fault))
 
 
 class _Calls:

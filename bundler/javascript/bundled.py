@@ -18,7 +18,14 @@ from lambdad.bundler.esbuild.closure import (
     from_trace,
 )
 from lambdad.bundler.esbuild.contexts import Contexts
-from lambdad.bundler.esbuild.engine import Esbuild, EsbuildGone, EsbuildJob, EsbuildOutput, Message
+from lambdad.bundler.esbuild.engine import (
+    Esbuild,
+    EsbuildGone,
+    EsbuildJob,
+    EsbuildOutput,
+    Message,
+    check_system,
+)
 from lambdad.bundler.esbuild.known import BUNDLES, Known, decided_by, imports_of, recall
 from lambdad.bundler.esbuild.outputs import Share, Success, share
 from lambdad.bundler.esbuild.plan import SOURCES, BundlePlan, plan
@@ -30,7 +37,6 @@ from lambdad.bundler.javascript import checks, natives
 from lambdad.bundler.javascript.messages import Scene, diagnostics_of, unresolved_packages
 from lambdad.bundler.model import (
     BuildRequest,
-    BundlerError,
     Entry,
     InputSet,
     ProjectError,
@@ -65,7 +71,8 @@ def packed(
 
     With an `esbuild` of the caller's, raises EsbuildGone if it dies on the way. Without, it is the
     one in the workshop's memory, or one that is started for this call; if it dies, another goes on,
-    once. Raises BundlerError as binary.find does, and `esbuild-gone`.
+    once. Raises BundlerError as binary.find does, `esbuild-gone`, and what tool_faults.py finds in
+    esbuild's words and end.
     """
     if esbuild is not None:
         yield from _pack(requests, workshop, seen, esbuild)
@@ -77,9 +84,9 @@ def packed(
             )
             yield from _pack(requests, workshop, seen, kept)
         except EsbuildGone as fault:
-            raise _ended_twice(str(fault)) from fault
+            raise fault.told(_TWICE) from fault
         return
-    last, left = "", list(requests)
+    last, left = EsbuildGone("it did not start"), list(requests)
     for _ in range(2):
         esbuild = start(workshop)
         try:
@@ -87,16 +94,15 @@ def packed(
                 left = [request for request in left if request.function.name not in some]
                 yield some
         except EsbuildGone as fault:
-            last = str(fault)
+            last = fault
         else:
             return
         finally:
             esbuild.close()
-    raise _ended_twice(last)
+    raise last.told(_TWICE)
 
 
-def _ended_twice(last: str) -> BundlerError:
-    return BundlerError("esbuild-gone", f"esbuild ended twice before it was done: {last}")
+_TWICE: Final = "esbuild ended twice before it was done"
 
 
 def _pack(
@@ -199,6 +205,7 @@ class _Packer:
                 break
             # Asked for again by its closure, so that installing it makes the bundle stale.
             one = _without(one, provided)
+        check_system(output.errors)
         self._record_failed(one, job, output)
         return ProjectError(*diagnostics_of(output.errors, output.warnings, self._scene(one)))
 

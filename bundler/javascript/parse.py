@@ -57,7 +57,7 @@ def _loaded(entry: str, names: frozenset[str], read: Callable[[str], str]) -> se
 
 def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tuple[Diagnostic, ...]:
     from lambdad.bundler.esbuild import binary
-    from lambdad.bundler.esbuild.engine import EsbuildGone, EsbuildJob
+    from lambdad.bundler.esbuild.engine import EsbuildGone, EsbuildJob, check_system
     from lambdad.bundler.esbuild.oneshot import OneShot
     from lambdad.bundler.javascript.messages import Scene, diagnostics_of
 
@@ -77,8 +77,9 @@ def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tup
     )
     try:
         output = esbuild.build(job)
+        check_system(output.errors)
     except EsbuildGone as fault:
-        raise BundlerError("esbuild-gone", str(fault)) from fault
+        raise fault.told("esbuild ended before it was done") from fault
     # A package.json on the way may be broken, too, which is not for here.
     errors = [one for one in output.errors if one.place is not None and one.place.file in paths]
     scene = Scene(function=function, folder=root, seen=workshop.seen)

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -428,20 +428,6 @@ def make_zips_by(monkeypatch: pytest.MonkeyPatch, method: Method, maker: Maker) 
     """From now on `maker` makes the zips of that method's functions."""
     changed = replace(packers.LANGUAGES[method], zip=maker)
     monkeypatch.setattr(packers, "LANGUAGES", {**packers.LANGUAGES, method: changed})
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 256 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a full disk can only be had by root with mount")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk(workshop: Workshop, small_disk: Path) -> None:

@@ -27,7 +27,8 @@ PORTAL: Final = (
 
 STATUSES: Final = (401, 403, 407, 429, 500, 502, 503)
 WAYS: Final = (*map(str, STATUSES), "reset", "half", "portal", "redirect")
-"""What can go wrong once a connection stands; "" is nothing."""
+"""What can go wrong once a connection stands; "" is nothing. Files can be "cut" in two as well, and
+any answer can "stall" half-way."""
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Behaviour:
     """The Authorization header that is asked for."""
     on_ask: Callable[[], None] = lambda: None
     """Called before each answer."""
+    is_over: threading.Event = field(default_factory=threading.Event)
+    """Set when the server is to end: answers that stall end with it."""
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     """The path and the headers of each request."""
 
@@ -77,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif login is not None and self.headers.get("Authorization") != login:
             self._fail("401")
         elif way := (self.behaviour.page if is_page else self.behaviour.file):
-            self._fail(way)
+            self._fail(way, self.folder / os.path.basename(path))
         elif path.startswith("/simple/"):
             self._page(path.removeprefix("/simple/").strip("/"))
         elif (file := self.folder / os.path.basename(path)).is_file():
@@ -113,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _fail(self, way: str) -> None:
+    def _fail(self, way: str, file: Path | None = None) -> None:
         if way.isdigit():
             more = {"401": {"WWW_Authenticate": "Basic realm=index"}}.get(way, {})
             self._answer(int(way), b"no", **more)
@@ -121,6 +124,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, PORTAL)
         elif way == "redirect":
             self._answer(302, b"", Location="/login")
+        elif way == "cut":
+            content = file.read_bytes() if file is not None else b""
+            self._answer(200, content[: len(content) // 2], "application/octet-stream")
+        elif way == "stall":
+            self.send_response(200)
+            self.send_header("Content-Length", "10000")
+            self.end_headers()
+            self.wfile.write(b"half")
+            self.wfile.flush()
+            self.behaviour.is_over.wait()
+            self.close_connection = True
         elif way == "half":
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
@@ -185,6 +199,7 @@ def served(
     try:
         yield f"{scheme}://127.0.0.1:{server.server_address[1]}", behaviour
     finally:
+        behaviour.is_over.set()
         server.shutdown()
         thread.join()
         server.server_close()

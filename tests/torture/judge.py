@@ -152,7 +152,7 @@ def _fails_rightly(
         return answer.high - answer.low >= RESTLESS
     if codes == {"function-gone"}:
         return gone
-    return codes == {"esbuild-gone"} and answer.kills > 1
+    return codes in ({"esbuild-gone"}, {"tool-killed"}) and answer.kills > 1
 
 
 def _shown(states: list[State]) -> str:
