@@ -77,6 +77,8 @@ export interface Answer {
   building?: string[];
   /** Of `save`: so many functions more hold the files, and are stale. */
   stale?: number;
+  /** Of `save`: a linter could not run, for want of something on this machine. */
+  machine_fault?: true;
 }
 
 export interface Status {
