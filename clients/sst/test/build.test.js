@@ -174,5 +174,6 @@ test("sst start bundles only functions without live development", async (t) => {
   const run = await self.sst(["start"]);
   await run.next();
   assert.deepEqual(Object.keys((await run.next()).bundled), ["Deployed"]);
+  assert.ok((await run.next()).ready); // from now on it writes nothing into the folder
   assert.deepEqual(self.commands.find(([verb]) => verb === "build").slice(5), ["Deployed"]);
 });
