@@ -43,7 +43,7 @@ def test_package_keeps_its_promises_over_a_stand_in_for_sst(tmp_path: Path, file
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm here")
 def test_packed_as_docs_say_it_installs_in_ci(tmp_path: Path) -> None:
-    """The tarballs of docs/sst.md leave no path of a machine in the app: `npm ci` works elsewhere."""
+    """The tarballs of docs/sst.md leave no path of this machine: `npm ci` works elsewhere."""
     app, elsewhere = tmp_path / "app", tmp_path / "ci" / "other"
     (app / "vendor").mkdir(parents=True)
     (app / "package.json").write_text('{"name": "app", "private": true}')
