@@ -41,10 +41,9 @@ def gate(app: Project, functions: Sequence[Function], results: Results, *, offli
     from lambdad.bundler.lint import gate as gates
 
     workshop = projects.workshop_for(app, say=results.say, offline=offline)
-    found = gates.findings(functions, workshop)
-    findings = found.by_function
+    findings = gates.findings(functions, workshop)
     failed = tuple(
-        gates.failed(function, findings[function.name], workshop, machine_fault=found.machine_fault)
+        gates.failed(function, findings[function.name], workshop)
         for function in functions
         if gates.refuses(findings.get(function.name, ()))
     )

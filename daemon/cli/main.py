@@ -24,6 +24,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Bring functions up to date: the daemon builds what is stale.",
     ),
     "save": ("lambdad.daemon.cli.save", "Rebuild and lint what an editor has just saved."),
+    "start": (
+        "lambdad.daemon.cli.start",
+        "Run functions on this machine: HTTP and Lambda's API, always with fresh code.",
+    ),
     "lint": (
         "lambdad.daemon.cli.lint",
         "Report what is wrong in the sources, and what would fail on Lambda.",
@@ -59,6 +63,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 """Name -> (module, one line of help). The module is imported when its command runs."""
 
 
+WATCHING: Final = ("watch", "dev")
+"""What other tools call it."""
+
+
 class Commands(click.Group):
     """A group that imports a command only to run it or to show its own help."""
 
@@ -76,6 +84,11 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = arguments[0]
         if name not in COMMANDS and not name.startswith("-"):
+            if name in WATCHING:
+                context.fail(
+                    f"No such command {name!r}. `lambdad start` runs functions while you "
+                    "edit them; builds need no watching."
+                )
             near = difflib.get_close_matches(name, COMMANDS, 1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
             context.fail(f"No such command {name!r}.{meant}")

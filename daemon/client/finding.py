@@ -6,12 +6,10 @@ import os
 
 OWN = "lambdad.toml"
 PYPROJECT = "pyproject.toml"
-SST_APP = "sst.json"
-SST_LISTS = (".sst/functions.jsonl", ".build/lambda-handlers.json")
 DESCRIBING = (
     *("template.yaml", "template.yml", "template.json"),
     *("serverless.yml", "serverless.yaml", "serverless.json"),
-    *SST_LISTS,
+    *(".sst/functions.jsonl", ".build/lambda-handlers.json"),
     "cdk.out/manifest.json",
 )
 """As bundler/config/find.py has them, whose imports would cost too much here."""
@@ -46,8 +44,7 @@ def _is_described(folder: str) -> bool | None:
         return True
     if os.path.lexists(f"{folder}/{OWN}"):
         return None
-    describing = SST_LISTS if os.path.isfile(f"{folder}/{SST_APP}") else DESCRIBING
-    if any(os.path.isfile(f"{folder}/{name}") for name in describing):
+    if any(os.path.isfile(f"{folder}/{name}") for name in DESCRIBING):
         return True
     naming = (
         (PYPROJECT, b"lambdad"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
+import re
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
@@ -20,6 +22,8 @@ BODY_S: Final = 30.0
 """A client that has not sent its request's body by then is not waited for."""
 LINGER_S: Final = 2.0
 """So long the rest of a refused body is thrown away, so that its sender reads why."""
+
+_HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 
 log = logging.getLogger("lambdad")
 
@@ -66,6 +70,40 @@ async def body(request: web.Request) -> bytes:
         raise RequestError(408, "too-slow", detail) from fault
     except web.RequestPayloadError as fault:
         raise RequestError(400, "bad-request", "the body ended early, or is none") from fault
+
+
+def is_allowed_host(header: str | None, names: Collection[str] = ()) -> bool:
+    """Whether a request's Host is this machine by its loopback address, or an allowed name. A page
+    whose own name was made to lead here (DNS rebinding) sends that name."""
+    name = _host_name(header or "")
+    return name is not None and (_is_loopback(name) or name in names)
+
+
+def is_allowed_origin(header: str | None, origins: Collection[str] = ()) -> bool:
+    """Whether a request comes from no page of a browser, or from one of this machine's own, or of
+    an allowed origin."""
+    if header is None or header in origins:
+        return True
+    scheme, separator, rest = header.partition("://")
+    name = _host_name(rest)
+    return (
+        bool(separator) and scheme in ("http", "https") and name is not None and _is_loopback(name)
+    )
+
+
+def _host_name(text: str) -> str | None:
+    """Without the port, in lower case; None where it is no name or address."""
+    found = _HOST.fullmatch(text.lower())
+    return found["name"] if found else None
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost") or name == "[::1]":
+        return True
+    try:
+        return ipaddress.IPv4Address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def leaving() -> RequestError:

@@ -1,0 +1,96 @@
+"""The project's functions as its configuration has them at the moment of a request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lambdad.bundler.inputs import kept, snapshot
+from lambdad.bundler.inputs.kept import Kept
+from lambdad.bundler.model import Project
+from lambdad.bundler.store.project_folder import ProjectFolder
+from lambdad.daemon.live.env_files import read_env_file
+from lambdad.daemon.live.invocation import FunctionConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveConfig:
+    """One reading of the configuration."""
+
+    project: Project
+    functions: Mapping[str, FunctionConfig]
+    """By name."""
+    aliases: Mapping[str, str]
+    variables: Mapping[str, Mapping[str, str]]
+    """Of the files of variables, by function; "" for all."""
+
+    def named(self, name: str) -> FunctionConfig | None:
+        """The function that goes by that name."""
+        return self.functions.get(self.aliases.get(name, name))
+
+    def known(self) -> tuple[str, ...]:
+        return tuple(sorted([*self.functions, *(one.name for one in self.project.not_built)]))
+
+    def is_declared(self, name: str) -> bool:
+        """Whether the configuration has it, though it may not be built."""
+        name = self.aliases.get(name, name)
+        return name in self.functions or any(one.name == name for one in self.project.not_built)
+
+
+class LiveProject:
+    """Reads the configuration again when one of its files moved. Threads may use it."""
+
+    def __init__(
+        self, root: str, read: Callable[[], Project], env_files: Sequence[str] = ()
+    ) -> None:
+        self._root = root
+        self._read = read
+        self._env_files = tuple(env_files)
+        self._lock = threading.Lock()
+        self._kept: Kept[Project] | None = None
+
+    def now(self) -> LiveConfig:
+        """As it is: every file of it was looked at after this call began. Raises BundlerError."""
+        with self._lock:
+            if self._kept is None or not self._kept.holds(self._root):
+                clock = _clock(self._root)
+                project = self._read()
+                self._kept = kept.observed(self._root, project, project.inputs, clock)
+            project = self._kept.value
+        variables: dict[str, Mapping[str, str]] = {}
+        usual = (f"{self._root}/.env",)
+        for path in (*usual, *self._env_files):
+            for name, found in read_env_file(path, required=path not in usual).items():
+                variables[name] = {**variables.get(name, {}), **found}
+        others: dict[str, list[str]] = {}
+        for alias, name in project.aliases.items():
+            others.setdefault(name, []).append(alias)
+        return LiveConfig(
+            project=project,
+            functions={
+                function.name: FunctionConfig(
+                    name=function.name,
+                    function=function,
+                    aliases=tuple(sorted(others.get(function.name, ()))),
+                )
+                for function in sorted(project.functions, key=lambda one: one.name)
+            },
+            aliases=project.aliases,
+            variables=variables,
+        )
+
+
+def _clock(root: str) -> snapshot.Clock:
+    try:
+        return ProjectFolder(root).read_clock()
+    except OSError:
+        return snapshot.any_clock()
+
+
+def overridden(config: LiveConfig, function: FunctionConfig) -> Mapping[str, str]:
+    """The variables that files give the function: for all, then for it by any of its names."""
+    found = dict(config.variables.get("", {}))
+    for name in (*function.aliases, function.name):
+        found |= config.variables.get(name, {})
+    return found

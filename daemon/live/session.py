@@ -1,0 +1,136 @@
+"""One run of `lambdad start`: its two servers, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from aiohttp import web
+
+from lambdad.bundler.model import BundlerError, Project
+from lambdad.daemon.live.building import FreshSource
+from lambdad.daemon.live.invoker import LiveInvoker
+from lambdad.daemon.live.lambda_api import LambdaApi
+from lambdad.daemon.live.project import LiveProject
+from lambdad.daemon.live.terminal import RequestLines
+from lambdad.daemon.live.workers import launch
+from lambdad.daemon.live.workers.crew import Crew
+from lambdad.daemon.live.workers.launch import Surroundings
+
+END_S: Final = 1.5
+"""What requests that run are given at the end; then all is ended."""
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """What `lambdad start` was asked for."""
+
+    root: str
+    read: Callable[[], Project]
+    """Reads the configuration."""
+    host: str = "127.0.0.1"
+    http_port: int = 3000
+    lambda_port: int = 3001
+    hosts: Sequence[str] = ()
+    """Names beside loopback ones that a request's Host may have."""
+    origins: Sequence[str] = ()
+    """Pages beside loopback ones that may call functions."""
+    env_files: Sequence[str] = ()
+    profile: str | None = None
+    region: str | None = None
+    as_json: bool = False
+
+
+def run_session(options: StartOptions, environ: Mapping[str, str]) -> int:
+    """Serves until it is interrupted; returns the exit code. Raises BundlerError."""
+    return asyncio.run(_serve(options, environ))
+
+
+async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
+    leave = asyncio.Event()
+    _listen_for_signals(leave)
+    lines = RequestLines(options.root, as_json=options.as_json)
+    project = LiveProject(options.root, options.read, options.env_files)
+    first = await asyncio.to_thread(project.now)
+    now = datetime.now(UTC)
+    around = Surroundings(
+        root=options.root,
+        environ=dict(environ),
+        overrides={},
+        session=f"{now:%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}",
+        profile=options.profile,
+        region=options.region,
+    )
+    crew = Crew(lines)
+    source = FreshSource(options.root, environ)
+    invoker = LiveInvoker(project, source, crew, lambda: around, lines)
+    api = LambdaApi(
+        invoker,
+        lambda name: launch.arn(name, around),
+        hosts=options.hosts,
+        origins=options.origins,
+        root=options.root,
+    )
+    runners: list[web.AppRunner] = []
+    try:
+        lambda_port = await _listen(
+            runners, api.application(), options.host, options.lambda_port, "--lambda-port"
+        )
+        http_port = await _listen(
+            runners, web.Application(), options.host, options.http_port, "--port"
+        )
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        lines.ready(
+            f"http://{shown}:{http_port}", f"http://{shown}:{lambda_port}", list(first.functions)
+        )
+        await leave.wait()
+    finally:
+        await crew.close()
+        await api.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await asyncio.gather(*(runner.cleanup() for runner in runners))
+        await source.close()
+    return INTERRUPTED
+
+
+async def _listen(
+    runners: list[web.AppRunner], app: web.Application, host: str, port: int, option: str
+) -> int:
+    """The port that it listens on. Raises BundlerError `port-in-use`."""
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=0.2, handler_cancellation=True
+    )
+    await runner.setup()
+    runners.append(runner)
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as fault:
+        hint = f"say {option} with another one, or 0 for any that is free"
+        message = f"can't listen on port {port} of {host}: {fault.strerror or fault}"
+        raise BundlerError("port-in-use", message, hint) from fault
+    address = runner.addresses[0]
+    return int(address[1])
+
+
+def _listen_for_signals(leave: asyncio.Event) -> None:
+    """The first one ends what runs; the second ends this process at once. Workers end with it,
+    however it ends (workers/process.py)."""
+
+    def interrupted() -> None:
+        if leave.is_set():
+            os._exit(INTERRUPTED)
+        leave.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupted)
