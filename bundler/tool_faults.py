@@ -182,14 +182,25 @@ def machine_fault(tool: Program, ended: Completed, log: str = "") -> BundlerErro
     """The machine's fault that a tool's end shows, in the tool's words; None if it shows none, so
     that the project is at fault. `log` is what the tool wrote beside its output."""
     if (number := _signal_number(ended.code)) is not None:
-        return _ended_by(tool, number)
+        return _ended_by(tool.value, number)
     for text in (ended.stderr or ended.stdout, log):
         for signature in (*_SYSTEM, *_SIGNATURES[tool]):
             if found := signature.words.search(text):
                 words = _all_of(text) if tool is Program.NPM else _around(text, found)
                 return fault_of(signature.kind, words, tool)
     if found := _CHILD_ENDED.search(ended.stderr or ended.stdout):
-        return _ended_by(tool, int(found[1]))
+        return _ended_by(tool.value, int(found[1]))
+    return None
+
+
+def fault_of_other(name: str, ended: Completed) -> BundlerError | None:
+    """As `machine_fault`, of a program that is the project's choice: by a signal, or by what the
+    system is called in its stderr. What it prints to stdout may quote the project."""
+    if (number := _signal_number(ended.code)) is not None:
+        return _ended_by(name, number)
+    for signature in _SYSTEM if ended.code else ():
+        if found := signature.words.search(ended.stderr):
+            return _fault(signature.kind, _around(ended.stderr, found), name)
     return None
 
 
@@ -199,7 +210,11 @@ _CHILD_ENDED: Final = re.compile(r"\bexit code: -(\d+)$", re.MULTILINE)
 
 def fault_of(kind: MachineFault, words: str, tool: Program) -> BundlerError:
     """The fault of that kind, in the tool's `words`."""
-    message = kind.message.format(tool=tool.value)
+    return _fault(kind, words, tool.value)
+
+
+def _fault(kind: MachineFault, words: str, name: str) -> BundlerError:
+    message = kind.message.format(tool=name)
     return BundlerError(kind.code, f"{message}: {scrubbed(words)[:LONGEST]}", kind.hint)
 
 
@@ -210,13 +225,13 @@ def _signal_number(code: int) -> int | None:
     return code - 128 if 128 < code < 160 else None
 
 
-def _ended_by(tool: Program, number: int) -> BundlerError:
+def _ended_by(tool: str, number: int) -> BundlerError:
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     kind = _INTERRUPTED if number == signal.SIGINT else _KILLED
-    return BundlerError(kind.code, kind.message.format(tool=tool.value, signal=name), kind.hint)
+    return BundlerError(kind.code, kind.message.format(tool=tool, signal=name), kind.hint)
 
 
 _DECORATION: Final = re.compile(

@@ -36,9 +36,9 @@ CODE: Final = (
 )
 
 AWAITED: Final = {
+    SST_APP: ("an SST app", *NO_LIST),
     CDK_APP: ("an AWS CDK app", *NO_ASSEMBLY),
     CDK_ASSEMBLY: ("an AWS CDK cloud assembly", *NO_ASSEMBLY),
-    SST_APP: ("an SST app", *NO_LIST),
     "sst.config.js": ("an SST app of version 2 or later", *NEVER_LISTED),
     "sst.config.ts": ("an SST app of version 2 or later", *NEVER_LISTED),
     **{

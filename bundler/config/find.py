@@ -17,6 +17,7 @@ from lambdad.bundler.config.files import (
     CDK_ASSEMBLY,
     CDK_MANIFEST,
     SERVERLESS,
+    SST_APP,
     SST_LINES,
     SST_LIST,
 )
@@ -109,13 +110,16 @@ def _not_named(_seen: Seen) -> tuple[None, list[Diagnostic]]:
     return None, []
 
 
+SST: Final = Format((SST_LINES, SST_LIST), _read_sst, _not_named)
+
 FORMATS: Final = (
     Format(reader.FILES, _read_sam, _named_by_samconfig),
     Format(SERVERLESS, _read_serverless, _not_named),
-    Format((SST_LINES, SST_LIST), _read_sst, _not_named),
+    SST,
     Format((f"{CDK_ASSEMBLY}/{CDK_MANIFEST}",), _read_cdk, _named_by_cdk_json),
 )
-"""The first that a folder has a file of describes the project."""
+"""The first that a folder has a file of describes the project; in an app of SST only its list does,
+since a template or serverless.yml beside it is often a leftover of a move to SST."""
 
 
 def read_project(
@@ -239,7 +243,7 @@ def _repository(start: str) -> tuple[str | None, list[str]]:
 def _describing(seen: Seen) -> tuple[Said[RelPath] | None, list[Diagnostic]]:
     """The file of the project's folder, or named there, that describes functions."""
     faults: list[Diagnostic] = []
-    for form in FORMATS:
+    for form in (SST,) if seen.kind(SST_APP) == "file" else FORMATS:
         named, wrong = form.named(seen)
         faults += wrong
         if named:

@@ -203,7 +203,7 @@ def changes(root: str, snapshot: Snapshot, look: Stat = stat_key) -> Iterator[st
     if look is stat_key:
         look = _raw_key
     for path in snapshot.suspects:
-        yield f"{path} was written while it was read"
+        yield f"{path} may have changed while the last build read it"
     lstat = os.lstat
     for path, key in snapshot.files.items():
         now = look(f"{root}/{path}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from lambdad.bundler.lint.tool import Batch, Findings, Tool, broken, merged
+from lambdad.bundler.lint.tool import Batch, Findings, Tool, by_machine, merged
 from lambdad.bundler.model import (
     BuildResult,
     BundlerError,
     Diagnostic,
+    Failed,
     Function,
     Language,
     RelPath,
@@ -23,7 +24,7 @@ def _lint(batch: Batch, workshop: Workshop) -> Findings:
     try:
         outcomes = _built(functions, workshop) if functions else []
     except BundlerError as fault:
-        return broken("esbuild", f"can't be run: {fault.message}", fault.hint or "try again")
+        return by_machine("esbuild", fault)
     return merged(_by_place(outcome) for outcome in outcomes)
 
 
@@ -60,6 +61,7 @@ def _by_place(outcome: BuildResult) -> Findings:
     return Findings(
         files={path: tuple(found) for path, found in files.items()},
         functions={outcome.name: tuple(rest)} if rest else {},
+        machine_fault=isinstance(outcome, Failed) and outcome.machine_fault,
     )
 
 

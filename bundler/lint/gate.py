@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 from lambdad.bundler.lint import builds
@@ -17,17 +18,27 @@ LEVELS: Final = {"warn": Severity.WARNING, "error": Severity.ERROR}
 """What `lint` makes of errors and warnings."""
 
 
-def findings(
-    functions: Sequence[Function], workshop: Workshop
-) -> Mapping[str, tuple[Diagnostic, ...]]:
-    """By the function's name, with the severity that its `lint` gives them.
+@dataclass(frozen=True, slots=True)
+class GateFindings:
+    """What lint finds before a build."""
+
+    by_function: Mapping[str, tuple[Diagnostic, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """With the severity that the function's `lint` gives them."""
+    machine_fault: bool = False
+    """Something on this machine kept a tool from its work."""
+
+
+def findings(functions: Sequence[Function], workshop: Workshop) -> GateFindings:
+    """The findings of those functions whose `lint` asks for them.
 
     Tools of the project's own run: who builds it has it run already. What the build will tell is
     not among the findings.
     """
     asked = [function for function in functions if function.lint in LEVELS]
     if not asked:
-        return {}
+        return GateFindings()
     bundles = [function for function in asked if function.method is Method.ESBUILD]
     first_builds(bundles, workshop, trusted=True)  # the build to come tells what is wrong
     holders, _walked = holders_of(asked, workshop)
@@ -46,7 +57,7 @@ def findings(
             item if item.severity is Severity.INFO else replace(item, severity=level)
             for item in (*found.failed, *of_function(function, batch, found))
         )
-    return told
+    return GateFindings(told, found.machine_fault)
 
 
 def refuses(items: Sequence[Diagnostic]) -> bool:
@@ -54,7 +65,13 @@ def refuses(items: Sequence[Diagnostic]) -> bool:
     return any(item.severity is Severity.ERROR for item in items)
 
 
-def failed(function: Function, items: Sequence[Diagnostic], workshop: Workshop) -> Failed:
+def failed(
+    function: Function,
+    items: Sequence[Diagnostic],
+    workshop: Workshop,
+    *,
+    machine_fault: bool = False,
+) -> Failed:
     """What a function comes to whose findings keep it from being built; the last zip stays."""
     known = record.load(workshop.state().record(function.name))
     return Failed(
@@ -62,4 +79,5 @@ def failed(function: Function, items: Sequence[Diagnostic], workshop: Workshop) 
         function=function,
         artifact=known.artifact if known is not None else None,
         diagnostics=(*function.notes, *items),
+        machine_fault=machine_fault,
     )

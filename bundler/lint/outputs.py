@@ -30,6 +30,7 @@ def document(report: Report) -> dict[str, object]:
     return {
         "schema": 1,
         "ok": report.ok,
+        **({"machine_fault": True} if report.machine_fault else {}),
         "diagnostics": [diagnostic_json(item) for item in report.diagnostics],
         "functions": [outcome_json(outcome) for outcome in report.outcomes],
     }

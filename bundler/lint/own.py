@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_faults, tools
 from lambdad.bundler.lint import tool
-from lambdad.bundler.lint.tool import Findings, broken, not_run
+from lambdad.bundler.lint.tool import Findings, broken, by_machine, not_run
 from lambdad.bundler.model import BundlerError, Location, RelPath, Severity
 from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
@@ -147,6 +147,8 @@ def untrusted(name: str, own: ProjectTool, workshop: Workshop) -> Findings:
 
 def unreadable(name: str, own: ProjectTool, answer: Completed, workshop: Workshop) -> Findings:
     """It ended, and what it printed are no findings."""
+    if (fault := tool_faults.fault_of_other(name, answer)) is not None:
+        return by_machine(name, fault)
     said = first_words(answer.stderr) or first_words(answer.stdout) or "nothing"
     what = f"ended with {answer.code} and no findings that can be read: {said}"
     return broken(name, what, again(own, workshop))

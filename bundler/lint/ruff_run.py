@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from lambdad.bundler import tools
+from lambdad.bundler import tool_faults, tools
 from lambdad.bundler.lint import tool
 from lambdad.bundler.lint.tool import Findings
 from lambdad.bundler.model import BundlerError, Diagnostic, Location, RelPath, Severity, warning
+from lambdad.bundler.tool_faults import Program
 from lambdad.bundler.workshop import Workshop
 
 NAME: Final = "ruff"
@@ -87,6 +88,8 @@ def _run(
             path = known.get(os.path.normpath(os.path.join(workshop.root, place)))
             if path is not None:
                 found[path].append(replace(item, where=_at(path, item)))
+    except BundlerError as fault:
+        return tool.by_machine(NAME, fault)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         by_config: dict[str, list[RelPath]] = {}
         for path in files:
@@ -119,6 +122,8 @@ def _refuses(done: tools.Completed, option: str) -> bool:
 
 
 def _failed(call: Call, done: tools.Completed, workshop: Workshop) -> Findings:
+    if (fault := tool_faults.machine_fault(Program.RUFF, replace(done, stdout=""))) is not None:
+        return tool.by_machine(NAME, fault)
     cause = _CAUSE.search(done.stderr)
     if done.code == 2 and cause is not None:
         file, place = _CONFIG_FILE.search(done.stderr), _CONFIG_PLACE.search(done.stderr)
@@ -145,7 +150,8 @@ def _shortened(text: str) -> str:
 
 
 # --- reading its answer --------------------------------------------------------------------------
-# What is no answer of ruff's raises msgspec.MsgspecError or ValueError.
+# What is no answer of ruff's raises msgspec.MsgspecError or ValueError; a file that the system does
+# not let it read, BundlerError.
 
 
 class _Place(msgspec.Struct):
@@ -178,7 +184,11 @@ def _checked(done: tools.Completed) -> Iterator[tuple[str, Diagnostic]]:
     if done.code not in (0, 1):
         raise ValueError(done.code)
     for item in _ITEMS.decode(done.stdout):
-        if item.code != "E902":  # it went: what can't be read was not asked for
+        if item.code == "E902":
+            unread = tools.Completed(1, "", item.message)
+            if fault := tool_faults.machine_fault(Program.RUFF, unread):
+                raise fault
+        else:  # a file that is gone was not asked for
             yield item.filename, _finding(item)
 
 

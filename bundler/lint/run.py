@@ -51,6 +51,8 @@ class Report:
     """Of the project, of files that no function holds, of what could not be run."""
     files: tuple[RelPath, ...]
     """What was linted, sorted."""
+    machine_fault: bool = False
+    """Something on this machine kept a tool from its work."""
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
@@ -132,6 +134,7 @@ def lint(
         outcomes=tuple(outcomes),
         diagnostics=(*project.diagnostics, *found.failed, *rest),
         files=batch.files,
+        machine_fault=found.machine_fault,
     )
 
 

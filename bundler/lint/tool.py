@@ -74,6 +74,8 @@ class Findings:
     """Of functions as such, by name: a handler that is not there."""
     failed: tuple[Diagnostic, ...] = ()
     """What could not be run, one for each cause, with a way out."""
+    machine_fault: bool = False
+    """Something on this machine kept a tool from its work: that nothing is found says nothing."""
     pending: frozenset[str] = frozenset()
     """Functions of which more can be told once they are built."""
 
@@ -111,6 +113,7 @@ def merged(several: Iterable[Findings]) -> Findings:
         files={path: tuple(found) for path, found in sorted(files.items())},
         functions={name: tuple(found) for name, found in sorted(functions.items())},
         failed=tuple(failed),
+        machine_fault=any(one.machine_fault for one in several),
         pending=frozenset[str]().union(*(one.pending for one in several)),
     )
 
@@ -146,6 +149,13 @@ def broken(tool: str, what: str, hint: str, where: Location | None = None) -> Fi
     return Findings(failed=(error("lint-tool", f"{tool} {what}", where, hint),))
 
 
+def by_machine(tool: str, fault: BundlerError) -> Findings:
+    """Something on this machine kept the tool from its work, which says nothing of the project."""
+    message = fault.message if tool in fault.message else f"{tool}: {fault.message}"
+    hint = fault.hint or "try again"
+    return Findings(failed=(error(fault.code, message, hint=hint),), machine_fault=True)
+
+
 def misconfigured(tool: str, what: str, hint: str, where: Location | None = None) -> Findings:
     """The tool refuses its configuration."""
     message = f"{tool} refuses its configuration: {what}"
@@ -163,7 +173,9 @@ def untrusted(tool: str, path: str) -> Diagnostic:
 
 
 def not_run(tool: str, fault: BundlerError, hint: str) -> Findings:
-    """As `broken`, of what `tools.run` raised."""
+    """As `broken`, of what `tools.run` raised, or `by_machine`."""
+    if fault.code not in _FAULTS and fault.code != "tool-missing":
+        return by_machine(tool, fault)
     what = _FAULTS.get(fault.code, "can't be run")
     return broken(tool, f"{what}: {fault.message}", fault.hint or hint)
 
@@ -230,7 +242,7 @@ def kept(
             news[path] = [key, record.canonical(diagnostics)]
     if news:
         _save(tool, saved | news, workshop)
-    return Findings(files=found, functions=made.functions, failed=made.failed)
+    return replace(made, files=found)
 
 
 def _load(tool: str, workshop: Workshop) -> dict[RelPath, Any]:

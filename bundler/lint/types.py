@@ -11,7 +11,7 @@ import functools
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -139,10 +139,10 @@ def _kept(
         found = merged([_check(run) for run in runs])
         decided.append(checker.stamp(batch, workshop))
         if decided[-1] != decided[0]:
-            return Findings(failed=found.failed)
+            return replace(found, files={})
         clean = {path: () for path in left if os.path.isfile(workshop.absolute(path))}
         ended = clean if not found.failed else {}
-        return Findings(files={**ended, **found.files}, failed=found.failed)
+        return replace(found, files={**ended, **found.files})
 
     return kept(checker.name, files, key_of, lint_now, workshop)
 

@@ -77,6 +77,8 @@ export interface Answer {
   building?: string[];
   /** Of `save`: so many functions more hold the files, and are stale. */
   stale?: number;
+  /** Of `save`: a linter could not run, for want of something on this machine. */
+  machine_fault?: true;
 }
 
 export interface Status {
@@ -135,6 +137,8 @@ export interface Client {
   save(files: readonly string[], limits?: Limits): Promise<Answer>;
   /** Of the daemon that runs; `{running: false}` if none does. Starts none. */
   status(limits?: Limits): Promise<Status>;
+  /** The version of the `lambdad` command: "0.1.0". Throws DaemonError if there is none. */
+  version(limits?: Limits): Promise<string>;
   /** Why the function's last build ran, and what would make it stale. */
   why(name: string, limits?: Limits): Promise<Record<string, unknown>>;
   /** What happens from the first `next` on, until the daemon leaves or the signal fires. */

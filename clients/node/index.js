@@ -3,7 +3,7 @@
 import http from "node:http";
 import { resolve } from "node:path";
 
-import { commandOf, locate, run, start } from "./lib/command.js";
+import { commandOf, locate, run, start, versionOf } from "./lib/command.js";
 import { eventsOf } from "./lib/events.js";
 import { ask, listen } from "./lib/exchange.js";
 import {
@@ -147,6 +147,7 @@ export function connect({ project = process.cwd(), command, env, typed = false }
     save: (files, limits) =>
       limited(limits, (signal, left) => post("/v1/save", { files }, signal, left)),
     status,
+    version: (limits) => limited(limits, (signal) => versionOf(lambdad, { signal, env })),
     why: (name, limits) =>
       limited(limits, (signal) => {
         const path = `/v1/why?function=${encodeURIComponent(name)}`;

@@ -41,9 +41,10 @@ def gate(app: Project, functions: Sequence[Function], results: Results, *, offli
     from lambdad.bundler.lint import gate as gates
 
     workshop = projects.workshop_for(app, say=results.say, offline=offline)
-    findings = gates.findings(functions, workshop)
+    found = gates.findings(functions, workshop)
+    findings = found.by_function
     failed = tuple(
-        gates.failed(function, findings[function.name], workshop)
+        gates.failed(function, findings[function.name], workshop, machine_fault=found.machine_fault)
         for function in functions
         if gates.refuses(findings.get(function.name, ()))
     )

@@ -20,6 +20,7 @@ from lambdad.bundler.model import BundlerError, Function, NotBuilt, Project, Rel
 from lambdad.bundler.report.shown import paint_for
 from lambdad.bundler.store.output import Output
 from lambdad.daemon.cli import project as projects
+from lambdad.daemon.terminal.answer import MACHINE
 from lambdad.daemon.terminal.screen import Progress
 
 TEXT: Final = "text"
@@ -89,6 +90,8 @@ def command(
     _print(report, app, "json" if flags["as_json"] else output)
     if not quiet:
         sys.stderr.write(_summary(report) + "\n")
+    if report.machine_fault:
+        return MACHINE
     return 0 if report.ok else 1
 
 

@@ -6,10 +6,12 @@ import os
 
 OWN = "lambdad.toml"
 PYPROJECT = "pyproject.toml"
+SST_APP = "sst.json"
+SST_LISTS = (".sst/functions.jsonl", ".build/lambda-handlers.json")
 DESCRIBING = (
     *("template.yaml", "template.yml", "template.json"),
     *("serverless.yml", "serverless.yaml", "serverless.json"),
-    *(".sst/functions.jsonl", ".build/lambda-handlers.json"),
+    *SST_LISTS,
     "cdk.out/manifest.json",
 )
 """As bundler/config/find.py has them, whose imports would cost too much here."""
@@ -44,7 +46,8 @@ def _is_described(folder: str) -> bool | None:
         return True
     if os.path.lexists(f"{folder}/{OWN}"):
         return None
-    if any(os.path.isfile(f"{folder}/{name}") for name in DESCRIBING):
+    describing = SST_LISTS if os.path.isfile(f"{folder}/{SST_APP}") else DESCRIBING
+    if any(os.path.isfile(f"{folder}/{name}") for name in describing):
         return True
     naming = (
         (PYPROJECT, b"lambdad"),

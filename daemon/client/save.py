@@ -120,7 +120,8 @@ def show(answers: Sequence[tuple[str, Answer]], files: Iterable[str], *, as_json
         for root, answer in answers:
             _show(root, answer, saved)
     sys.stdout.flush()
-    if whole.get("building") or any(item.get("machine_fault") for item in whole["functions"]):
+    several = (whole, *whole["functions"])
+    if whole.get("building") or any(item.get("machine_fault") for item in several):
         return MACHINE
     errors = any(item["severity"] == "error" for item in whole.get("findings", ()))
     return 0 if whole["ok"] and not errors else 1
@@ -136,6 +137,8 @@ def _joined(answers: Sequence[tuple[str, Answer]]) -> Answer:
         for name, value in answer.items():
             if name == "ok":
                 whole[name] = whole[name] and value
+            elif name == "machine_fault":
+                whole[name] = True
             elif name != "schema":
                 is_named = name in ("diagnostics", "findings", "functions")
                 more = [{**item, "project": root} for item in value] if is_named else value

@@ -192,6 +192,7 @@ def _added(before: ToolFindings | None, now: ToolFindings) -> ToolFindings:
         files={**before.findings.files, **now.findings.files},
         functions={**before.findings.functions, **now.findings.functions},
         failed=now.findings.failed,
+        machine_fault=now.findings.machine_fault,
     )
     return ToolFindings(now.stamp, {**before.digests, **now.digests}, findings)
 

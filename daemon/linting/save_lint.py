@@ -167,7 +167,12 @@ def findings_json(findings: Findings, outcomes: Iterable[Outcome]) -> dict[str, 
     """What is added to the answer: findings beside those that its outcomes tell."""
     known = {_key(item) for outcome in outcomes for item in outcome.diagnostics}
     items = [item for item in _flat(findings) if _key(item) not in known]
-    return {"findings": [diagnostic_json(item) for item in items]} if items else {}
+    answer: dict[str, Any] = {}
+    if items:
+        answer["findings"] = [diagnostic_json(item) for item in items]
+    if findings.machine_fault:
+        answer["machine_fault"] = True
+    return answer
 
 
 def _flat(findings: Findings) -> list[Diagnostic]:

@@ -126,8 +126,9 @@ class Answer(msgspec.Struct, omit_defaults=True):
     """Of `fresh` and `save`; `building` names what was not done when the time was up.
 
     Of `save` alone: `findings` are lint's, beside what the functions' own diagnostics tell;
-    `linting` names the linters whose findings are still to come, as `linted` events and with the
-    next `save` of the same files.
+    `machine_fault` says that something on this machine kept a linter from its work; `linting`
+    names the linters whose findings are still to come, as `linted` events and with the next `save`
+    of the same files.
     """
 
     schema: Literal[1]
@@ -138,6 +139,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     stale: StaleCount = 0
     findings: list[DiagnosticMessage] = []
     linting: list[str] = []
+    machine_fault: Machine = False
 
 
 class Problem(msgspec.Struct, omit_defaults=True):

@@ -1,6 +1,7 @@
 /** The `lambdad` command: it alone knows where a project's daemon is, and how to start one. */
 
 import { execFile } from "node:child_process";
+import { statSync } from "node:fs";
 
 import { DaemonError } from "./faults.js";
 
@@ -26,6 +27,16 @@ export function run([program, ...first], args, { signal, timeout = START_MS, env
   });
 }
 
+/** The version of the command. Throws DaemonError if it can't be run, or is another program. */
+export async function versionOf(command, { signal, env }) {
+  const { code, stdout, stderr } = await run(command, ["--version"], { signal, env });
+  const [, version] = stdout.match(/^lambdad,? (?:version )?(\S+)/) ?? [];
+  if (code === 0 && version) return version;
+  const printed = (stdout.trim() || stderr.trim()).split("\n")[0];
+  const message = `${command.join(" ")} is not the lambdad command: --version printed "${printed}"`;
+  throw new DaemonError("no-command", message);
+}
+
 /** The socket of the project's daemon, or undefined if none runs. */
 export async function locate(command, project, env) {
   const args = ["daemon", "address", "--project", project];
@@ -49,6 +60,9 @@ export async function start(command, project, env) {
 }
 
 function explain(program, args, fault) {
+  if (isFolder(program)) {
+    return ["no-command", `${program} is a folder: LAMBDAD must name the lambdad command itself`];
+  }
   if (fault.code === "ENOENT" || fault.code === "EACCES") {
     return [
       "no-command",
@@ -56,4 +70,8 @@ function explain(program, args, fault) {
     ];
   }
   return ["no-daemon", `${program} ${args.join(" ")} was ended: ${fault.message}`];
+}
+
+function isFolder(path) {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

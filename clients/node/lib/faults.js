@@ -1,4 +1,4 @@
-/** What a call can end in beside its answer. Each has a stable `code`. */
+/** The errors that a call can throw. Each has a stable `code`. */
 
 export class LambdadError extends Error {
   constructor(code, message, options) {
@@ -8,7 +8,7 @@ export class LambdadError extends Error {
   }
 }
 
-/** Not built: `diagnostics` tell what is wrong, where, and what to do next. */
+/** Not built: `diagnostics` say what is wrong, where, and what to do next. */
 export class BuildFailed extends LambdadError {
   constructor(name, document) {
     const found = document.functions.find((item) => item.name === name);
@@ -20,7 +20,7 @@ export class BuildFailed extends LambdadError {
   }
 }
 
-/** The time was up; `building` names what was not done, and is empty where nobody could say. */
+/** The time was up; `building` names what was not done, and is empty if the daemon gave no answer. */
 export class TimedOut extends LambdadError {
   constructor(building) {
     super("timed-out", `the time is up; still building: ${building.join(", ") || "not known"}`);

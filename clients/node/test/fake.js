@@ -80,6 +80,7 @@ export async function world(test, reply = (_request, response) => send(response,
     self.commands.push(args);
     const scripted = await self.command?.(args);
     if (scripted) return { code: 0, stdout: "", stderr: "", ...scripted };
+    if (args[0] === "--version") return { code: 0, stdout: "lambdad, version 0.1.0\n" };
     const verb = args.slice(0, 2).join(" ");
     if (verb === "daemon start") await self.run();
     if (verb === "daemon stop") self.kill();

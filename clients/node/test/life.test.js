@@ -148,6 +148,16 @@ test("without a lambdad command the error says what to do; LAMBDAD names another
     assert.match(fault.message, /nothing here can't be run \(ENOENT\).*LAMBDAD/);
     return true;
   });
+  process.env.LAMBDAD = folder;
+  const isFolder = { code: "no-command", message: `${folder} is a folder: LAMBDAD must name the lambdad command itself` };
+  await assert.rejects(connect({ project: folder }).fresh("ListNotes"), isFolder);
+});
+
+test("the command says its version; another program's is none", async (t) => {
+  const self = await world(t);
+  assert.equal(await self.client.version(), "0.1.0");
+  const other = connect({ project: self.folder, command: process.execPath });
+  await assert.rejects(other.version(), { code: "no-command" });
 });
 
 test("an aborted call drops its connection and nothing else", async (t) => {

@@ -10,6 +10,9 @@ export function clientOf(root) {
   return connect({ project: root, env: detached(process.env), typed });
 }
 
+/** Functions of an app that can't be built. The message is for people, and says all there is. */
+export class NotBuilt extends Error {}
+
 /** A diagnostic as lines: where and what, then what to do. */
 export function linesOf({ severity, code, message, where, hint }) {
   const place = [where?.file, where?.line, where?.column].filter((part) => part != null).join(":");

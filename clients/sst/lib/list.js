@@ -3,11 +3,13 @@
  *
  * SST empties it and adds line by line while it synthesises, and only for `sst start`. Here it is
  * written at once when all functions are known, for every command, with what lambdad needs beyond
- * SST's own fields; whoever reads it meanwhile finds the one before, whole.
+ * SST's own fields. A program that reads it meanwhile finds the list before, whole.
  */
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+
+import { NotBuilt } from "./lambdad.js";
 
 export const LIST = join(".sst", "functions.jsonl");
 
@@ -20,7 +22,14 @@ export function listFunctionsOf(App) {
       publish(this.appPath, functions.map(({ record }) => record));
       waiting = functions.filter(({ isStub }) => !isStub).map(({ record }) => record);
     }
-    return await runDeferredBuilds.call(this);
+    try {
+      return await runDeferredBuilds.call(this);
+    } catch (fault) {
+      if (!(fault instanceof NotBuilt)) throw fault;
+      // Thrown further, Node.js would show it amid a stack and lines of ours.
+      console.error(fault.message);
+      process.exit(1);
+    }
   };
 }
 
@@ -29,6 +38,11 @@ let waiting = [];
 /** The functions that are about to be bundled for Lambda: not those that `sst start` runs here. */
 export function toBundle() {
   return waiting;
+}
+
+/** Whether it is one of these: not a job, which is no function of Lambda's. */
+export function isToBundle({ id }) {
+  return waiting.some((one) => one.id === id);
 }
 
 /** Of each function in the tree of constructs what the list says of it, and whether its code on

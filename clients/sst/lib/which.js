@@ -24,8 +24,12 @@ const named = new Set();
 export function isOurs(one, say = console.log) {
   if (isFramework(one)) return false;
   const reason = keptBecause(one);
-  if (reason === undefined) return true;
+  if (reason !== undefined) nameOnce(one, reason, say);
+  return reason === undefined;
+}
+
+/** Reports a function that SST keeps, the first time. */
+export function nameOnce(one, reason, say = console.log) {
   if (!named.has(one.id)) say(`lambdad: SST builds ${one.id} (${one.handler}): ${reason}`);
   named.add(one.id);
-  return false;
 }

@@ -1,7 +1,7 @@
 /** `lambdad-sst build` and `deploy`: real processes, with a stand-in for SST and a fake lambdad. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -37,7 +37,7 @@ for (const command of ["build", "deploy"]) {
     assert.equal(await run.ended(), 0);
     const place = ["--json", "--project", self.folder, "--"];
     assert.deepEqual(self.commands, [["--version"], ["build", ...place, "F", "G"]]);
-    assert.match(run.text, /2 of 2 functions built, 1 unchanged/);
+    assert.match(run.text, /lambdad: 1 functions built, 1 unchanged/);
   });
 }
 
@@ -94,23 +94,78 @@ test("a function of SST's own stays SST's, without a word", async (t) => {
   assert.doesNotMatch(run.text, /Own/);
 });
 
-test("a build that fails ends the command with the diagnostics", async (t) => {
-  const self = await app(t);
-  const where = { file: "services/src/list.ts", line: 3, column: 9 };
-  const fault = { code: "syntax-error", severity: "error", message: "broken", where, hint: "mend it" };
-  answering(self, answer([{ name: "F", status: "failed", diagnostics: [fault] }]), 1);
+test("a job keeps SST's builder, named once, beside functions that are lambdad's", async (t) => {
+  const job = construct("Job", { handler: "src/job.main" }, { functionArn: undefined });
+  const self = await app(t, [construct("F"), job]);
+  answering(self, answer([built("F")]));
   const run = await self.sst(["build"]);
-  assert.equal(await run.ended(), 1);
-  assert.match(run.errors, /F is failed\n.*list\.ts:3:9: error\[syntax-error\] broken\n\s+hint: mend it/);
+  await run.next();
+  const { bundled } = await run.next();
+  assert.deepEqual(bundled.Job, { directory: "/sst/Job", handler: "src/job.main" });
+  assert.equal(bundled.F.handler, "list.handler");
+  assert.equal(await run.ended(), 0);
+  assert.equal(run.text.match(/SST builds Job \(src\/job\.main\): it is a job/g).length, 1);
 });
 
-test("warnings are shown", async (t) => {
+test("at the end of its input SST's question for a stage is no build: it ends with 1", async (t) => {
+  for (const command of ["build", "deploy", "start"]) {
+    const self = await app(t);
+    writeFileSync(join(self.folder, "asks-for-stage"), "");
+    const run = await self.sst([command]);
+    run.child.stdin.end();
+    assert.equal(await run.ended(), 1);
+    assert.match(run.errors, /SST ended before it built anything.*--stage NAME/);
+  }
+});
+
+test("a build that fails ends the command with the diagnostics alone, of all functions", async (t) => {
+  const self = await app(t, [construct("F"), construct("G"), construct("H")]);
+  const where = { file: "services/src/list.ts", line: 3, column: 9 };
+  const fault = { code: "syntax-error", severity: "error", message: "broken", where, hint: "mend it" };
+  const other = { code: "outside", severity: "error", message: "not here" };
+  const functions = [
+    { name: "F", status: "failed", diagnostics: [fault] },
+    { name: "G", status: "refused", diagnostics: [other] },
+    built("H"),
+  ];
+  answering(self, answer(functions), 1);
+  const run = await self.sst(["build"]);
+  assert.equal(await run.ended(), 1);
+  assert.equal(
+    run.errors,
+    "lambdad: F: failed\nservices/src/list.ts:3:9: error[syntax-error] broken\n  hint: mend it\n" +
+      "lambdad: G: refused\nerror[outside] not here\n",
+  );
+});
+
+test("a fault of the whole project or of the command is shown as it is", async (t) => {
   const self = await app(t);
-  const diagnostics = [{ code: "big", severity: "warning", message: "it is big" }];
-  answering(self, answer([built("F", { diagnostics })]));
+  const fault = { code: "bad-value", severity: "error", message: "no list" };
+  answering(self, answer([], { ok: false, diagnostics: [fault] }), 1);
+  const run = await self.sst(["build"]);
+  assert.equal(await run.ended(), 1);
+  assert.equal(run.errors, "error[bad-value] no list\nlambdad: F: not built\n");
+  self.command = (args) => args[0] === "build" && { code: 2, stderr: "error[store] the disk is full\n" };
+  const next = await self.sst(["build"]);
+  assert.equal(await next.ended(), 1);
+  assert.equal(next.errors, "lambdad: nothing is built: error[store] the disk is full\n");
+});
+
+test("a warning is shown once, with its functions", async (t) => {
+  const self = await app(t, [construct("F"), construct("G")]);
+  const warnings = (line) => [
+    { code: "big", severity: "warning", message: `it is ${line} MB` },
+    { code: "old", severity: "warning", message: "it is old", where: { file: ".sst/functions.jsonl", line } },
+  ];
+  answering(self, answer([built("F", { diagnostics: warnings(1) }), built("G", { diagnostics: warnings(2) })]));
   const run = await self.sst(["build"]);
   assert.equal(await run.ended(), 0);
-  assert.match(run.text, /F: warning\[big\] it is big/);
+  const shown = run.text.split("\n").filter((line) => line.includes("warning"));
+  assert.deepEqual(shown, [
+    "F: warning[big] it is 1 MB",
+    "F, G: warning[old] it is old",
+    "G: warning[big] it is 2 MB",
+  ]);
 });
 
 test("sst start bundles only functions without live development", async (t) => {
@@ -119,5 +174,6 @@ test("sst start bundles only functions without live development", async (t) => {
   const run = await self.sst(["start"]);
   await run.next();
   assert.deepEqual(Object.keys((await run.next()).bundled), ["Deployed"]);
+  assert.ok((await run.next()).ready); // from now on it writes nothing into the folder
   assert.deepEqual(self.commands.find(([verb]) => verb === "build").slice(5), ["Deployed"]);
 });

@@ -8,6 +8,7 @@ import { test } from "node:test";
 
 import { loopback } from "../lib/loopback.js";
 import { attached, detached } from "../lib/nodeoptions.js";
+import { isStrictByDefault } from "../lib/main.js";
 import { obstacle, sstOf } from "../lib/project.js";
 import { app } from "./fake.js";
 
@@ -15,7 +16,7 @@ for (const [args, code] of [[[], 2], [["remove"], 2], [["--help"], 0]]) {
   test(`${["lambdad-sst", ...args].join(" ")} shows how it is used, and ends with ${code}`, async (t) => {
     const run = await (await app(t)).sst(args);
     assert.equal(await run.ended(), code);
-    assert.match(run.printed(), /^usage: lambdad-sst start\|build\|deploy/);
+    assert.match(run.printed(), /^usage: lambdad-sst .*start\|build\|deploy/);
   });
 }
 
@@ -72,6 +73,47 @@ test("SST 2 runs as it is, and one line says why", async (t) => {
   assert.equal(await run.ended(), 3);
   assert.match(run.text, /\["deploy","--stage","prod"\]/);
   assert.match(run.errors, /SST 2\.48\.5 is not one of 1\.15 to 1\.18; SST builds the functions itself/);
+});
+
+const STRICT = [
+  [{}, false], [{ CI: "" }, false], [{ CI: "true" }, true], [{ CI: "1" }, true], [{ CI: "false" }, false],
+  [{ LAMBDAD_SST_STRICT: "1" }, true], [{ LAMBDAD_SST_STRICT: "0", CI: "true" }, false],
+];
+for (const [env, expected] of STRICT) {
+  test(`${JSON.stringify(env)} ${expected ? "is" : "is not"} strict`, () => {
+    assert.equal(isStrictByDefault(env), expected);
+  });
+}
+
+const WITHOUT = { LAMBDAD: "/nothing/here" };
+const STRICTNESS = [
+  [["build"], WITHOUT, 0],
+  [["build"], { ...WITHOUT, CI: "true" }, 1],
+  [["--no-strict", "build"], { ...WITHOUT, CI: "true" }, 0],
+  [["--strict", "build"], WITHOUT, 1],
+];
+for (const [args, env, code] of STRICTNESS) {
+  const ending = code ? "nothing is built, and it says why" : "SST builds alone, and it says why";
+  test(`without the lambdad command: ${JSON.stringify(env)} ${args.join(" ")}: ${ending}`, async (t) => {
+    const run = await (await app(t)).sst(args, { env });
+    const first = await run.next();
+    assert.equal(await run.ended(), code);
+    assert.deepEqual(first?.argv, code ? undefined : ["build"]);
+    assert.match(run.errors, /nothing\/here can't be run \(ENOENT\): install lambdad/);
+    assert.match(run.errors, code ? /with --no-strict SST would/ : /SST builds the functions itself/);
+  });
+}
+
+test("LAMBDAD names the command: a folder, or another program, is refused by name", async (t) => {
+  const self = await app(t);
+  for (const [place, message] of [
+    [self.folder, /is a folder: LAMBDAD must name the lambdad command itself/],
+    [process.execPath, /is not the lambdad command: --version printed "v\d+/],
+  ]) {
+    const run = await self.sst(["--strict", "build"], { env: { LAMBDAD: place } });
+    assert.equal(await run.ended(), 1);
+    assert.match(run.errors, message);
+  }
 });
 
 for (const options of [undefined, "", "--require ./x.cjs", "--import ./a.mjs  --inspect"]) {

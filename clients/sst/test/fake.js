@@ -71,7 +71,7 @@ export async function app(t, constructs = [construct("F")]) {
   self.sst = async (args, { env = {}, ...options } = {}) => {
     const child = spawn(process.execPath, [here("../bin/lambdad-sst.js"), ...args], {
       cwd: folder,
-      env: { ...process.env, LAMBDAD: self.program, ...env },
+      env: { ...process.env, CI: "", LAMBDAD_SST_STRICT: "", LAMBDAD: self.program, ...env },
       stdio: ["pipe", "pipe", "pipe"],
       ...options,
     });

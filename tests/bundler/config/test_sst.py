@@ -173,6 +173,23 @@ def test_no_list(file: str, said: str, tmp_path: Path) -> None:
     assert "lambdad.toml" in (caught.value.hint or "")
 
 
+LEFTOVER = "Resources: {F: {Type: 'AWS::Serverless::Function', Properties: {InlineCode: x}}}"
+
+
+@pytest.mark.parametrize("name", ["template.yaml", "serverless.yml", "cdk.out/manifest.json"])
+def test_sst_describes_its_app(name: str, tmp_path: Path) -> None:
+    """A file of another format beside sst.json is not read: with a list that one is, and without
+    one the error says what is missing."""
+    write_tree(tmp_path, {".git/HEAD": "", "sst.json": "{}", name: LEFTOVER, "a.ts": ""})
+    with pytest.raises(BundlerError, match=r"sst.json is an SST app: its list .* is not there"):
+        read_project(str(tmp_path), {})
+
+    write_tree(tmp_path, {".sst/functions.jsonl": lines({"id": "a", "handler": "a.b"})})
+    project = read_project(str(tmp_path), {})
+    assert [each.name for each in project.functions] == ["a"]
+    assert not project.diagnostics
+
+
 @pytest.mark.parametrize("said", ["esbuild.js", {"plugins": "plugins.js"}])
 def test_options_in_place_of_code(said: object, tmp_path: Path) -> None:
     """esbuild's plugins are code: the function fails, unless lambdad.toml has options instead."""

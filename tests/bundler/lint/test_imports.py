@@ -94,7 +94,7 @@ def test_a_build_finds_them_out(app: Project) -> None:
     """With lint in a build, dependencies are known at the first one."""
     app.lay({"lambdad.toml": TOML + 'lint = "error"\n'})
     read = read_project(str(app.root), {})
-    found = gate.findings(read.functions, app.workshop)
+    found = gate.findings(read.functions, app.workshop).by_function
     assert [item.code for item in found["One"]] == ["missing-import"]
     assert gate.refuses(found["One"])
 
@@ -103,7 +103,7 @@ def test_a_build_tells_what_it_can_t_resolve(app: Project) -> None:
     """A requirement that leads nowhere is the build's to tell, not lint's."""
     app.lay({"lambdad.toml": TOML + 'lint = "error"\n', "src/requirements.txt": "nowhere\n"})
     read = read_project(str(app.root), {})
-    assert gate.findings(read.functions, app.workshop) == {"One": ()}
+    assert gate.findings(read.functions, app.workshop).by_function == {"One": ()}
 
 
 def test_offline_gate(app: Project) -> None:
@@ -112,7 +112,7 @@ def test_offline_gate(app: Project) -> None:
     for wheel in app.index.folder.iterdir():
         wheel.unlink()
     read = read_project(str(app.root), {})
-    assert gate.findings(read.functions, app.workshop) == {"One": ()}
+    assert gate.findings(read.functions, app.workshop).by_function == {"One": ()}
 
 
 def test_unused_dependencies(app: Project) -> None:

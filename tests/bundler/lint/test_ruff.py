@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.bundler import tools
-from lambdad.bundler.lint import ruff, ruff_binary, ruff_run, text, tool
+from lambdad.bundler.lint import gate, ruff, ruff_binary, ruff_run, text, tool
 from lambdad.bundler.lint.ruff_run import Call
 from lambdad.bundler.lint.tool import Batch, Findings
 from lambdad.bundler.model import BundlerError, Severity
@@ -220,10 +220,62 @@ FAILING = {
     "words for numbers": says([{**ITEM, "location": {"row": "x", "column": 1}}]),
     "deep": "head -c 200000 /dev/zero | tr '\\0' '['",
     "crash": "echo boom >&2; exit 101",
-    "killed": "kill -9 $$",
     "hangs": "sleep 600",
     "no program": "",
 }
+UNREAD = json.dumps(
+    [
+        {
+            "filename": "bad.py",
+            "code": "E902",
+            "message": "Too many open files (os error 24)",
+            "location": {"row": 1, "column": 1},
+        }
+    ]
+)
+BY_MACHINE = {
+    "killed": ("kill -9 $$", "tool-killed"),
+    "ended": ("kill -TERM $$", "tool-killed"),
+    "aborted": ("echo memory allocation of 4096 bytes failed >&2; kill -ABRT $$", "tool-killed"),
+    "disk": ("echo '  Cause: No space left on device (os error 28)' >&2; exit 2", "disk-full"),
+    "threads": ("echo failed to spawn thread >&2; exit 101", "system-limit"),
+    "files": (f"echo {shlex.quote(UNREAD)}; exit 1", "system-limit"),
+}
+"""What the system does to it, and the diagnostic's code."""
+
+
+@pytest.mark.parametrize("name", BY_MACHINE)
+def test_a_ruff_that_the_machine_fails(
+    workshop: Workshop, lay: Callable[[Tree], None], name: str
+) -> None:
+    """That is no finding and no absence of findings: nothing is kept, and it is tried again."""
+    script, code = BY_MACHINE[name]
+    lay({"bad.py": BAD})
+    binary = fake(workshop, script)
+    found = lint(workshop, "bad.py", trusted=True)
+    assert failures(found) == [f"error {code}"]
+    assert found.machine_fault
+    assert codes(found) == {}
+    binary.write_text(f'#!/bin/sh\nexec {shlex.quote(OURS)} "$@"\n')
+    found = lint(workshop, "bad.py", trusted=True)
+    assert codes(found) == {"bad.py": FOUND}
+    assert not found.machine_fault
+
+
+@pytest.mark.parametrize("level", ["warn", "error"])
+def test_the_machine_fails_lint_before_a_build(
+    workshop: Workshop, lay: Callable[[Tree], None], level: str
+) -> None:
+    """Where lint decides whether a function is built, that failure is the machine's, too."""
+    one = function(lint=level)
+    lay({"src/app.py": BAD})
+    fake(workshop, "kill -9 $$")
+    found = gate.findings([one], workshop)
+    assert found.machine_fault
+    (item,) = found.by_function[one.name]
+    assert item.code == "tool-killed"
+    assert gate.refuses([item]) == (level == "error")
+    assert gate.failed(one, [item], workshop, machine_fault=found.machine_fault).machine_fault
 
 
 @pytest.mark.parametrize("name", FAILING)

@@ -84,6 +84,13 @@ LAYOUTS: Mapping[str, Mapping[str, str]] = {
     "in the repository's root": {"a/lambdad.toml": "", "a/.git/HEAD": "", "a/b/file": ""},
     "only its own folder": {".lambdad/state/x": "", "a/b/file": ""},
     "of another framework": {"serverless.yml": "", "a/b/file": ""},
+    "sst with a list": {"a/sst.json": "{}", "a/.sst/functions.jsonl": "", "a/b/file": ""},
+    "sst without a list": {
+        "lambdad.toml": "",
+        "a/sst.json": "{}",
+        "a/template.yaml": TEMPLATE,
+        "a/b/file": "",
+    },
     "cdk names its output": {
         "a/cdk.json": '{"output": "made"}',
         "a/made/manifest.json": "{}",

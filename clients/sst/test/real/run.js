@@ -240,7 +240,11 @@ async function builds(lab, lambdad) {
         const bin = join(app, "node_modules", ".bin", command);
         const began = performance.now();
         const env = { ...cloud.env, ...lambdad };
-        await run(bin, ["build", "--stage", "prod"], { cwd: app, env, maxBuffer: 1 << 26 });
+        const options = { cwd: app, env, maxBuffer: 1 << 26 };
+        const { stdout } = await run(bin, ["build", "--stage", "prod"], options);
+        if (command === "lambdad-sst") {
+          check(/SST builds prod-lab-Lab-Job .* it is a job/.test(stdout), "a job is built by SST");
+        }
         say(`${command} build: ${Math.round(performance.now() - began)} ms`);
         seen.push(await assetsOf(app));
       } finally {

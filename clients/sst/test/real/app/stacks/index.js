@@ -1,4 +1,4 @@
-import { Function } from "@serverless-stack/resources";
+import { Function, Job } from "@serverless-stack/resources";
 
 export default function main(app) {
   app.setDefaultFunctionProps({ runtime: "nodejs16.x", srcPath: "services", timeout: 10 });
@@ -7,5 +7,7 @@ export default function main(app) {
     new Function(stack, "Slow", { handler: "functions/slow.handler", timeout: 60 });
     new Function(stack, "Typed", { handler: "functions/typed.handler", bundle: { copyFiles: [{ from: "words.txt" }] } });
     new Function(stack, "Python", { handler: "functions/app.handler", runtime: "python3.9", srcPath: "python" });
+    // The emulator has no CodeBuild, so a job is only built.
+    if (!app.local) new Job(stack, "Job", { srcPath: "services", handler: "functions/job.handler" });
   });
 }

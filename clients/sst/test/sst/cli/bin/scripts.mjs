@@ -1,7 +1,9 @@
 /** Synthesises in a child, as SST; then `start` runs events: a JSON document a line, both ways. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { createInterface as createQuestions } from "node:readline/promises";
 
 import { Handler, Server, State } from "@serverless-stack/core";
 
@@ -13,8 +15,13 @@ async function synth() {
   const child = spawn(process.execPath, [".build/run.mjs", command], { stdio: "inherit" });
   const [code] = await once(child, "exit");
   if (code) process.exit(code);
+  mkdirSync(".build/cdk.out", { recursive: true });
+  writeFileSync(".build/cdk.out/manifest.json", "{}");
 }
 
+if (existsSync("asks-for-stage")) {
+  await createQuestions({ input: process.stdin, output: process.stdout }).question("Stage? ");
+}
 say({ argv: [command, ...options], options: process.env.NODE_OPTIONS ?? "" });
 await synth();
 if (command === "start") {
