@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "design.md").read_text()
 PLACE = tuple(f"--{name}" for name in CommandPlace.__dataclass_fields__)
-MESSAGES = {
+MESSAGES: dict[str, type[msgspec.Struct]] = {
     "answer": protocol.Answer,
     "function": protocol.FunctionMessage,
     "artifact": protocol.ArtifactMessage,
@@ -94,7 +94,7 @@ def test_commands_of_the_readme() -> None:
 
 def test_fields() -> None:
     """Each field of the answer is in the table, and its schema's fields alone."""
-    listed = defaultdict(list)
+    listed: dict[str, list[str]] = defaultdict(list)
     for of, field, _ in table("of", "field", "meaning"):
         listed[of] += words(field)
     assert {of: sorted(fields) for of, fields in listed.items()} == {
