@@ -6,10 +6,11 @@ under the setting's name in lambdad.toml, so that whoever sets it there is rid o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from lambdad.bundler.config.api_drafts import FoundApis
 from lambdad.bundler.model import (
     Copy,
     Diagnostic,
@@ -127,6 +128,8 @@ class Found:
     """The environment's variables that were asked for."""
     broken: bool = False
     """A file could not be read: there may be more functions than these."""
+    apis: list[Callable[[], FoundApis]] = field(default_factory=list)
+    """How the HTTP APIs of each file are read, which a build never asks for."""
 
 
 def aliases(drafts: Collection[Draft]) -> dict[str, str]:

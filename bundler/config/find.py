@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lambdad.bundler.config import toml
@@ -38,6 +38,7 @@ from lambdad.bundler.model import (
     error,
     warning,
 )
+from lambdad.bundler.routes import Apis
 
 REPOSITORY: Final = (".git", ".hg", ".jj", ".svn")
 
@@ -122,6 +123,16 @@ FORMATS: Final = (
 since a template or serverless.yml beside it is often a leftover of a move to SST."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a caller gives beside the folder."""
+
+    environ: Mapping[str, str]
+    templates: Sequence[str]
+    parameters: Mapping[str, str]
+    options: Mapping[str, str]
+
+
 def read_project(
     start: str,
     environ: Mapping[str, str],
@@ -138,16 +149,50 @@ def read_project(
     """
     start = os.path.realpath(start)
     seen, own = _located(start, bool(templates))
-    given = Given(
-        environ,
-        {**{name: said.value for name, said in own.parameters.items()}, **(parameters or {})},
-        options or {},
+    asked = _Asked(
+        environ=environ, templates=templates, parameters=parameters or {}, options=options or {}
+    )
+    return _read(start, asked, seen, own, Found())
+
+
+def read_with_apis(
+    start: str,
+    environ: Mapping[str, str],
+    templates: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> tuple[Project, Apis]:
+    """What `read_project` returns, and the HTTP APIs that the same files describe.
+
+    What the APIs alone are made of, such as an OpenAPI document, is among the project's inputs.
+    Raises as `read_project` does.
+    """
+    from lambdad.bundler.config.apis import together
+
+    start = os.path.realpath(start)
+    seen, own = _located(start, bool(templates))
+    asked = _Asked(
+        environ=environ, templates=templates, parameters=parameters or {}, options=options or {}
     )
     found = Found()
+    project = _read(start, asked, seen, own, found)
+    apis = together([read() for read in found.apis])
+    return replace(project, inputs=seen.inputs(), environ=frozenset(found.environ)), apis
+
+
+def _read(start: str, asked: _Asked, seen: Seen, own: Own, found: Found) -> Project:
+    """The project; what the readers found is added to `found`."""
+    parameters, options = asked.parameters, asked.options
+    given = Given(
+        asked.environ,
+        {**{name: said.value for name, said in own.parameters.items()}, **parameters},
+        options,
+    )
     files: list[Said[RelPath]] = []
     if not own.broken:
-        paths = [os.path.join(start, template) for template in templates]
-        files, found.diagnostics = _files(seen, own, paths)
+        paths = [os.path.join(start, template) for template in asked.templates]
+        files, faults = _files(seen, own, paths)
+        found.diagnostics += faults
         if not files and own.templates is None:
             _await(seen, own, found)
     for file in files:
@@ -157,7 +202,7 @@ def read_project(
         message = "--opt and --stage are for the Serverless Framework, and no file of it is read"
         found.diagnostics.append(warning("unknown-parameter", message))
     if files and not found.broken:
-        found.diagnostics += _unknown_parameters(own, parameters or {}, found.parameters)
+        found.diagnostics += _unknown_parameters(own, parameters, found.parameters)
     good, not_built = sort_out(drafts)
     functions: list[Function] = []
     for draft in good:
@@ -292,6 +337,7 @@ def _add(found: Found, more: Found) -> None:
     found.parameters |= more.parameters
     found.environ |= more.environ
     found.broken |= more.broken
+    found.apis += more.apis
 
 
 def _unknown_parameters(

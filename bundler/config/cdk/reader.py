@@ -6,11 +6,13 @@ of its asset is known where the assembly tells it: by default it holds copies, a
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Mapping
 from typing import Final
 
+from lambdad.bundler.config.api_drafts import FoundApis
 from lambdad.bundler.config.cdk.assembly import (
     SYNTH,
     Assembly,
@@ -23,7 +25,7 @@ from lambdad.bundler.config.declared import Draft, Found, Said
 from lambdad.bundler.config.files import CDK_APP, CDK_MANIFEST
 from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sam.function import Context, read_function
-from lambdad.bundler.config.sam.intrinsics import TemplateScope
+from lambdad.bundler.config.sam.intrinsics import scope_of
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import located_json
 from lambdad.bundler.located.located import Document, Node, broken, decode, shortened
@@ -90,19 +92,34 @@ def read(seen: Seen, file: Said[RelPath], given: Mapping[str, str]) -> Found:
     todo: list[tuple[Stack, tuple[RelPath, ...]]] = []
     todo += ((stack, ()) for stack in reversed(assembly.stacks))
     count = 0
+    parsed: list[tuple[Stack, Document | None]] = []
     while todo:
         stack, above = todo.pop()
         count += 1
         try:
             if stack.file in above or count > MOST:
                 raise _endless(stack)
-            nested = _read_stack(assembly, stack, given, found)
+            document = _template(assembly.seen, stack)
+            parsed.append((stack, document))
+            nested = _read_stack(assembly, stack, document, given, found) if document else []
         except ProjectError as fault:
             found.diagnostics += fault.diagnostics
             found.broken = True
             continue
         todo += ((each, (*above, stack.file)) for each in reversed(nested))
+    found.apis.append(functools.partial(_apis, assembly, parsed, given))
     return found
+
+
+def _apis(
+    assembly: Assembly, parsed: list[tuple[Stack, Document | None]], given: Mapping[str, str]
+) -> FoundApis:
+    from lambdad.bundler.config.cdk import http
+
+    def named(stack: Stack, logical_id: str, resource: Node) -> str:
+        return _name(_path(assembly, stack, logical_id, resource))
+
+    return http.read(assembly.seen, parsed, given, named)
 
 
 def _endless(stack: Stack) -> ProjectError:
@@ -111,22 +128,16 @@ def _endless(stack: Stack) -> ProjectError:
 
 
 def _read_stack(
-    assembly: Assembly, stack: Stack, given: Mapping[str, str], found: Found
+    assembly: Assembly,
+    stack: Stack,
+    document: Document,
+    given: Mapping[str, str],
+    found: Found,
 ) -> list[Stack]:
     """Adds the stack's functions; returns the stacks that it nests. Raises ProjectError."""
-    document = _template(assembly.seen, stack)
-    if document is None:
-        return []
     found.diagnostics += document.diagnostics
-    sections = {name: node.fields for name, node in document.top.fields.items()}
-    resources = sections.get("Resources", {})
-    scope = TemplateScope(
-        parameters=sections.get("Parameters", {}),
-        mappings=sections.get("Mappings", {}),
-        conditions=sections.get("Conditions", {}),
-        resources=resources,
-        given=given,
-    )
+    scope = scope_of(document, given)
+    resources = document.top.fields["Resources"].fields if scope.resources else {}
     found.parameters.update(scope.parameters)
     context = Context(
         root=assembly.seen.root, folder=folder_of(stack.file), scope=scope, defaults={}
@@ -203,6 +214,11 @@ def _path(assembly: Assembly, stack: Stack, logical_id: str, resource: Node) -> 
     return path_of(assembly, stack, logical_id) or f"{stack.path}/{logical_id}"
 
 
+def _name(path: str) -> str:
+    """The resource is a child of the construct that people wrote."""
+    return path.removesuffix("/Resource").removesuffix("/Default")
+
+
 # --- a function ----------------------------------------------------------------------------------
 
 
@@ -210,8 +226,7 @@ def _function(
     assembly: Assembly, stack: Stack, context: Context, logical_id: str, resource: Node
 ) -> Draft:
     path = _path(assembly, stack, logical_id, resource)
-    # The resource is a child of the construct that people wrote.
-    name = path.removesuffix("/Resource").removesuffix("/Default")
+    name = _name(path)
     draft = read_function(context, name, resource, FUNCTION)
     draft.alias = logical_id
     if any(OWN.fullmatch(part) for part in name.split("/")):

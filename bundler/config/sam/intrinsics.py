@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lambdad.bundler.config.declared import nearest
-from lambdad.bundler.located.located import Node, kind, shortened
+from lambdad.bundler.located.located import Document, Node, kind, shortened
 from lambdad.bundler.model import Diagnostic, error
 
 LONGEST: Final = 1 << 16
@@ -56,6 +56,18 @@ class TemplateScope:
     """Parameters' values from outside; they count before defaults."""
     decided: dict[str, bool | None] = field(default_factory=dict)
     """Conditions decided so far; None while one is being decided."""
+
+
+def scope_of(document: Document, given: Mapping[str, str]) -> TemplateScope:
+    """What names mean in the template, with these values of parameters."""
+    sections = {name: node.fields for name, node in document.top.fields.items()}
+    return TemplateScope(
+        parameters=sections.get("Parameters", {}),
+        mappings=sections.get("Mappings", {}),
+        conditions=sections.get("Conditions", {}),
+        resources=sections.get("Resources", {}),
+        given=given,
+    )
 
 
 def resolve(scope: TemplateScope, node: Node) -> Node | None:

@@ -6,10 +6,12 @@ whose resource has a `Condition` is built whatever the condition says: the deplo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from lambdad.bundler.config.api_drafts import FoundApis
 from lambdad.bundler.config.declared import Found, Said
 from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.sam.function import CODE, REMOTE, Context, read_function
@@ -104,6 +106,29 @@ def _read(reading: _Reading, stack: _Stack) -> None:
             found.diagnostics.append(error("bad-value", message, section.where))
     for name, resource in _section(top, "Resources").items():
         _resource(reading, stack, context, name, resource)
+    found.apis.append(functools.partial(_apis, reading.seen, stack, context, top))
+
+
+def _apis(seen: Seen, stack: _Stack, context: Context, top: Mapping[str, Node]) -> FoundApis:
+    """The template's HTTP APIs, without those of the templates that it nests."""
+    from lambdad.bundler.config.sam import gateway, http
+    from lambdad.bundler.config.sam.references import Template
+
+    resources = _section(top, "Resources")
+    template = Template(
+        seen=seen,
+        folder=context.folder,
+        scope=context.scope,
+        resources=resources,
+        functions={
+            name: stack.prefix + name
+            for name, resource in resources.items()
+            if "Type" in resource.fields and resource.fields["Type"].text in CODE
+        },
+        named=lambda name, _resource: stack.prefix + name,
+    )
+    drafts = [*http.read(template, top), *gateway.read(template)]
+    return FoundApis(drafts, template.faults)
 
 
 def _document(seen: Seen, file: RelPath, where: Location) -> Document:

@@ -7,15 +7,18 @@ beside).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from lambdad.bundler.config.api_drafts import FoundApis
 from lambdad.bundler.config.declared import Found, Said
 from lambdad.bundler.config.paths import folder_of, joined
 from lambdad.bundler.config.serverless import service
 from lambdad.bundler.config.serverless.function import read_function, ways
+from lambdad.bundler.config.serverless.service import Service
 from lambdad.bundler.config.serverless.variables import (
     ServiceScope,
     UnresolvedVariableError,
@@ -57,7 +60,9 @@ def read(
     known_service = service.load(scope, file.value)
     found.parameters |= _parameters(scope)
     known = ways(known_service)
-    for name, node in _functions(scope, found):
+    functions = list(_functions(scope, found))
+    found.apis.append(functools.partial(_apis, known_service, functions))
+    for name, node in functions:
         draft = read_function(known, name, node)
         if draft is not None:
             found.drafts.append(draft)
@@ -69,6 +74,12 @@ def read(
     if any(not (draft.why(Refused) or draft.why(Skipped)) for draft in found.drafts):
         found.diagnostics += known_service.notes
     return found
+
+
+def _apis(known: Service, functions: list[tuple[str, Node]]) -> FoundApis:
+    from lambdad.bundler.config.serverless import http
+
+    return http.read(known, functions)
 
 
 def _document(seen: Seen, file: Said[RelPath]) -> Document:
