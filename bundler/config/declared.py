@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from lambdad.bundler.config.api_drafts import FoundApis
+from lambdad.bundler.config.function_settings import SaidSettings
 from lambdad.bundler.model import (
     Copy,
     Diagnostic,
@@ -86,6 +87,8 @@ class Draft:
     groups: tuple[str, ...] | None = None
     resolver: str | None = None
     without: tuple[str, ...] | None = None
+    settings: Callable[[], SaidSettings] | None = None
+    """How its limits and its environment are read, which a build never asks for."""
     lint: str | None = None
     format: bool = False
     own: dict[str, Location] = field(default_factory=dict)
@@ -130,6 +133,8 @@ class Found:
     """A file could not be read: there may be more functions than these."""
     apis: list[Callable[[], FoundApis]] = field(default_factory=list)
     """How the HTTP APIs of each file are read, which a build never asks for."""
+    settings: dict[str, Callable[[], SaidSettings]] = field(default_factory=dict)
+    """By function: how its limits and its environment are read, once lambdad.toml has its say."""
 
 
 def aliases(drafts: Collection[Draft]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from lambdad.bundler.config.files import (
     SST_LINES,
     SST_LIST,
 )
+from lambdad.bundler.config.function_settings import FunctionSettings, settled
 from lambdad.bundler.config.names import sort_out
 from lambdad.bundler.config.paths import folder_of
 from lambdad.bundler.config.sam import reader
@@ -167,6 +168,31 @@ def read_with_apis(
     What the APIs alone are made of, such as an OpenAPI document, is among the project's inputs.
     Raises as `read_project` does.
     """
+    found = read_live(start, environ, templates, parameters, options)
+    return found.project, found.apis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveDeclaration:
+    """What `lambdad start` needs of a project's configuration."""
+
+    project: Project
+    apis: Apis
+    settings: Mapping[str, FunctionSettings]
+    """By function."""
+
+
+def read_live(
+    start: str,
+    environ: Mapping[str, str],
+    templates: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> LiveDeclaration:
+    """What `read_project` returns, the HTTP APIs, and how each function runs.
+
+    What those alone are made of is among the project's inputs. Raises as `read_project` does.
+    """
     from lambdad.bundler.config.apis import together
 
     start = os.path.realpath(start)
@@ -177,7 +203,16 @@ def read_with_apis(
     found = Found()
     project = _read(start, asked, seen, own, found)
     apis = together([read() for read in found.apis])
-    return replace(project, inputs=seen.inputs(), environ=frozenset(found.environ)), apis
+    settings = {
+        function.name: settled(found.settings[function.name]())
+        for function in project.functions
+        if function.name in found.settings
+    }
+    return LiveDeclaration(
+        project=replace(project, inputs=seen.inputs(), environ=frozenset(found.environ)),
+        apis=apis,
+        settings=settings,
+    )
 
 
 def _read(start: str, asked: _Asked, seen: Seen, own: Own, found: Found) -> Project:
@@ -198,6 +233,7 @@ def _read(start: str, asked: _Asked, seen: Seen, own: Own, found: Found) -> Proj
     for file in files:
         _add(found, _format(file.value).read(seen, file, given))
     drafts = [] if own.broken else toml.overlay(own, found, seen)
+    found.settings = {draft.name: draft.settings for draft in drafts if draft.settings is not None}
     if options and not any(_format(file.value).files == SERVERLESS for file in files):
         message = "--opt and --stage are for the Serverless Framework, and no file of it is read"
         found.diagnostics.append(warning("unknown-parameter", message))

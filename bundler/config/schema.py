@@ -22,10 +22,13 @@ TYPES: Final[Mapping[str, tuple[type, str]]] = {
     "array": (list, "a list"),
     "string": (str, "text"),
     "boolean": (bool, "true or false"),
+    "integer": (int, "a whole number"),
+    "number": (float, "a number"),
 }
 
 KEYWORDS: Final = frozenset(
     {"type", "properties", "additionalProperties", "items", "enum", "pattern", "minLength"}
+    | {"minimum", "exclusiveMinimum", "maximum"}
     | {"uniqueItems", "required", "$ref", "$defs", "$schema", "title", "description", "examples"}
 )
 """All that schema.json may use: what is not here would not be checked."""
@@ -50,7 +53,7 @@ def _faults(
     if (reference := schema.get("$ref")) is not None:
         target = top["$defs"][reference.removeprefix("#/$defs/")]
         yield from _faults(node, target, top, path)
-    if "type" in schema and not isinstance(node.value, TYPES[schema["type"]][0]):
+    if "type" in schema and not _is_of(node.value, schema["type"]):
         hint = "put it in quotes" if schema["type"] == "string" and _is_number(node) else None
         yield path, _fault(path, f"must be {TYPES[schema['type']][1]}", node, node.where, hint)
     elif isinstance(node.value, dict):
@@ -62,6 +65,17 @@ def _faults(
             yield from _faults(item, schema["items"], top, path)
     elif isinstance(node.value, str):
         yield from _text_faults(node, node.value, schema, path)
+    elif isinstance(node.value, (int, float)):
+        yield from _number_faults(node, node.value, schema, path)
+
+
+def _is_of(value: object, kind_of: str) -> bool:
+    """As JSON Schema has it: true is no number, and 1.0 is a whole one."""
+    if kind_of not in ("integer", "number"):
+        return isinstance(value, TYPES[kind_of][0])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return kind_of == "number" or float(value).is_integer()
 
 
 def _object_faults(
@@ -96,6 +110,17 @@ def _text_faults(
     elif "pattern" in schema and not re.search(schema["pattern"], text):
         # The only pattern there is: a distribution's name.
         yield path, _fault(path, "must be a distribution's name", node, node.where)
+
+
+def _number_faults(
+    node: Node, number: float, schema: Mapping[str, Any], path: ValuePath
+) -> Iterator[tuple[ValuePath, Diagnostic]]:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if (least is not None and number < least) or number <= schema.get("exclusiveMinimum", -1):
+        above = f"at least {least}" if least is not None else "more than 0"
+        yield path, _fault(path, f"must be {above}", None, node.where)
+    elif most is not None and number > most:
+        yield path, _fault(path, f"must be at most {most}", None, node.where)
 
 
 def _repeated(node: Node, path: ValuePath) -> Iterator[tuple[ValuePath, Diagnostic]]:

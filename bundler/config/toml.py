@@ -5,13 +5,15 @@ A function's own table goes before what a template says of it, and that before `
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler.config.declared import Draft, Found, Reason, Said, T, aliases, nearest
+from lambdad.bundler.config.function_settings import LARGEST_MB, LONGEST_S, SaidSettings
 from lambdad.bundler.config.paths import joined
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import located_toml
@@ -226,8 +228,37 @@ def _apply(own: Own, draft: Draft, seen: Seen, esbuild: dict[str, OptionValue]) 
         draft.esbuild.pop(name, None)
     for fault in faults:
         draft.failed("esbuild", fault)
+    draft.settings = functools.partial(_settings, own.defaults, draft.settings, said)
     for setting, fault in own.faults.get(draft.name, ()):
         draft.failed(setting, fault)
+
+
+def _settings(
+    defaults: Mapping[str, Node],
+    declared: Callable[[], SaidSettings] | None,
+    own: Mapping[str, Node],
+) -> SaidSettings:
+    """The function's own, then the template's, then the defaults; variables one by one."""
+    behind = SaidSettings() if declared is None else declared()
+    found = SaidSettings(unresolved=behind.unresolved, diagnostics=behind.diagnostics)
+    for table in (own, None, defaults):
+        said = behind if table is None else _said_settings(table)
+        found.timeout_s = said.timeout_s if found.timeout_s is None else found.timeout_s
+        found.memory_mb = said.memory_mb if found.memory_mb is None else found.memory_mb
+        found.environment = {**said.environment, **found.environment}
+        found.description = found.description or said.description
+    return found
+
+
+def _said_settings(table: Mapping[str, Node]) -> SaidSettings:
+    """Of a table that the schema has nothing against."""
+    found = SaidSettings()
+    found.timeout_s = found.limit("timeout", table.get("timeout"), LONGEST_S)
+    memory = found.limit("memory", table.get("memory"), LARGEST_MB)
+    found.memory_mb = None if memory is None else int(memory)
+    if environment := table.get("environment"):
+        found.environment = {name: node.text for name, node in environment.fields.items()}
+    return found
 
 
 def _replaced(reason: Reason) -> Diagnostic:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from lambdad.bundler.config.find import read_project
+from lambdad.bundler.config.find import read_live
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.live.session import StartOptions, run_session
 
@@ -87,7 +87,7 @@ def command(project: str | None, port: int, lambda_port: int, host: str, **given
     return run_session(
         StartOptions(
             root=root,
-            read=lambda: read_project(root, dict(os.environ)),
+            read=lambda: read_live(root, dict(os.environ)),
             host=host,
             http_port=port,
             lambda_port=lambda_port,

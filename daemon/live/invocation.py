@@ -175,6 +175,10 @@ class FunctionConfig:
     memory_mb: int = 128
     environment: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    unresolved: Mapping[str, Diagnostic] = field(default_factory=dict)
+    """Variables that are not known before a deploy, each with a warning."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Warnings about its other settings."""
 
 
 class Invoker(Protocol):

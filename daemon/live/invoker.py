@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from lambdad.bundler.model import BundlerError, error
+from lambdad.bundler.model import BundlerError, Diagnostic, error
 from lambdad.daemon.live.building import FreshCode, FreshSource
 from lambdad.daemon.live.invocation import (
     BuildFailed,
@@ -16,7 +16,7 @@ from lambdad.daemon.live.invocation import (
     InvocationOutcome,
     NoSuchFunction,
 )
-from lambdad.daemon.live.project import LiveConfig, LiveProject, overridden
+from lambdad.daemon.live.project import LiveConfig, LiveProject, lacks, overridden
 from lambdad.daemon.live.workers import launch as launches
 from lambdad.daemon.live.workers.crew import Crew, Order, Outdated
 from lambdad.daemon.live.workers.launch import Surroundings
@@ -32,7 +32,10 @@ class RequestWatcher(LogReader, Protocol):
 
     def began(self, invocation: Invocation) -> None: ...
 
-    def built(self, invocation: Invocation, code: FreshCode) -> None: ...
+    def built(
+        self, invocation: Invocation, code: FreshCode, lacking: tuple[Diagnostic, ...]
+    ) -> None:
+        """`lacking` says which of the function's settings are not known."""
 
     def finished(
         self, invocation: Invocation, outcome: InvocationOutcome, running: RunningRequest | None
@@ -91,9 +94,10 @@ class LiveInvoker:
             code = await self._source.fresh(name)
             if not isinstance(code, FreshCode):
                 return code, None
-            self._watcher.built(invocation, code)
             if function is None:
                 continue  # it was declared otherwise a moment ago
+            lacking = lacks(function, overridden(config, function))
+            self._watcher.built(invocation, code, lacking)
             order = self._order(invocation, config, function, code)
             outcome, running = await self._crew.run(order)
             if not isinstance(outcome, Outdated):

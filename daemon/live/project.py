@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lambdad.bundler.config.find import LiveDeclaration
+from lambdad.bundler.config.function_settings import FunctionSettings
 from lambdad.bundler.inputs import kept, snapshot
 from lambdad.bundler.inputs.kept import Kept
-from lambdad.bundler.model import Project
+from lambdad.bundler.model import Diagnostic, Function, Project
+from lambdad.bundler.routes import Apis
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.daemon.live.env_files import read_env_file
 from lambdad.daemon.live.invocation import FunctionConfig
@@ -19,6 +22,7 @@ class LiveConfig:
     """One reading of the configuration."""
 
     project: Project
+    apis: Apis
     functions: Mapping[str, FunctionConfig]
     """By name."""
     aliases: Mapping[str, str]
@@ -42,22 +46,23 @@ class LiveProject:
     """Reads the configuration again when one of its files moved. Threads may use it."""
 
     def __init__(
-        self, root: str, read: Callable[[], Project], env_files: Sequence[str] = ()
+        self, root: str, read: Callable[[], LiveDeclaration], env_files: Sequence[str] = ()
     ) -> None:
         self._root = root
         self._read = read
         self._env_files = tuple(env_files)
         self._lock = threading.Lock()
-        self._kept: Kept[Project] | None = None
+        self._kept: Kept[LiveDeclaration] | None = None
 
     def now(self) -> LiveConfig:
         """As it is: every file of it was looked at after this call began. Raises BundlerError."""
         with self._lock:
             if self._kept is None or not self._kept.holds(self._root):
                 clock = _clock(self._root)
-                project = self._read()
-                self._kept = kept.observed(self._root, project, project.inputs, clock)
-            project = self._kept.value
+                read = self._read()
+                self._kept = kept.observed(self._root, read, read.project.inputs, clock)
+            declared = self._kept.value
+        project = declared.project
         variables: dict[str, Mapping[str, str]] = {}
         usual = (f"{self._root}/.env",)
         for path in (*usual, *self._env_files):
@@ -68,17 +73,34 @@ class LiveProject:
             others.setdefault(name, []).append(alias)
         return LiveConfig(
             project=project,
+            apis=declared.apis,
             functions={
-                function.name: FunctionConfig(
-                    name=function.name,
-                    function=function,
-                    aliases=tuple(sorted(others.get(function.name, ()))),
+                function.name: _config(
+                    function,
+                    tuple(sorted(others.get(function.name, ()))),
+                    declared.settings.get(function.name, FunctionSettings()),
                 )
                 for function in sorted(project.functions, key=lambda one: one.name)
             },
             aliases=project.aliases,
             variables=variables,
         )
+
+
+def _config(
+    function: Function, aliases: tuple[str, ...], settings: FunctionSettings
+) -> FunctionConfig:
+    return FunctionConfig(
+        name=function.name,
+        function=function,
+        aliases=aliases,
+        timeout_s=settings.timeout_s,
+        memory_mb=settings.memory_mb,
+        environment=settings.environment,
+        description=settings.description,
+        unresolved=settings.unresolved,
+        diagnostics=settings.diagnostics,
+    )
 
 
 def _clock(root: str) -> snapshot.Clock:
@@ -94,3 +116,9 @@ def overridden(config: LiveConfig, function: FunctionConfig) -> Mapping[str, str
     for name in (*function.aliases, function.name):
         found |= config.variables.get(name, {})
     return found
+
+
+def lacks(function: FunctionConfig, given: Mapping[str, str]) -> tuple[Diagnostic, ...]:
+    """What of its settings is not known; variables that files give are."""
+    unset = (fault for name, fault in function.unresolved.items() if name not in given)
+    return (*function.diagnostics, *unset)

@@ -14,7 +14,8 @@ from typing import Final
 
 from aiohttp import web
 
-from lambdad.bundler.model import BundlerError, Project
+from lambdad.bundler.config.find import LiveDeclaration
+from lambdad.bundler.model import BundlerError
 from lambdad.daemon.live.building import FreshSource
 from lambdad.daemon.live.invoker import LiveInvoker
 from lambdad.daemon.live.lambda_api import LambdaApi
@@ -34,7 +35,7 @@ class StartOptions:
     """What `lambdad start` was asked for."""
 
     root: str
-    read: Callable[[], Project]
+    read: Callable[[], LiveDeclaration]
     """Reads the configuration."""
     host: str = "127.0.0.1"
     http_port: int = 3000

@@ -69,11 +69,14 @@ class RequestLines:
     def began(self, invocation: Invocation) -> None:
         self._labels[invocation.request_id] = invocation
 
-    def built(self, invocation: Invocation, code: FreshCode) -> None:
+    def built(
+        self, invocation: Invocation, code: FreshCode, lacking: tuple[Diagnostic, ...]
+    ) -> None:
         if code.was_built:
             self._built[invocation.request_id] = code
         name = code.name
-        faults = tuple(one for one in code.diagnostics if one.severity is not Severity.INFO)
+        every = (*code.diagnostics, *lacking)
+        faults = tuple(one for one in every if one.severity is not Severity.INFO)
         self._tell_faults(name, faults)
 
     def finished(

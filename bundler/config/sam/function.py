@@ -6,6 +6,7 @@ Lambda functions with esbuild"; CloudFormation User Guide, "AWS::Lambda::Functio
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lambdad.bundler.config.sam.intrinsics import (
     resolve,
     resolve_all,
 )
+from lambdad.bundler.config.sam.settings import read_settings
 from lambdad.bundler.located.located import Node, kind, plain, shortened
 from lambdad.bundler.model import Language, Location, RelPath, error
 from lambdad.bundler.runtimes import RUNTIMES
@@ -116,6 +118,7 @@ def read_function(context: Context, name: str, resource: Node, form: str) -> Dra
     draft.architecture = _architecture(fields)
     draft.layers = _has_layers(fields) or None
     draft.wrapped = _is_wrapped(fields)
+    draft.settings = functools.partial(read_settings, context.scope, own, defaults)
     _build_method(settings, draft)
     return draft
 

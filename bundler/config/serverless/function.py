@@ -5,6 +5,7 @@ Source: Serverless Framework, "AWS Lambda Functions" and "Serverless.yml Referen
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from lambdad.bundler.config.serverless.esbuild import ServiceBundling
 from lambdad.bundler.config.serverless.package import Packaging
 from lambdad.bundler.config.serverless.python import Requirements
 from lambdad.bundler.config.serverless.service import Service, ServiceFields
+from lambdad.bundler.config.serverless.settings import read_settings
 from lambdad.bundler.config.serverless.variables import UnresolvedVariableError, resolve
 from lambdad.bundler.config.serverless.version import DEFAULT_RUNTIMES
 from lambdad.bundler.located.located import Node, kind, shortened
@@ -76,6 +78,7 @@ def read_function(known: Ways, name: str, node: Node) -> Draft | None:
     draft.architecture = fields.text("architecture", "architecture")
     draft.layers = _has_layers(fields) or None
     draft.wrapped = _is_wrapped(fields)
+    draft.settings = functools.partial(read_settings, fields)
     runtime = draft.runtime or draft.runtime_default
     if runtime.value.startswith("python"):
         _python(known, fields, packaging)

@@ -14,10 +14,16 @@ from botocore.exceptions import ClientError
 from tests.support.live import Started, started
 
 CONFIG = """
+[defaults]
+timeout = 1
+memory = 256
+environment = { TABLE = "notes", OTHER = "x" }
+
 [functions.Py]
 handler = "app.handler"
 runtime = "python3.11"
 code = "py"
+environment = { TABLE = "mine" }
 
 [functions.Js]
 handler = "src/list.handler"
@@ -37,6 +43,7 @@ def handler(event, context):
             while True: pass
         case "set": return {1}
         case "large": return "x" * 7_000_000
+        case "environ": return dict(os.environ)
         case "context": return [context.client_context.custom, context.invoked_function_arn]
     return {"saved": 1, "event": event}
 """
@@ -52,6 +59,7 @@ export async function handler(event: any, context: any) {
   if (event.do === "exit") process.exit(7);
   if (event.do === "loop") for (;;);
   if (event.do === "bigint") return 10n;
+  if (event.do === "environ") return process.env;
   if (event.do === "context") return [context.clientContext.custom, context.invokedFunctionArn];
   return { saved: 1, event };
 }
@@ -62,7 +70,10 @@ export const streams = awslambda.streamifyResponse(async (event: any, out: any) 
   out.end();
 });
 """
-FILES = {"lambdad.toml": CONFIG, "py/app.py": PY, "src/list.ts": JS}
+ENV = """# of this machine
+OTHER="from a file"
+"""
+FILES = {"lambdad.toml": CONFIG, ".env": ENV, "py/app.py": PY, "src/list.ts": JS}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +114,8 @@ FAULTS = (
     ("Py", "set", "Runtime.MarshalError", "Object of type set is not JSON serializable"),
     ("Js", "bigint", "Runtime.MarshalError", "Unable to stringify response body"),
     ("Js", "reject", "Runtime.UnhandledPromiseRejection", "Error: lost"),
+    ("Py", "loop", "Sandbox.Timedout", "Error: Task timed out after 1.00 seconds"),
+    ("Js", "loop", "Sandbox.Timedout", "Error: Task timed out after 1.00 seconds"),
     ("Py", "large", "Function.ResponseSizeTooLarge", "Response payload size"),
 )
 
@@ -134,6 +147,19 @@ def test_the_context_is_given(session: Started, function: str) -> None:
     context = base64.b64encode(json.dumps({"custom": {"ä": "€"}}).encode()).decode()
     _, payload = invoke(session, function, {"do": "context"}, ClientContext=context)
     assert payload == [{"ä": "€"}, f"arn:aws:lambda:us-east-1:012345678912:function:{function}"]
+
+
+@pytest.mark.parametrize(("function", "table"), [("Py", "mine"), ("Js", "notes")])
+def test_the_environment_is_lambdas(session: Started, function: str, table: str) -> None:
+    """With the function's own variables, and those of .env before them; nothing of ours."""
+    environ = invoke(session, function, {"do": "environ"})[1]
+    assert (environ["TABLE"], environ["OTHER"]) == (table, "from a file")
+    assert environ["AWS_LAMBDA_FUNCTION_NAME"] == function
+    assert environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert environ["AWS_EXECUTION_ENV"].startswith("AWS_Lambda_")
+    assert environ["LAMBDA_TASK_ROOT"].startswith(session.place.root)
+    assert environ["_HANDLER"].endswith(".handler")
+    assert not [name for name in environ if "LAMBDAD" in name]
 
 
 def test_event_and_dry_run(session: Started) -> None:
