@@ -13,13 +13,14 @@ from lambdad.bundler.config.find import read_live
 from lambdad.bundler.model import BundlerError
 from lambdad.daemon.cli import project as projects
 from lambdad.daemon.live.examples import example_event
-from lambdad.daemon.live.session import StartOptions, run_once
+from lambdad.daemon.live.once import run_once
+from lambdad.daemon.live.session import StartOptions
 
 
 @click.command(
     "invoke",
-    epilog="""The answer is on stdout, and what the function logs on stderr. It is built first if its
-files have changed, and runs with the environment that `lambdad start` gives it.
+    epilog="""The answer is on stdout, and what the function logs on stderr. It is built first if
+its files have changed, and runs with the environment that `lambdad start` gives it.
 
 \b
 Examples:
@@ -47,8 +48,8 @@ Exit code: 0 it answered; 1 it failed, or can't be built; 2 usage or machine."""
 @click.option(
     "--example",
     metavar="NAME",
-    help="An event as a service of AWS sends it: alb, cloudwatch-logs, dynamodb, eventbridge, http, "
-    "kinesis, rest, s3, schedule, sns or sqs.",
+    help="An event as a service of AWS sends it: alb, cloudwatch-logs, dynamodb, eventbridge, "
+    "http, kinesis, rest, s3, schedule, sns or sqs.",
 )
 @click.option(
     "--env-file",
@@ -65,9 +66,7 @@ def command(
     project: str | None,
     event_file: BinaryIO | None,
     example: str | None,
-    env_files: tuple[str, ...],
-    profile: str | None,
-    region: str | None,
+    **given: object,
 ) -> int:
     """Run FUNCTION once, with an event, on this machine."""
     if event_file is not None and example is not None:
@@ -83,9 +82,7 @@ def command(
     options = StartOptions(
         root=root,
         read=lambda: read_live(root, dict(os.environ)),
-        env_files=env_files,
-        profile=profile,
-        region=region,
+        **given,  # type: ignore[arg-type]  # click has checked them
     )
     code, answer = run_once(options, os.environ, function, payload)
     if answer is not None:

@@ -28,6 +28,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "lambdad.daemon.cli.start",
         "Run functions on this machine: HTTP and Lambda's API, always with fresh code.",
     ),
+    "invoke": (
+        "lambdad.daemon.cli.invoke",
+        "Run a function once on this machine, with an event of yours or an example.",
+    ),
     "lint": (
         "lambdad.daemon.cli.lint",
         "Report what is wrong in the sources, and what would fail on Lambda.",
