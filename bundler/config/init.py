@@ -16,7 +16,8 @@ from lambdad.bundler.config.check import JAVASCRIPT, TYPESCRIPT, parse_handler
 from lambdad.bundler.config.declared import Ending
 from lambdad.bundler.config.files import AWAITED, CDK_APP, CDK_ASSEMBLY
 from lambdad.bundler.config.names import file_name, is_safe
-from lambdad.bundler.inputs.seen import open_regular
+from lambdad.bundler.inputs import walking
+from lambdad.bundler.inputs.reading import open_regular
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.model import (
     BundlerError,
@@ -211,17 +212,18 @@ def _handlers(root: str) -> Iterator[_Handler]:
     is_app = any(os.path.exists(os.path.join(root, name)) for name in apps)
     export = EXPORT_OR_MAIN if is_app else EXPORT
     seen = 0
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(
-            name for name in folders if name not in NOT_OURS and not name.startswith(".")
-        )
-        for name in sorted(files):
+    for folder, _folders, files in walking.folders(root, _may_hold_handlers, named="."):
+        for name in files:
             seen += 1
             if seen > FILES:
                 return
             path = posixpath.normpath(os.path.relpath(os.path.join(folder, name), root))
             if path.isprintable() and (handler := _handler(root, path, export)):
                 yield handler
+
+
+def _may_hold_handlers(name: str) -> bool:
+    return name not in NOT_OURS and not name.startswith(".")
 
 
 def _handler(root: str, path: str, exporting: re.Pattern[str]) -> _Handler | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from lambdad.bundler.inputs.seen import open_regular
+from lambdad.bundler.inputs.reading import open_regular
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.model import Language, RelPath
 from lambdad.bundler.runtimes import RUNTIMES
 
@@ -104,7 +104,7 @@ def _at(said: object, *path: str) -> object:
 
 def _toml(root: str, folder: RelPath, file: str) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(_read(root, folder, file).decode())
+        return anytoml.loads(_read(root, folder, file).decode())
     except (ValueError, RecursionError):
         return {}  # a build tells what is wrong with it
 

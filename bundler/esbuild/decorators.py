@@ -10,8 +10,8 @@ from lambdad.bundler.esbuild import tsconfig
 from lambdad.bundler.esbuild.outputs import Share
 from lambdad.bundler.esbuild.plan import BundlePlan
 from lambdad.bundler.esbuild.prober import Disk, Prober
+from lambdad.bundler.inputs.reading import SOURCE
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import Diagnostic, Location, warning
 
 _COMPILED: Final = b"__decorateClass"
@@ -69,7 +69,7 @@ def _asks(folder: str, one: BundlePlan, prober: Prober, asked: dict[str, bool]) 
 
 def _decorated(path: str, shown: str, seen: Seen) -> Location | None:
     try:
-        text = seen.content(path, LARGEST).decode("utf-8", "replace")
+        text = seen.content(path, SOURCE).decode("utf-8", "replace")
     except OSError:
         return None  # vanished meanwhile: the next look at the inputs tells
     found = _DECORATOR.search(text)

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from lambdad.bundler import aws_sdk
-from lambdad.bundler.inputs.seen import LOCK, Seen, is_inside
+from lambdad.bundler.inputs.reading import LOCK
+from lambdad.bundler.inputs.seen import Seen, is_inside
 from lambdad.bundler.model import Runtime, Walk
 
 CLIENTS: Final = "@aws-sdk/client-*"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from lambdad.bundler import tool_faults, tools
+from lambdad.bundler.esbuild import unreadable
 from lambdad.bundler.esbuild.engine import (
     EsbuildGone,
     EsbuildJob,
@@ -40,6 +41,8 @@ class OneShot:
         self._environ = environ
 
     def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
+        if refused := unreadable.refused(job, packages=True):
+            return refused
         with tempfile.TemporaryDirectory(prefix="lambdad-esbuild-") as temporary:
             folder = os.path.realpath(temporary)
             out = f"{folder}/out"

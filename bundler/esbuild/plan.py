@@ -14,8 +14,8 @@ from lambdad.bundler.esbuild.closure import BundleSources, closure
 from lambdad.bundler.esbuild.options import pairs, texts
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.resolution import EXTENSIONS, Settings
+from lambdad.bundler.inputs.reading import SOURCE
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import Entry, Function, OptionValue, ProjectError, Walk, error
 from lambdad.bundler.workshop import Workshop
 
@@ -212,7 +212,7 @@ def _wrapper(function: Function, workshop: Workshop, code: str) -> tuple[Entry, 
     if not path.startswith(f"{code}/") or path.endswith(SOURCES):
         return ()
     try:
-        content = workshop.seen.content(path, LARGEST)
+        content = workshop.seen.content(path, SOURCE)
     except OSError:
         return ()
     return (Entry(name=function.handler.module, content=content, executable=True),)

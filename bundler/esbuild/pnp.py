@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from lambdad.bundler.inputs.seen import LOCK, read_regular
+from lambdad.bundler.inputs.reading import LOCK, read_regular
 from lambdad.bundler.located import anyjson
 
 FILES: Final = (".pnp.data.json", ".pnp.cjs", ".pnp.js")

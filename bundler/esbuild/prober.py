@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from lambdad.bundler.esbuild import pnp
-from lambdad.bundler.inputs.seen import LOCK, Seen, read_regular
+from lambdad.bundler.inputs.reading import LOCK, read_regular
+from lambdad.bundler.inputs.seen import Seen
 
 _MAX_LINKS: Final = 40
 

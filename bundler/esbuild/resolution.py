@@ -16,6 +16,7 @@ from lambdad.bundler.esbuild import pnp, tsconfig
 from lambdad.bundler.esbuild.engine import ModuleRequest
 from lambdad.bundler.esbuild.manifest import split_package, targets
 from lambdad.bundler.esbuild.prober import Prober
+from lambdad.bundler.inputs import walking
 
 MANIFEST: Final = "package.json"
 ALWAYS: Final = ("node_modules", "package", "tsconfig", "jsconfig", ".pnp")
@@ -116,7 +117,7 @@ class Resolver:
         self.enter(top)
         self.walks.add(top)
         if "**" in specifier:
-            for below, _folders, _names in os.walk(top):
+            for below, _folders, _names in walking.folders(top):
                 self.walks.add(below)
 
     # --- paths ---

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any, Final
 
 from lambdad.bundler import tool_faults
+from lambdad.bundler.esbuild import unreadable
 from lambdad.bundler.esbuild.engine import (
     EsbuildGone,
     EsbuildJob,
@@ -118,7 +119,7 @@ class EsbuildService:
         return self._process.pid
 
     def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
-        return _output(self._ask(_build_request(job, next(self._keys))), job)
+        return self._built(job, _build_request(job, next(self._keys)))
 
     def reads(self, job: EsbuildJob, output: EsbuildOutput, files: Iterable[str]) -> None:
         """Nothing is kept but in contexts, whose owner looks after their inputs."""
@@ -128,7 +129,7 @@ class EsbuildService:
         key = next(self._keys)
         self._calls[key] = _Calls(trace=trace)
         try:
-            self._ask(_build_request(job, key) | {"plugins": [RECORDER]})
+            self._built(job, _build_request(job, key) | {"plugins": [RECORDER]})
         finally:
             del self._calls[key]
         return trace
@@ -182,7 +183,39 @@ class EsbuildService:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def _built(
+        self, job: EsbuildJob, request: Mapping[str, Value], calls: _Calls | None = None
+    ) -> EsbuildOutput:
+        """The output of a request that builds the job; `calls` has it where esbuild calls back.
+
+        A build that waits for what is no file ends with this process: no request makes it stop.
+        """
+        answer = self._put(request)
+        for packages, wait_s in zip((False, True), unreadable.LOOKS_S, strict=True):
+            try:
+                value = answer.get(timeout=wait_s)
+                break
+            except queue.Empty:
+                if refused := unreadable.refused(job, packages=packages):
+                    self._leave_off()
+                    return refused
+        else:
+            value = self._wait(answer)
+        built = _answered(value)
+        ended = calls.take() if calls is not None else None
+        return _output(built if ended is None else ended, job)
+
+    def _leave_off(self) -> None:
+        """Ends the process amid a build that would never end; the others are asked again."""
+        with self._lock:
+            self._gone = EsbuildGone("esbuild read what is no file, and was ended")
+        self._kill()
+
     def _ask(self, request: Mapping[str, Value]) -> dict[str, Any]:
+        return _answered(self._wait(self._put(request)))
+
+    def _put(self, request: Mapping[str, Value]) -> queue.SimpleQueue[Value | EsbuildGone]:
+        """Sends it; where the answer will be."""
         answer: queue.SimpleQueue[Value | EsbuildGone] = queue.SimpleQueue()
         with self._lock:
             if self._gone is not None:
@@ -190,16 +223,14 @@ class EsbuildService:
             number = next(self._ids)
             self._waiting[number] = answer
         self._outbox.put(encode(Packet(number, True, request)))
+        return answer
+
+    def _wait(self, answer: queue.SimpleQueue[Value | EsbuildGone]) -> Value | EsbuildGone:
         try:
-            value = answer.get(timeout=ANSWER_TIMEOUT_S)
+            return answer.get(timeout=ANSWER_TIMEOUT_S)
         except queue.Empty:
-            value = EsbuildGone(f"esbuild gave no answer within {ANSWER_TIMEOUT_S:.0f} s")
             self._kill()
-        if isinstance(value, EsbuildGone):
-            raise value
-        if not isinstance(value, dict):
-            raise EsbuildGone(f"esbuild answered {type(value).__name__} instead of a map")
-        return value
+            return EsbuildGone(f"esbuild gave no answer within {ANSWER_TIMEOUT_S:.0f} s")
 
     # --- the writer's thread ---
 
@@ -279,6 +310,14 @@ class EsbuildService:
             answer.put(EsbuildGone(str(gone), fault=fault))
 
 
+def _answered(value: Value | EsbuildGone) -> dict[str, Any]:
+    if isinstance(value, EsbuildGone):
+        raise value
+    if not isinstance(value, dict):
+        raise EsbuildGone(f"esbuild answered {type(value).__name__} instead of a map")
+    return value
+
+
 class _Calls:
     """What esbuild said about one key when it called back. Written by the reader's thread."""
 
@@ -317,9 +356,8 @@ class ServiceContext:
         # One at a time: on-end and the response have both arrived before the next one is sent.
         with self._turn:
             self._calls.take()
-            answer = self._service._ask({"command": "rebuild", "key": self._key})
-            ended = self._calls.take()
-        return _output(answer if ended is None else ended, self._job)
+            request: dict[str, Value] = {"command": "rebuild", "key": self._key}
+            return self._service._built(self._job, request, self._calls)
 
     def dispose(self) -> None:
         """Frees its memory. Safe to call again, and after the process has gone."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from lambdad.bundler.esbuild import pnp
 from lambdad.bundler.esbuild.manifest import split_package, targets
 from lambdad.bundler.esbuild.prober import Prober
-from lambdad.bundler.inputs.seen import LOCK, read_regular
+from lambdad.bundler.inputs.reading import LOCK, read_regular
 from lambdad.bundler.located import anyjson
 
 Raw = Mapping[str, Any]

@@ -4,16 +4,13 @@ Everything goes through it, so that no input can be forgotten: what is looked at
 it is looked at, there or absent, and a step that fails has recorded its inputs all the same. The
 end of a build asks for the InputSet.
 
-Files are read here and nowhere else: regular files only, checked on the open descriptor, and no
-more of them than the caller takes. A FIFO does not make a build wait, and a device does not fill
-the memory.
+Files are read by reading.py: regular files only, and no more of them than the caller takes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import posixpath
 import stat
@@ -22,15 +19,11 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from lambdad.bundler.inputs.counted import more
-from lambdad.bundler.located.located import SIZE, broken
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular, reason
+from lambdad.bundler.located.located import broken
 from lambdad.bundler.model import InputSet, Location, Names, ProjectError, RelPath, Stems, error
 
 PathKind = Literal["file", "folder"]
-
-SETTINGS: Final = SIZE
-"""The most bytes of a file that people write: a package.json, a tsconfig.json, requirements."""
-LOCK: Final = 64 << 20
-"""The most bytes of a file that tools write: a lock, a list of packages."""
 
 _MOST_LINKS: Final = 40
 """Symlinks on the way to one file; Linux gives up after as many."""
@@ -253,65 +246,6 @@ class Seen:
 def is_inside(real: str, homes: Iterable[str]) -> bool:
     """Whether it is one of these folders, or lies in one."""
     return any(real == home or real.startswith(f"{home.rstrip('/')}/") for home in homes)
-
-
-def read_regular(path: str, most: int) -> bytes:
-    """A regular file's bytes. Raises OSError: also if it is larger than `most`, or no such file."""
-    descriptor, status = _opened(path)
-    try:
-        parts: list[bytes] = []
-        size, wanted = 0, min(status.st_size, most) + 1  # one more, so that the end is met
-        if status.st_size <= most:
-            while size <= most and (part := os.read(descriptor, max(wanted - size, _CHUNK))):
-                parts.append(part)
-                size += len(part)
-        if max(size, status.st_size) > most:
-            shown = f"{most >> 20} MiB" if most >> 20 else f"{most} bytes"
-            raise OSError(errno.EFBIG, f"it is larger than {shown}", path)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-    finally:
-        os.close(descriptor)
-
-
-def open_regular(path: str) -> io.BufferedReader:
-    """A regular file, to be read a piece at a time. Raises OSError, also if it is no such file."""
-    descriptor, _status = _opened(path)
-    return open(descriptor, "rb")
-
-
-def _opened(path: str) -> tuple[int, os.stat_result]:
-    # To open a FIFO waits for its writer, for ever; non-blocking has no effect on a file.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-    try:
-        descriptor = os.open(path, flags)
-    except ValueError as fault:  # it holds a NUL, or half a character: nothing has such a name
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from fault
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "no regular file")
-            code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-            raise OSError(code, f"it is {what}", path)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor, status
-
-
-_CHUNK: Final = 1 << 16
-
-_SPECIAL: Final = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFBLK: "a device",
-    stat.S_IFCHR: "a device",
-}
-
-
-def reason(fault: OSError) -> str:
-    """Why a file could not be read, to stand behind a colon."""
-    text = fault.strerror or str(fault)
-    return text[:1].lower() + text[1:]
 
 
 def _kind(path: str) -> PathKind | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler.inputs import counted
-from lambdad.bundler.inputs.seen import Seen, is_inside, reason
+from lambdad.bundler.inputs.reading import SOURCE, reason, special_kind
+from lambdad.bundler.inputs.seen import Seen, is_inside
+from lambdad.bundler.inputs.walking import Bounds
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, Walk, error, warning
 
 
@@ -49,7 +51,7 @@ def walk(
 
     Raises ProjectError, all faults together: a symlink that leads out of the repository and of
     `allow`, a loop, a FIFO, socket or device, a name that is not UTF-8, an unreadable folder, a
-    pattern that is none.
+    pattern that is none; `endless-tree` where there is more than a walk takes in.
     """
     if faults := [*map(_pattern_fault, filter(counted.is_broken, (*exclude, *include, *only)))]:
         raise ProjectError(*faults)
@@ -61,7 +63,10 @@ def walk(
         faults=[],
         warnings=[],
     )
-    _walk_folder(errand, top, "", (seen.real(top),))
+    try:
+        _walk(errand, _Place(top, "", (seen.real(top),), by_link=False))
+    except ProjectError as fault:
+        errand.faults.extend(fault.diagnostics)
     if errand.faults:
         raise ProjectError(*errand.faults, *errand.warnings)
     errand.files.sort(key=lambda file: file.name)
@@ -78,14 +83,10 @@ def single(seen: Seen, path: RelPath, name: str) -> TreeFile:
     return TreeFile(name=name, path=path, executable=executable, size=status.st_size)
 
 
-LARGEST: Final = 1 << 30
-"""Bytes of a file that is read at all: what Lambda takes is a quarter of that."""
-
-
 def read(seen: Seen, file: TreeFile) -> bytes:
     """The file's bytes. Raises ProjectError if it vanished or can't be read."""
     try:
-        return seen.content(file.path, LARGEST)
+        return seen.content(file.path, SOURCE)
     except OSError as fault:
         raise _unreadable(file.path, fault) from fault
 
@@ -114,15 +115,47 @@ class _Errand:
     warnings: list[Diagnostic]
 
 
-def _walk_folder(errand: _Errand, folder: RelPath, below_top: str, chain: tuple[str, ...]) -> None:
-    """`chain` holds the real folders from the top down to this one: meeting one again is a loop."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder on the way down."""
+
+    path: RelPath
+    """As walked, relative to the project."""
+    below_top: str
+    chain: tuple[str, ...]
+    """The real folders from the top down to this one: meeting one again is a loop."""
+    by_link: bool
+    """Whether a symlink led here."""
+
+
+def _walk(errand: _Errand, top: _Place) -> None:
+    """Depth costs no stack, and what there is too much of ends the walk with a fault."""
+    bounds = Bounds(top.path)
+    open_ones = [_entries(errand, top, bounds)]
+    while open_ones:
+        met = next(open_ones[-1], None)
+        if met is None:
+            open_ones.pop()
+            continue
+        place, entry = met
+        inner = _take(errand, place, entry)
+        if inner is not None:
+            open_ones.append(_entries(errand, inner, bounds))
+
+
+def _entries(
+    errand: _Errand, place: _Place, bounds: Bounds
+) -> Iterator[tuple[_Place, os.DirEntry[str]]]:
+    """What of the folder is taken in, sorted by name."""
+    folder, below_top = place.path, place.below_top
+    bounds.enter(folder, len(place.chain), by_link=place.by_link)
     errand.seen.listing(folder, errand.counted)
     try:
         with os.scandir(errand.seen.absolute(folder)) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
+            entries = sorted(bounds.counted(scan, folder), key=lambda entry: entry.name)
     except OSError as fault:
         errand.faults.append(
-            error("unreadable-file", f"can't list {folder}: {fault.strerror}", Location(folder))
+            error("unreadable-file", f"can't list {folder}: {reason(fault)}", Location(folder))
         )
         return
     if below_top and _is_environment(errand, folder, below_top, entries):
@@ -130,7 +163,7 @@ def _walk_folder(errand: _Errand, folder: RelPath, below_top: str, chain: tuple[
     for entry in entries:
         is_folder = counted.leads_to_folder(entry)
         if counted.is_counted(entry.name, below_top, is_folder, errand.counted):
-            _take(errand, folder, below_top, chain, entry)
+            yield place, entry
         elif entry.is_symlink() and counted.is_counted(
             entry.name, below_top, not is_folder, errand.counted
         ):
@@ -153,20 +186,17 @@ def _joined(folder: RelPath, name: str) -> RelPath:
     return name if folder == "." else f"{folder}/{name}"
 
 
-def _take(
-    errand: _Errand,
-    folder: RelPath,
-    below_top: str,
-    chain: tuple[str, ...],
-    entry: os.DirEntry[str],
-) -> None:
-    path = _joined(folder, entry.name)
+def _take(errand: _Errand, place: _Place, entry: os.DirEntry[str]) -> _Place | None:
+    """Adds the file; a folder is returned, to be walked."""
+    below_top, chain = place.below_top, place.chain
+    path = _joined(place.path, entry.name)
     name = f"{below_top}/{entry.name}" if below_top else entry.name
     if fault := _name_fault(path):
         errand.faults.append(fault)
-        return
+        return None
     real = f"{chain[-1]}/{entry.name}"
-    if entry.is_symlink():
+    is_link = entry.is_symlink()
+    if is_link:
         errand.seen.link(path)
         real = errand.seen.real(real)
         if fault := _link_fault(errand, path, real):
@@ -175,29 +205,27 @@ def _take(
             else:
                 errand.seen.file(path)  # what it leads to may appear
                 errand.warnings.append(fault)
-            return
+            return None
     try:
         status = entry.stat()
     except OSError as gone:
         # Between the listing and now it went: the listing's key moved, so the build is superseded.
         errand.faults.extend(_unreadable(path, gone).diagnostics)
-        return
+        return None
     if stat.S_ISDIR(status.st_mode):
         if real in chain:
             message = f"{path} leads back to a folder it lies in"
             errand.faults.append(error("symlink-loop", message, Location(path), _EXCLUDE_IT))
-            return
-        _walk_folder(errand, path, name, (*chain, real))
-    elif stat.S_ISREG(status.st_mode):
-        errand.seen.file(path)
-        executable = bool(status.st_mode & 0o111)
-        errand.files.append(
-            TreeFile(name=name, path=path, executable=executable, size=status.st_size)
-        )
-    else:
-        errand.seen.file(path)
-        message = f"{path} is {_special(status.st_mode)}, which no zip can hold"
+            return None
+        return _Place(path, name, (*chain, real), by_link=place.by_link or is_link)
+    errand.seen.file(path)
+    if special := special_kind(status.st_mode):
+        message = f"{path} is {special}, which no zip can hold"
         errand.faults.append(error("special-file", message, Location(path), _EXCLUDE_IT))
+        return None
+    executable = bool(status.st_mode & 0o111)
+    errand.files.append(TreeFile(name=name, path=path, executable=executable, size=status.st_size))
+    return None
 
 
 _EXCLUDE_IT: Final = "remove it, or leave it out with `exclude` in lambdad.toml"
@@ -223,15 +251,3 @@ def _name_fault(path: str) -> Diagnostic | None:
     if "\\" in path or "\n" in path:
         return error("zip-name", f"{path!r} can't be a name in a zip", Location(path), _EXCLUDE_IT)
     return None
-
-
-_SPECIAL: Final[Mapping[int, str]] = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFBLK: "a device",
-    stat.S_IFCHR: "a device",
-}
-
-
-def _special(mode: int) -> str:
-    return _SPECIAL.get(stat.S_IFMT(mode), "a special file")

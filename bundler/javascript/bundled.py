@@ -31,6 +31,7 @@ from lambdad.bundler.esbuild.outputs import Share, Success, share
 from lambdad.bundler.esbuild.plan import SOURCES, BundlePlan, plan
 from lambdad.bundler.esbuild.prober import Disk
 from lambdad.bundler.esbuild.start import start
+from lambdad.bundler.inputs import walking
 from lambdad.bundler.inputs.kept import prove
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import checks, natives
@@ -77,29 +78,18 @@ def packed(
     if esbuild is not None:
         yield from _pack(requests, workshop, seen, esbuild)
         return
-    if workshop.memory is not None:
-        try:
-            kept = workshop.memory.engine(
-                lambda: Contexts(lambda limit: start(workshop, soft_limit=limit))
-            )
-            yield from _pack(requests, workshop, seen, kept)
-        except EsbuildGone as fault:
-            raise fault.told(_TWICE) from fault
-        return
-    last, left = EsbuildGone("it did not start"), list(requests)
-    for _ in range(2):
-        esbuild = start(workshop)
-        try:
-            for some in _pack(left, workshop, seen, esbuild):
-                left = [request for request in left if request.function.name not in some]
-                yield some
-        except EsbuildGone as fault:
-            last = fault
-        else:
-            return
-        finally:
-            esbuild.close()
-    raise last.told(_TWICE)
+    memory = workshop.memory
+    if memory is not None:
+        engine = memory.engine(lambda: Contexts(lambda limit: start(workshop, soft_limit=limit)))
+    else:
+        engine = Contexts(lambda _limit: start(workshop))
+    try:
+        yield from _pack(requests, workshop, seen, engine)
+    except EsbuildGone as fault:
+        raise fault.told(_TWICE) from fault
+    finally:
+        if memory is None:
+            engine.close()
 
 
 _TWICE: Final = "esbuild ended twice before it was done"
@@ -325,8 +315,7 @@ class _Packer:
         self._closure(one, sources, seen)
         folders = {one.code, *map(os.path.dirname, named)}
         for top in list(folders):
-            for folder, below, _names in os.walk(top):
-                below[:] = [name for name in below if name != "node_modules" and name[0] != "."]
+            for folder, _below, _names in walking.folders(top, _may_hold_sources):
                 folders.add(folder)
         for folder in folders:
             seen.file(*(f"{folder}/{name}" for name in UNPACKAGED))
@@ -334,6 +323,10 @@ class _Packer:
 
     def _scene(self, one: BundlePlan) -> Scene:
         return Scene(function=one.function, folder=one.folder, seen=self._seen[one.function.name])
+
+
+def _may_hold_sources(name: str) -> bool:
+    return name != "node_modules" and not name.startswith(".")
 
 
 def _groups(plans: Iterable[BundlePlan]) -> list[list[BundlePlan]]:

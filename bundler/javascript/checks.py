@@ -10,8 +10,8 @@ from lambdad.bundler.esbuild import options as table
 from lambdad.bundler.esbuild.engine import EsbuildOutput
 from lambdad.bundler.esbuild.outputs import Share
 from lambdad.bundler.esbuild.plan import BundlePlan
+from lambdad.bundler.inputs.reading import SOURCE
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import Diagnostic, InputSet, error, warning
 from lambdad.bundler.workshop import Workshop
 
@@ -28,7 +28,7 @@ def missing_export(
         return None  # they may export anything
     path = one.entries[0][1]
     try:
-        source = seen.content(path, LARGEST)
+        source = seen.content(path, SOURCE)
     except OSError:
         return None  # vanished meanwhile: the next look at the inputs tells
     names = exports.missing(

@@ -12,8 +12,8 @@ from typing import Final
 from lambdad.bundler import aws_sdk
 from lambdad.bundler.esbuild.engine import Message, MessagePlace
 from lambdad.bundler.esbuild.manifest import split_package
-from lambdad.bundler.inputs.seen import LOCK, Seen
-from lambdad.bundler.inputs.tree import LARGEST
+from lambdad.bundler.inputs.reading import LOCK, SOURCE
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import Diagnostic, Function, Location, Walk, error, warning
 from lambdad.bundler.npm import installer
 from lambdad.bundler.npm.manifest import GENERATED
@@ -27,7 +27,7 @@ _KNOWN: Final = (
     (re.compile(r"No loader is configured for "), "no-loader"),
     (re.compile(r"Top-level await is .*not (?:supported|available)"), "top-level-await"),
     (re.compile(r"Transforming .* is not supported"), "unsupported-syntax"),
-    (re.compile(r"Could not read from file|Cannot read (?:file|directory)"), "unreadable-file"),
+    (re.compile(r"(?:Could not|can't) read |Cannot read (?:file|directory)"), "unreadable-file"),
     (re.compile(r"Cannot find tsconfig file"), "missing-option-file"),
     (re.compile(r"(?:Invalid|Expected|External path|Must use|Missing) .*"), "invalid-option"),
 )
@@ -120,7 +120,7 @@ def _location(place: MessagePlace | None, scene: Scene) -> Location:
 
 def _line(path: str, number: int, seen: Seen) -> str:
     try:
-        content = seen.content(path, LARGEST)
+        content = seen.content(path, SOURCE)
     except OSError:
         return ""
     lines = content.decode("utf-8", "surrogateescape").split("\n")

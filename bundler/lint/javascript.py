@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
 from lambdad.bundler.lint import own, reports, scope
 from lambdad.bundler.lint.own import ProjectTool
 from lambdad.bundler.lint.positions import Places
@@ -139,11 +140,8 @@ def _config(linter: Linter, folder: str) -> str | None:
     found = own.file_in(linter.configs)(folder)
     if found is None and linter.key is not None:
         manifest = f"{folder}/package.json"
-        if not os.path.isfile(manifest):  # to open a FIFO would wait for its writer
-            return None
         try:
-            with open(manifest, "rb") as file:
-                content = msgspec.json.decode(file.read())
+            content = msgspec.json.decode(read_regular(manifest, SETTINGS))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         if isinstance(content, dict) and linter.key in content:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lambdad.bundler import tool_faults, tools
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
 from lambdad.bundler.lint import tool
 from lambdad.bundler.lint.tool import Findings, broken, by_machine, not_run
 from lambdad.bundler.model import BundlerError, Location, RelPath, Severity
@@ -93,8 +94,7 @@ def of_python(workshop: Workshop, start: str, command: str) -> ProjectTool | Non
 
 def _version(manifest: str) -> str | None:
     try:
-        with open(manifest, "rb") as file:
-            content = json.load(file)
+        content = json.loads(read_regular(manifest, SETTINGS))
     except (OSError, ValueError, RecursionError):
         return None
     return str(content.get("version")) if isinstance(content, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from lambdad.bundler.inputs.reading import SOURCE, read_regular
 from lambdad.bundler.model import RelPath
 from lambdad.bundler.workshop import Workshop
 
@@ -46,8 +47,8 @@ class Places:
     def _lines_of(self, path: RelPath) -> list[bytes]:
         if path not in self._lines:
             try:
-                with open(self._workshop.absolute(path), "rb") as file:
-                    self._lines[path] = file.read().split(b"\n")
+                content = read_regular(self._workshop.absolute(path), SOURCE)
+                self._lines[path] = content.split(b"\n")
             except OSError:
                 self._lines[path] = []
         return self._lines[path]

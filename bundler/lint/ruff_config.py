@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
+from lambdad.bundler.located import anytoml
 
 NAMES: Final = (".ruff.toml", "ruff.toml", "pyproject.toml")
 """In a folder the first of them goes before the others."""
@@ -103,8 +105,7 @@ class Configs:
     def _content(self, path: str) -> bytes | None:
         if path not in self._read:
             try:
-                with open(path, "rb") as file:
-                    self._read[path] = file.read()
+                self._read[path] = read_regular(path, SETTINGS)
             except OSError:
                 self._read[path] = None
         return self._read[path]
@@ -135,7 +136,7 @@ def _upwards(folder: str) -> Iterator[str]:
 def _parsed(content: bytes) -> Mapping[str, Any]:
     """Nothing where it is broken: ruff tells."""
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        return anytoml.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         return {}
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from lambdad.bundler.inputs.counted import LEFT_OUT
+from lambdad.bundler.inputs.reading import read_regular
 from lambdad.bundler.lint.tool import Batch
 from lambdad.bundler.model import RelPath
 from lambdad.bundler.workshop import Workshop
@@ -134,8 +135,7 @@ def _content(path: str) -> Iterator[tuple[str, bytes]]:
         if status.st_size > MOST_BYTES:
             yield path, repr(key).encode()
             return
-        with open(path, "rb") as file:
-            digest = hashlib.sha256(file.read()).digest()
+        digest = hashlib.sha256(read_regular(path, MOST_BYTES)).digest()
     except OSError:
         yield path, b"unreadable"
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tokenize
 
+from lambdad.bundler.inputs.reading import SOURCE, read_regular, reason
 from lambdad.bundler.model import Diagnostic, Location, RelPath, Severity, error
 from lambdad.bundler.workshop import Workshop
 
@@ -20,12 +21,11 @@ def faults(path: RelPath, workshop: Workshop) -> tuple[Diagnostic, ...] | None:
     if not os.path.isfile(absolute):
         return ()
     try:
-        with open(absolute, "rb") as file:
-            content = file.read()
+        content = read_regular(absolute, SOURCE)
     except FileNotFoundError:
         return ()
     except OSError as fault:
-        message = f"can't read {path}: {fault.strerror}"
+        message = f"can't read {path}: {reason(fault)}"
         return (error("unreadable-file", message, Location(path)),)
     if (at := content.find(b"\0")) >= 0:
         message = f"{path} holds null bytes: it is no Python source"

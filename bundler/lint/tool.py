@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from lambdad.bundler.inputs.reading import open_regular
 from lambdad.bundler.model import (
     BundlerError,
     Diagnostic,
@@ -196,12 +197,9 @@ def digest(*parts: object) -> str:
 
 
 def content_digest(workshop: Workshop, path: RelPath) -> str | None:
-    """Of a file's bytes; None if it can't be read. (To open a FIFO would wait for its writer.)"""
-    absolute = workshop.absolute(path)
+    """Of a file's bytes; None if it can't be read."""
     try:
-        if not os.path.isfile(absolute):
-            return None
-        with open(absolute, "rb") as file:
+        with open_regular(workshop.absolute(path)) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

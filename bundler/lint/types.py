@@ -9,13 +9,13 @@ from __future__ import annotations
 import configparser
 import functools
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
 from lambdad.bundler.lint import checked, javascript, own, reports, scope
 from lambdad.bundler.lint.own import ProjectTool
 from lambdad.bundler.lint.positions import Places, Units
@@ -30,6 +30,7 @@ from lambdad.bundler.lint.tool import (
     merged,
     misconfigured,
 )
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.model import Diagnostic, Location, RelPath
 from lambdad.bundler.tools import Completed
 from lambdad.bundler.workshop import Workshop
@@ -237,8 +238,7 @@ def _pyright_config(folder: str) -> str | None:
 
 def _says(config: str, word: str) -> bool:
     try:
-        with open(config, encoding="utf-8", errors="replace") as file:
-            return word in file.read()
+        return word.encode() in read_regular(config, SETTINGS)
     except OSError:
         return False
 
@@ -330,8 +330,8 @@ def _in_pyproject(folder: str, tool: str) -> str | None:
 def _section(path: str, tool: str) -> Mapping[str, Any] | None:
     """[tool.<tool>] of a pyproject.toml; None where there is none, or that can't be read."""
     try:
-        with open(path, "rb") as file:
-            found = tomllib.load(file).get("tool", {}).get(tool)
+        settings = anytoml.loads(read_regular(path, SETTINGS).decode())
+        found = settings.get("tool", {}).get(tool)
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -1,7 +1,8 @@
 """A configuration file's values, each knowing its place. The syntaxes are in located_*.py beside.
 
-What comes out is bounded whatever went in: nesting by DEPTH, what aliases repeat by REPEATED, the
-file by SIZE. So a reader may recurse over a tree and copy parts of it without further care.
+What comes out is bounded whatever went in: nesting by DEPTH, what aliases repeat by REPEATED, all
+values by VALUES, the file by SIZE. So a reader may recurse over a tree and copy parts of it without
+further care.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, e
 DEPTH: Final = 100
 REPEATED: Final = 200_000
 """Nodes that YAML's aliases and merges may repeat, all counted."""
+VALUES: Final = 200_000
+"""Values, keys and brackets of a file: to find the places of so many takes seconds."""
 SIZE: Final = 4 << 20
 """Bytes; CloudFormation takes templates up to 1 MB."""
 
@@ -112,6 +115,10 @@ def broken(
 
 def too_deep(file: RelPath, line: int | None = None, column: int | None = None) -> ProjectError:
     return broken(f"nested more than {DEPTH} deep", file, line, column)
+
+
+def too_many(file: RelPath) -> ProjectError:
+    return broken(f"it holds more than {VALUES:,} values, so not taken for configuration", file)
 
 
 def check_depth(

@@ -10,6 +10,7 @@ from typing import Final
 from lambdad.bundler.located.anyjson import characters
 from lambdad.bundler.located.located import (
     DEPTH,
+    VALUES,
     Document,
     Node,
     broken,
@@ -17,11 +18,14 @@ from lambdad.bundler.located.located import (
     duplicate,
     shortened,
     too_deep,
+    too_many,
 )
 from lambdad.bundler.model import Diagnostic, RelPath
 
 NESTING: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?')
 """Of a string without an end, all that follows."""
+_PARTS: Final = frozenset(",[{")
+_SEPARATOR: Final = re.compile(r'[\[{,]|"(?:[^"\\]|\\.)*"?')
 TOKEN: Final = re.compile(r'[ \t\r\n]*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n,\]}]+)')
 
 
@@ -31,6 +35,8 @@ def parse(text: str, file: RelPath, first: int = 1) -> Document:
     `first` is the line of the file that the text begins on.
     """
     check_depth(text, file, NESTING)
+    if text.count(",") + text.count("[") + text.count("{") > VALUES and _values(text) > VALUES:
+        raise too_many(file)
     try:
         json.loads(text)
     except json.JSONDecodeError as fault:
@@ -40,6 +46,11 @@ def parse(text: str, file: RelPath, first: int = 1) -> Document:
         # A number of more digits than Python converts.
         raise broken(shortened(str(fault)), file) from fault
     return _scan(text, file, first)
+
+
+def _values(text: str) -> int:
+    """How many it holds, and brackets; what stands in strings is none."""
+    return sum(match[0] in _PARTS for match in _SEPARATOR.finditer(text))
 
 
 def _scan(text: str, file: RelPath, first: int) -> Document:

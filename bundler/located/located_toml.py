@@ -7,7 +7,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lambdad.bundler.located.located import DEPTH, Document, Node, broken, check_depth, too_deep
+from lambdad.bundler.located import anytoml
+from lambdad.bundler.located.located import (
+    DEPTH,
+    VALUES,
+    Document,
+    Node,
+    broken,
+    too_deep,
+    too_many,
+)
 from lambdad.bundler.model import RelPath
 
 # The text is valid TOML by then, so these need only find where a token ends.
@@ -19,7 +28,6 @@ STRING: Final = re.compile(
     r"|'[^']*'",
     re.DOTALL,
 )
-NESTING: Final = re.compile(rf"[\[\]{{}}]|#[^\n]*|{STRING.pattern}", re.DOTALL)
 BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 BARE_VALUE: Final = re.compile(r"[^,\]}#\n]+")
 FAULT: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
@@ -31,7 +39,10 @@ def parse(text: str, file: RelPath) -> Document:
     """Raises ProjectError `broken-config`. An empty file is an empty mapping."""
     import tomllib
 
-    check_depth(text, file, NESTING)
+    if (at := anytoml.too_deep(text)) is not None:
+        raise too_deep(file, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    if anytoml.size(text) > VALUES:
+        raise too_many(file)
     try:
         values = tomllib.loads(text)
         scan = _Scan(text.replace("\r\n", "\n"))

@@ -18,6 +18,7 @@ from typing import Any, Final
 from lambdad.bundler.located.located import (
     DEPTH,
     REPEATED,
+    VALUES,
     Document,
     Node,
     Scalar,
@@ -26,6 +27,7 @@ from lambdad.bundler.located.located import (
     duplicate,
     shortened,
     too_deep,
+    too_many,
 )
 from lambdad.bundler.model import Diagnostic, RelPath
 
@@ -35,6 +37,8 @@ UNPRINTABLE: Final = re.compile(
 )
 NESTING: Final = re.compile(r"""[\[\]{}]|(?<!\S)#[^\n]*|"(?:[^"\\]|\\.)*"?|'[^']*'?""", re.DOTALL)
 STANDARD: Final = "tag:yaml.org,2002:"
+_EVENTS: Final = 2 * VALUES
+"""A key is an event as well as its value, and so are both ends of a list or a mapping."""
 WORDS: Final = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -114,7 +118,9 @@ def _build(builder: _Builder, events: Iterator[Any]) -> None:
     import yaml
 
     documents = 0
-    for event in events:
+    for count, event in enumerate(events):
+        if count > _EVENTS:
+            raise too_many(builder.file)
         mark, builder.read = event.start_mark, event.end_mark.index
         if isinstance(event, yaml.ScalarEvent):
             _finish(builder, _Open(_scalar(builder, event), event.anchor, event.tag))

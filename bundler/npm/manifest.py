@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.inputs.seen import Seen, reason
+from lambdad.bundler.inputs.reading import reason
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located import anyjson
 from lambdad.bundler.model import Location, ProjectError, RelPath, error
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from lambdad.bundler.inputs import tree
+from lambdad.bundler.inputs import tree, walking
 from lambdad.bundler.inputs.kept import recall
-from lambdad.bundler.inputs.seen import Seen, open_regular
+from lambdad.bundler.inputs.reading import open_regular
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.npm import installer, manifest, package_files, production
 from lambdad.bundler.npm.installed import MODULES, FoundPackage, Ground
 from lambdad.bundler.store.kept_files import Coding
@@ -153,9 +154,9 @@ def _digest_of_files(folder: str, deciding: Iterable[str], seen: Seen) -> str:
     """
     seen.file(*deciding)
     found = hashlib.sha256()
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if name != MODULES)
-        for name in sorted(names):
+    named = seen.relative(folder)
+    for place, _below, names in walking.folders(folder, MODULES.__ne__, named=named):
+        for name in names:
             path = f"{place}/{name}"
             found.update(f"{path[len(folder) :]}\0".encode(errors="surrogateescape"))
             try:

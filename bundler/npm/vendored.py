@@ -20,7 +20,8 @@ from typing import Final
 
 from lambdad.bundler.inputs import tree
 from lambdad.bundler.inputs.kept import Kept, recall
-from lambdad.bundler.inputs.seen import LOCK, Seen, reason
+from lambdad.bundler.inputs.reading import LOCK, reason
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.memory import FUNCTIONS, SETS, Memory, Slot
 from lambdad.bundler.model import (
     BuildRequest,

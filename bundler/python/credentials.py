@@ -6,16 +6,16 @@ shown. What pip itself knows (netrc, keyring, its configuration) it finds by its
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from lambdad.bundler.inputs.reading import read_regular
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.python.indexes import Indexes, of_pip
 
 Login = tuple[str, str]
@@ -172,9 +172,7 @@ _LARGEST: Final = 1 << 20
 def _table(path: Path, *names: str) -> Mapping[str, Any]:
     """A table of a settings file; what can't be read there is its own tool's to complain of."""
     try:
-        if os.stat(path).st_size > _LARGEST:
-            return {}
-        found: Any = tomllib.loads(path.read_text("utf-8"))
+        found: Any = anytoml.loads(read_regular(str(path), _LARGEST).decode())
     except (OSError, ValueError, RecursionError):
         return {}
     for name in names:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from lambdad.bundler.inputs.reading import LOCK, read_regular
 from lambdad.bundler.model import (
     Diagnostic,
     Function,
@@ -87,7 +88,7 @@ def write_lock(functions: Sequence[Function], toolchain: Toolchain, workshop: Wo
     ]
     question = resolve.ask(asked, source, locals_, target, workshop, pip_tools=pip_tools)
     path = Path(workshop.absolute(output))
-    before = path.read_text("utf-8") if path.is_file() else None
+    before = _known_text(str(path))
     workshop.say(f"locking {source}")
     text = resolvers.run(
         question,
@@ -104,6 +105,14 @@ def write_lock(functions: Sequence[Function], toolchain: Toolchain, workshop: Wo
         return Written(path=output, changed=False)
     write_atomic(path, text.encode())
     return Written(path=output, changed=True)
+
+
+def _known_text(path: str) -> str | None:
+    """What the lock says so far; None if there is none that can be read."""
+    try:
+        return read_regular(path, LOCK).decode()
+    except (OSError, ValueError):
+        return None
 
 
 def _project(function: Function, files: Files, workshop: Workshop) -> ManagedProject | None:

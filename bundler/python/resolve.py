@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lambdad.bundler import trust
+from lambdad.bundler.inputs.reading import open_regular
 from lambdad.bundler.inputs.seen import Seen
-from lambdad.bundler.inputs.tree import LARGEST
 from lambdad.bundler.model import RelPath, Toolchain, Walk
 from lambdad.bundler.python import built, indexes, resolvers
 from lambdad.bundler.python import target as targets
@@ -171,8 +171,11 @@ def _digest_of(uri: str, seen: Seen) -> str:
     import hashlib
     from urllib.parse import unquote, urlsplit
 
+    path = unquote(urlsplit(uri).path)
+    seen.file(path)
     try:
-        return hashlib.sha256(seen.content(unquote(urlsplit(uri).path), LARGEST)).hexdigest()
+        with open_regular(seen.absolute(path)) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 

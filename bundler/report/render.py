@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, assert_never
 
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
+from lambdad.bundler.inputs.snapshot import file_key
 from lambdad.bundler.model import (
     BuildResult,
     Built,
     Diagnostic,
     Failed,
+    FileKey,
     Function,
     Language,
     Linted,
@@ -155,15 +159,19 @@ def source_line(root: str, where: Location) -> str:
     """The line a location names, trimmed; empty where it can't be had or is not for reading."""
     if where.line is None:
         return ""
+    path = os.path.join(root, where.file)
+    lines = _lines(path, file_key(path))
+    text = lines[where.line - 1].strip() if where.line <= len(lines) else ""
+    return text if len(text) <= 100 and text.isprintable() else ""
+
+
+@functools.lru_cache(maxsize=4)
+def _lines(path: str, _key: FileKey | None) -> list[str]:
+    """Of the file in that state: a file with many faults is read once for all of them."""
     try:
-        with open(os.path.join(root, where.file), encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if number == where.line:
-                    text = line.strip()
-                    return text if len(text) <= 100 and text.isprintable() else ""
+        return read_regular(path, SETTINGS).decode().split("\n")
     except (OSError, ValueError):
-        return ""
-    return ""
+        return []
 
 
 def location_json(where: Location) -> dict[str, object]:

@@ -12,6 +12,7 @@ ownership.py). Other faults are OSErrors with the whole path.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -30,6 +31,9 @@ TEMPORARY: Final = ".tmp-"
 """Names that begin so are being written; one left behind by a kill is collected."""
 
 ABANDONED_S: Final = 3600.0
+
+LARGEST: Final = 300 << 20
+"""The most bytes of a file of ours that is read whole: somewhat more than Lambda takes."""
 
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _AS_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -210,10 +214,14 @@ class Folder:
         """The file, to be read."""
         return open(self._opened(name, os.O_RDONLY), "rb")
 
-    def read(self, name: str) -> bytes:
-        """All of the file."""
+    def read(self, name: str, most: int = LARGEST) -> bytes:
+        """All of the file. Raises OSError, also where it holds more bytes than `most`."""
         with self.open(name) as file:
-            return file.read()
+            content = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
+        if content is None or len(content) > most:
+            what = f"it is larger than {most >> 20} MiB"
+            raise OSError(errno.EFBIG, what, self._path(name))
+        return content
 
     def write(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -102,8 +103,10 @@ class Output(ProjectFolder):
     def _manifest_text(self) -> bytes | None:
         try:
             return self.manifest.read()
-        except FileNotFoundError:
-            return None
+        except OSError as fault:
+            if fault.errno in (errno.ENOENT, errno.EFBIG):  # what is too large is not ours
+                return None
+            raise
 
     # --- collecting ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import Final
 
+from lambdad.bundler.inputs.reading import LOCK
 from lambdad.bundler.inputs.snapshot import Clock, key_of
 from lambdad.bundler.model import FileKey, RelPath
 from lambdad.bundler.store import identity
@@ -130,7 +131,7 @@ class OurFile:
         return f"{self.project.root}/{FOLDER}/{self.folder}/{self.name}"
 
     def read(self) -> bytes:
-        return self.project.folder(self.folder).read(self.name)
+        return self.project.folder(self.folder).read(self.name, LOCK)
 
     def open(self) -> BufferedReader:
         return self.project.folder(self.folder).open(self.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
+
 OWN = "lambdad.toml"
 PYPROJECT = "pyproject.toml"
 SST_APP = "sst.json"
@@ -56,18 +58,13 @@ def _is_described(folder: str) -> bool | None:
     )
     for name, word in naming:
         try:
-            with open(f"{folder}/{name}", "rb", opener=at_once) as file:
-                if word in file.read():
-                    return None
+            if word in read_regular(f"{folder}/{name}", SETTINGS):
+                return None
         except FileNotFoundError:
             continue
         except OSError:
             return None
     return False
-
-
-def at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
 
 
 def _ask_readers(start: str) -> str | None:

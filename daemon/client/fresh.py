@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from lambdad.bundler.inputs.reading import SETTINGS, read_regular
 from lambdad.daemon.client import asking, finding, plain
 from lambdad.daemon.client.plain import ClientOptions
 from lambdad.daemon.wire.address import NoDaemon
@@ -61,8 +62,7 @@ def is_linted(wanted: FreshOptions) -> bool:
     root = finding.find_project(wanted.project or os.getcwd()) if wanted.want == "zip" else None
     for name in (finding.OWN, finding.PYPROJECT) if root is not None else ():
         try:
-            with open(f"{root}/{name}", "rb", opener=finding.at_once) as file:
-                content = file.read()
+            content = read_regular(f"{root}/{name}", SETTINGS)
         except OSError:
             continue
         if b"lint" in content or b"\\u" in content.lower():  # however the word is written

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from lambdad.bundler.inputs.reading import read_regular
 from lambdad.bundler.model import Location
 
 LARGEST: Final = 4 << 20
@@ -97,12 +98,7 @@ def decode(content: bytes) -> str:
 
 def read(path: str) -> TextLines:
     """The file as it is; empty where it can't be read, is none, or is too large."""
-    import os
-
     try:
-        if not os.path.isfile(path) or os.path.getsize(path) > LARGEST:
-            return TextLines("")
-        with open(path, "rb") as file:
-            return TextLines(decode(file.read()))
+        return TextLines(decode(read_regular(path, LARGEST)))
     except (OSError, ValueError):
         return TextLines("")

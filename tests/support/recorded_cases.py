@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
+from tests.conftest import store_at, write_tree
+from tests.support.paths import ROOT
 from tests.support.rawzip import build, distribution
 
 Files = Mapping[str, str | bytes]
@@ -139,3 +143,14 @@ def cases() -> dict[str, Files]:
         "not installed": {**node, "src/app.js": JS["src/app.js"],
                           "src/package.json": JS["src/package.json"]},
     }  # fmt: skip
+
+
+def lay_out(name: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
+    """The case's project, a store, and the environment to build it in."""
+    root, store = tmp_path / "project", tmp_path / "store"
+    write_tree(root, cases()[name])
+    store_at(store)
+    kept = {key: text for key, text in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
+    environ = kept | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONPATH": str(ROOT)}
+    environ |= {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    return os.path.realpath(root), str(store), environ

@@ -16,23 +16,11 @@ from typing import Any, Final
 import pytest
 
 from lambdad.bundler.model import InputSet
-from tests.conftest import store_at, write_tree
+from tests.conftest import write_tree
 from tests.support import recorded, recorded_cases
-from tests.support.paths import ROOT
 from tests.support.recorded import Asked
 
 CASES: Final = recorded_cases.cases()
-
-
-def lay_out(name: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
-    """The case's project, a store, and the environment to build it in."""
-    root, store = tmp_path / "project", tmp_path / "store"
-    write_tree(root, CASES[name])
-    store_at(store)
-    kept = {key: text for key, text in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
-    environ = kept | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONPATH": str(ROOT)}
-    environ |= {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    return os.path.realpath(root), str(store), environ
 
 
 def faults(calls: list[Asked], found: dict[str, InputSet], root: str) -> dict[str, list[str]]:
@@ -70,7 +58,7 @@ def test_what_python_reads_is_recorded(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every file and folder of the project that this process opens or lists is an input."""
-    root, store, environ = lay_out(name, tmp_path)
+    root, store, environ = recorded_cases.lay_out(name, tmp_path)
     calls: list[Asked] = []
     monkeypatch.setattr(
         recorded, "mark", lambda phase: calls.append(Asked("look", f"{recorded.MARK}/{phase}"))
@@ -122,7 +110,7 @@ def _text(shown: str) -> str:
 def test_what_the_system_is_asked_is_recorded(name: str, tmp_path: Path) -> None:
     """Every path of the project that is looked at, there or absent, by us or by a tool that we
     run, is an input."""
-    root, store, environ = lay_out(name, tmp_path)
+    root, store, environ = recorded_cases.lay_out(name, tmp_path)
     log = tmp_path / "log"
     done = subprocess.run(
         [

@@ -9,6 +9,7 @@ from typing import Final
 
 from lambdad.bundler.config.cdk import reader
 from lambdad.bundler.config.declared import Said
+from lambdad.bundler.inputs import walking
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import Location, RelPath
 
@@ -34,10 +35,10 @@ def sources(root: str, manifest: RelPath) -> dict[str, RelPath]:
 
 
 def _folders(root: str) -> Iterator[RelPath]:
-    for count, (folder, inner, _) in enumerate(os.walk(root)):
-        inner[:] = sorted(
-            name for name in inner if name not in NOT_OURS and not name.startswith(".")
-        )
+    def may_hold_code(name: str) -> bool:
+        return name not in NOT_OURS and not name.startswith(".")
+
+    for count, (folder, _inner, _) in enumerate(walking.folders(root, may_hold_code, named=".")):
         if count >= FOLDERS:
             return
         path = os.path.relpath(folder, root)
@@ -46,7 +47,7 @@ def _folders(root: str) -> Iterator[RelPath]:
 
 
 def _files(top: str) -> Iterator[str]:
-    for folder, _inner, files in os.walk(top):
+    for folder, _inner, files in walking.folders(top):
         for name in files:
             yield os.path.relpath(os.path.join(folder, name), top)
 

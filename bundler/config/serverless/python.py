@@ -16,6 +16,7 @@ from lambdad.bundler.config.serverless.esbuild import note
 from lambdad.bundler.config.serverless.package import Packaging
 from lambdad.bundler.config.serverless.service import Service, ServiceFields
 from lambdad.bundler.config.serverless.variables import UnresolvedVariableError
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.located.located import Node, kind, plain
 from lambdad.bundler.model import Diagnostic, RelPath, error
 
@@ -137,10 +138,8 @@ def _file(service: Service, wanted: Requirements, folder: RelPath) -> RelPath | 
 
 def _is_poetry(content: bytes | None) -> bool:
     """Whether the project is built by poetry, as the plugin judges it."""
-    import tomllib
-
     try:
-        system = tomllib.loads((content or b"").decode()).get("build-system", {})
+        system = anytoml.loads((content or b"").decode()).get("build-system", {})
         return any(str(one).startswith("poetry") for one in system.get("requires", ()))
     except (ValueError, RecursionError, AttributeError, TypeError):
         return False

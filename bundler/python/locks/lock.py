@@ -14,7 +14,8 @@ from urllib.parse import unquote
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from lambdad.bundler.inputs.seen import LOCK, Seen, reason
+from lambdad.bundler.inputs.reading import LOCK, reason
+from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes

@@ -25,6 +25,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.model import Diagnostic, Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import indexes
 from lambdad.bundler.python import target as targets
@@ -112,7 +113,7 @@ def read(
 
 def _document(text: str, path: RelPath) -> _Document:
     try:
-        document = msgspec.convert(tomllib.loads(text), _Document)
+        document = msgspec.convert(anytoml.loads(text), _Document)
     except tomllib.TOMLDecodeError as fault:
         where = pylock.toml_place(path, str(fault))
         raise ProjectError(error("bad-lock", f"{path}: {fault}", where, anew(MEND))) from fault

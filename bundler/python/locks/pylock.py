@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
 
 from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.model import Diagnostic, Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.indexes import Indexes
@@ -99,7 +100,7 @@ def parse(
 
 def _document(text: str, path: RelPath, mend: str) -> Pylock:
     try:
-        return Pylock.from_dict(tomllib.loads(text))
+        return Pylock.from_dict(anytoml.loads(text))
     except tomllib.TOMLDecodeError as fault:
         where = toml_place(path, str(fault))
         raise ProjectError(error("bad-lock", f"{path}: {fault}", where, anew(mend))) from fault

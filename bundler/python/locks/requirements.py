@@ -18,7 +18,7 @@ from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lambdad.bundler import trust
-from lambdad.bundler.inputs.seen import LOCK, reason
+from lambdad.bundler.inputs.reading import LOCK, reason
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python.indexes import Indexes, merged
 from lambdad.bundler.python.locks.lines import Line, decoded, logical_lines

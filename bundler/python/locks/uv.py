@@ -19,6 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambdad.bundler import tool_caches, tool_faults, tools
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.model import Function, Location, ProjectError, RelPath, error
 from lambdad.bundler.python import built, indexes
 from lambdad.bundler.python import target as targets
@@ -114,7 +115,7 @@ def _workspace(folder: RelPath, workshop: Workshop) -> RelPath | None:
         here = os.path.dirname(here)
         path = os.path.relpath(f"{here}/pyproject.toml", workshop.root)
         try:
-            said = tomllib.loads(workshop.seen.content(path).decode())
+            said = anytoml.loads(workshop.seen.content(path).decode())
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError, RecursionError):
@@ -143,7 +144,7 @@ def _member(
 
 def _document(text: str, path: RelPath) -> _Document:
     try:
-        return msgspec.convert(tomllib.loads(text), _Document)
+        return msgspec.convert(anytoml.loads(text), _Document)
     except tomllib.TOMLDecodeError as fault:
         where = pylock.toml_place(path, str(fault))
         raise ProjectError(error("bad-lock", f"{path}: {fault}", where, anew(MEND))) from fault
@@ -190,7 +191,7 @@ def _named(top: RelPath, workshop: Workshop) -> tuple[tuple[str, str], ...]:
     """The workspace's indexes: a member's credentials go by their names."""
     try:
         path = os.path.normpath(f"{top}/pyproject.toml")
-        said = tomllib.loads(workshop.seen.content(path).decode())
+        said = anytoml.loads(workshop.seen.content(path).decode())
         tables = msgspec.convert(said.get("tool", {}), _Tool).uv.index
     except (OSError, ValueError, RecursionError):
         return ()
