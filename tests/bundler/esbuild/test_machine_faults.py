@@ -81,9 +81,9 @@ class Ended(EsbuildService):
 
     happens: Callable[[int], None]
 
-    def _ask(self, request: Any) -> dict[str, Any]:
+    def _put(self, request: Any) -> Any:
         type(self).happens(self.pid)
-        return super()._ask(request)
+        return super()._put(request)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from lambdad.bundler.esbuild.engine import EsbuildGone, EsbuildJob, EsbuildOutput
-from lambdad.bundler.inputs.snapshot import Stat
 from lambdad.bundler.javascript import bundled
 from lambdad.bundler.model import BundlerError, Location, ProjectError, Severity
 from lambdad.bundler.npm.target import install_flags
@@ -201,7 +200,9 @@ def test_native_modules_that_do_not_load(name: str, tmp_path: Path) -> None:
 class _Dying:
     """An esbuild that ends at the first question."""
 
-    def build(self, job: EsbuildJob, look: Stat) -> EsbuildOutput:
+    pid = None
+
+    def build(self, job: EsbuildJob) -> EsbuildOutput:
         raise EsbuildGone("killed")
 
     def close(self) -> None:
