@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ from tests.conftest import Tree, write_tree
 Lay = Callable[[Tree], None]
 
 
-def deep(top: Path, levels: int) -> None:
-    """Folders in folders: deeper than a path may be long."""
+@contextlib.contextmanager
+def deep(top: Path, levels: int) -> Iterator[None]:
+    """Folders in folders, deeper than Python's own rmtree can remove them."""
     here = os.open(top, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir("d", dir_fd=here)
@@ -25,6 +28,10 @@ def deep(top: Path, levels: int) -> None:
         os.close(here)
         here = inner
     os.close(here)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", str(top / "d")], check=True)
 
 
 def fan(top: Path, levels: int, width: int) -> None:
@@ -45,8 +52,7 @@ def code(fault: pytest.ExceptionInfo[ProjectError]) -> tuple[str, str]:
 def test_folders_nested_too_deep(workshop: Workshop, lay: Lay) -> None:
     """They are refused by name, with no error of Python's stack."""
     lay({"app/a.py": ""})
-    deep(Path(workshop.root, "app"), 1500)
-    with pytest.raises(ProjectError) as caught:
+    with deep(Path(workshop.root, "app"), 1500), pytest.raises(ProjectError) as caught:
         tree.walk(workshop.seen, "app")
     found, message = code(caught)
     assert found == "endless-tree"
@@ -94,7 +100,6 @@ def test_folders_as_os_walk_gives_them(tmp_path: Path) -> None:
 
 def test_a_walk_of_folders_is_bounded(tmp_path: Path) -> None:
     """As that of a tree."""
-    deep(tmp_path, 300)
-    with pytest.raises(ProjectError) as caught:
+    with deep(tmp_path, 300), pytest.raises(ProjectError) as caught:
         list(walking.folders(str(tmp_path), named="app"))
     assert code(caught)[0] == "endless-tree"

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.bundler import tools
+from lambdad.bundler.inputs.reading import read_regular
 from lambdad.bundler.lint import gate, ruff, ruff_binary, ruff_run, text, tool
 from lambdad.bundler.lint.ruff_run import Call
 from lambdad.bundler.lint.tool import Batch, Findings
@@ -102,12 +103,12 @@ def test_unreadable_file(
     """A file that may not be read is an error of its own. (Root may read all: so it is feigned.)"""
     lay({"secret.py": BAD, "bad.py": BAD})
 
-    def refuse(path: str, *arguments: Any) -> Any:
+    def refuse(path: str, most: int) -> bytes:
         if path.endswith("secret.py"):
             raise PermissionError(13, "Permission denied")
-        return open(path, *arguments)
+        return read_regular(path, most)
 
-    monkeypatch.setattr(text, "open", refuse, raising=False)
+    monkeypatch.setattr(text, "read_regular", refuse)
     assert codes(lint(workshop, "bad.py", "secret.py")) == {
         "bad.py": FOUND,
         "secret.py": ("unreadable-file",),
