@@ -28,7 +28,7 @@ def main() -> int:
     tell("... and one in the Python function: its dependencies are not touched again.")
     replace("summary/notes_summary/words.py", "how_many=3", "how_many=5")
     show("lambdad", "build", "--verbose")
-    tell("A mistake is told where it is, and the last good zip stays.")
+    tell("A mistake is reported with its place, and the last good zip stays.")
     replace("src/notes/list.ts", "function handler(", "function main(")
     show("lambdad", "build", "ListNotes", expect=1)
     replace("src/notes/list.ts", "function main(", "function handler(")

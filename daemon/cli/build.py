@@ -35,7 +35,7 @@ Examples:
   lambdad build ListNotes --verbose    one, with the reason why it was built
   lambdad build --json                 for programs: one JSON document on stdout
 
-Exit code: 0 all built; 1 a function failed or was refused; 2 usage or machine.""",
+Exit code: 0 all are built; 1 a function failed or was refused; 2 usage or the machine.""",
 )
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
 @projects.options
@@ -47,7 +47,8 @@ Exit code: 0 all built; 1 a function failed or was refused; 2 usage or machine."
     type=click.Choice(["stat", "hash"]),
     default="stat",
     show_default=True,
-    help="What proves a function unchanged: its files' stat keys, or a build of their contents.",
+    help="What proves that a function is unchanged: the size, times and inode of its files, or a "
+    "new build of it.",
 )
 @click.option("--offline", is_flag=True, help="Fetch nothing; use what the store has.")
 @click.option("--no-daemon", is_flag=True, help="Build in this process even if a daemon runs.")

@@ -35,8 +35,8 @@ class Size(click.ParamType[int]):
 def command(context: click.Context, as_json: bool) -> None:
     """Show the store that all your projects share, or prune it.
 
-    It holds wheels, dependency segments, resolvers' answers and the esbuild binary: nothing that
-    can't be fetched or made again. LAMBDAD_CACHE_DIR moves it.
+    The store holds wheels, dependency segments, answers of resolvers and the esbuild binary: all of
+    it can be fetched or made again. LAMBDAD_CACHE_DIR names another folder.
     """
     if context.invoked_subcommand is not None:
         return
@@ -53,8 +53,8 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 @command.command("prune")
-@click.option("--days", type=click.IntRange(min=0), help="Remove what was not used for so long.")
-@click.option("--max-size", type=Size(), help="Remove the longest unused until it is so small.")
+@click.option("--days", type=click.IntRange(min=0), help="Remove what was unused for so many days.")
+@click.option("--max-size", type=Size(), help="Keep this much: the least recently used goes first.")
 def prune_command(days: int | None, max_size: int | None) -> None:
     """Remove what is not used: everything, unless --days or --max-size keeps some.
 

@@ -29,9 +29,9 @@ FOLLOW_S = 0.2
 def command() -> None:
     """Start, stop or look at this project's daemon.
 
-    `lambdad fresh` starts it by itself. It keeps what builds need in memory, leaves when nobody
-    asked for half an hour (LAMBDAD_IDLE_S), and is replaced when lambdad's version or the
-    configuration of its environment changes.
+    `lambdad fresh` starts the daemon by itself. The daemon keeps in memory what builds need. It
+    leaves after half an hour without a request (LAMBDAD_IDLE_S), and is replaced when the version
+    of lambdad or the settings in its environment change.
     """
 
 
@@ -50,7 +50,7 @@ def in_project(function: Command) -> Command:
 def start(project: str | None) -> int:
     """Start the daemon, unless one answers; it needs no terminal and keeps no pipe open.
 
-    One of another version or configuration is replaced.
+    A daemon of another version or configuration is replaced.
     """
     root = _root(project)
     with _faults():
@@ -108,9 +108,9 @@ def show_address(project: str | None) -> int:
 @in_project
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(project: str | None, as_json: bool) -> int:
-    """Tell whether a daemon runs, how it is, and what it knows of each function.
+    """Show whether a daemon runs, its health, and the state of each function.
 
-    Exit code: 0 it answers; 1 none runs; 2 one runs and does not answer.
+    Exit code: 0 a daemon answers; 1 none runs; 2 one runs and does not answer.
     """
     root = _root(project)
     where = address(root, os.environ)
@@ -146,7 +146,7 @@ def status(project: str | None, as_json: bool) -> int:
 @in_project
 @click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
 def logs(project: str | None, follow: bool) -> int:
-    """Print what the daemon had to say, of the last one if none runs.
+    """Print the daemon's log; if none runs, that of the last one.
 
     At most about 2 MB are kept.
     """
@@ -164,7 +164,7 @@ def _faults() -> Iterator[None]:
     try:
         yield
     except NoDaemon as fault:
-        hint = "lambdad build and lambdad fresh do without; lambdad daemon logs may tell more"
+        hint = "lambdad build and lambdad fresh work without it; lambdad daemon logs may say more"
         raise BundlerError("no-daemon", str(fault), hint) from fault
 
 

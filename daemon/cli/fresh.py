@@ -18,10 +18,10 @@ from lambdad.daemon.terminal.answer import Results
 
 @click.command(
     "fresh",
-    epilog="""Answers once what it names was built from files as they are now, or later: an answer
-never holds a build older than a save that was finished before. If no daemon can be had, this
-process builds, and says so. With --template, --parameter, --opt or --stage it always does: a
-daemon builds what the project's own files say.
+    epilog="""The command returns once each function is built from its files as they are now,
+or later: no build in the answer is older than a save that was finished before the command. If no
+daemon answers, this process builds, and says so. With --template, --parameter, --opt or --stage this
+process always builds: a daemon builds what the project's own files declare.
 
 \b
 Examples:
@@ -29,7 +29,8 @@ Examples:
   lambdad fresh --want zip             zips of all functions
   lambdad fresh ListNotes --json       for programs: one JSON document on stdout
 
-Exit code: 0 all fresh; 1 a function failed or was refused; 2 usage, machine, or time was up.""",
+Exit code: 0 all are fresh; 1 a function failed or was refused; 2 usage, the machine, or the
+time was up.""",
 )
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
 @projects.options
@@ -45,7 +46,7 @@ Exit code: 0 all fresh; 1 a function failed or was refused; 2 usage, machine, or
     "timeout_s",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    help="Answer after so long, whatever is still being built.",
+    help="Answer after this time, even if builds are still running.",
 )
 @click.option("--locked", is_flag=True, help="Refuse Python dependencies that no lock pins.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -58,7 +59,7 @@ def command(
     timeout_s: float | None,
     **flags: bool,
 ) -> int:
-    """Have FUNCTIONs (all by default) fresh: the project's daemon builds what is stale.
+    """Bring FUNCTIONs (all by default) up to date: the project's daemon builds what is stale.
 
     The daemon is started if none runs.
     """

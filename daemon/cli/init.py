@@ -19,9 +19,9 @@ from lambdad.bundler.store.store import write_atomic
 def command(only_print: bool, force: bool) -> int:
     """Write a lambdad.toml from what is found in this folder.
 
-    Beside a SAM template, a serverless.yml or the like it only overrides options, and everything in
-    it starts out as a comment.
-    Without one it declares each handler that is found in the sources.
+    Beside a SAM template, a serverless.yml or the like, the new file only shows which options it
+    could override: all of it is a comment. Without one, it declares each handler that is found in
+    the sources.
     """
     text = propose(os.getcwd())
     if not only_print and not force:
@@ -42,7 +42,7 @@ def command(only_print: bool, force: bool) -> int:
 
 
 def _check_alone() -> None:
-    """A lambdad.toml below a project's folder would hide that project from whoever works there."""
+    """A lambdad.toml below a project's folder would hide that project from commands run there."""
     here = os.path.realpath(os.getcwd())
     try:
         above = project_folder(here)

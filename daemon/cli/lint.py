@@ -28,8 +28,8 @@ TEXT: Final = "text"
 
 @click.command(
     "lint",
-    epilog="""What is FUNCTION and FILE is told apart by the names that the project has; write
-./NAME for a file that is called like a function. A FILE may be a folder, too.
+    epilog="""A name that the project declares is a FUNCTION, any other a FILE; write ./NAME for
+a file with the name of a function. A FILE may be a folder.
 
 \b
 Examples:
@@ -48,9 +48,9 @@ Exit code: 0 no errors; 1 an error among the findings; 2 usage or machine.""",
     type=click.Choice([TEXT, *OUTPUTS]),
     default=TEXT,
     show_default=True,
-    help="What the findings are printed as.",
+    help="The format of the findings.",
 )
-@click.option("--format", "formatting", is_flag=True, help="Tell of unformatted files, too.")
+@click.option("--format", "formatting", is_flag=True, help="Report unformatted files, too.")
 @click.option(
     "--trust/--no-trust",
     default=True,
@@ -65,9 +65,10 @@ def command(
 ) -> int:
     """Lint the code of FUNCTIONs (all by default), or FILEs.
 
-    Python goes to ruff; JavaScript and TypeScript to esbuild and to the eslint, oxlint, biome, tsc,
-    pyright or mypy that the project has. Beyond style it tells what would fail on Lambda: a handler
-    that can't be called, syntax that the runtime does not know, imports that nothing provides.
+    ruff checks Python, esbuild checks JavaScript and TypeScript, and so do eslint, oxlint, biome,
+    tsc, pyright and mypy where the project has them. Beyond style, lint reports what would fail on
+    Lambda: a handler that can't be called, syntax that the runtime does not know, an import that
+    nothing provides.
     """
     if flags["as_json"] and output != TEXT:
         raise click.UsageError("--json and --output exclude each other")

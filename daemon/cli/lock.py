@@ -12,10 +12,10 @@ from lambdad.daemon.terminal.screen import Progress, show_diagnostic
 
 @click.command(
     "lock",
-    epilog="""A folder with a requirements.in gets a requirements.txt by pip-tools; one with a plain
-requirements.txt gets a pylock.toml (PEP 751) by uv. Projects of uv, Poetry and pipenv are locked by
-their own tools. Commit what is written: from then on every
-machine builds the same bytes, and `lambdad build --locked` insists on it.""",
+    epilog="""For a requirements.in, pip-tools writes requirements.txt; for a plain
+requirements.txt, uv writes pylock.toml (PEP 751). Projects of uv, Poetry and pipenv are locked by
+their own tools. Commit what is written: then every machine builds the same bytes, and
+`lambdad build --locked` fails where it could not.""",
 )
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
 @projects.options
@@ -25,8 +25,8 @@ def command(
 ) -> int:
     """Pin the Python dependencies of FUNCTIONs (all by default), with hashes.
 
-    Resolved for Lambda's Python, platform and architecture, never for this machine's. Versions
-    that are locked already and still fit stay as they are.
+    They are resolved for Lambda's Python, platform and architecture, never for this machine's.
+    Versions that are already locked and still fit stay as they are.
     """
     from lambdad.bundler.python import locking
 

@@ -11,17 +11,17 @@ from lambdad.bundler.model import BundlerError
 
 @click.command(
     "lsp",
-    epilog="""An editor starts it; docs/editors.md has the configuration for several. Findings are
-shown as files are saved: the project's daemon tells them, and is started when there is none. Tools
-that are installed in a project run once you have run `lambdad build` or `lint` there in a terminal,
-or if the editor's initializationOptions say {"trusted": true}.
+    epilog="""An editor starts this command; docs/editors.md has the configuration for several.
+Findings appear when a file is saved. They come from the project's daemon, which is started if none
+runs. Tools that are installed in a project run once you have run `lambdad build` or `lint` there in
+a terminal, or if the editor's initializationOptions hold {"trusted": true}.
 
-Exit code: 0 the editor ended it; 1 the editor was gone; 2 usage or machine.""",
+Exit code: 0 the editor ended it; 1 the editor was gone; 2 usage or the machine.""",
 )
 @click.option(
     "--stdio",
     is_flag=True,
-    help="Serve on stdin and stdout, as it does in any case; some editors say so unasked.",
+    help="Use stdin and stdout. This is always so; some editors add the option.",
 )
 def command(stdio: bool) -> int:
     """Serve an editor: findings, hover, lenses, definitions and quick fixes for handlers."""

@@ -71,13 +71,13 @@ def options(command: Callable[..., int]) -> Callable[..., int]:
             "--parameter",
             metavar="NAME=VALUE",
             multiple=True,
-            help="A value for a parameter of the template, where its default does not do.",
+            help="A value for a parameter of the template, in place of its default.",
         ),
         click.option(
             "--opt",
             metavar="NAME=VALUE",
             multiple=True,
-            help="Serverless Framework: an option of its command line, for ${opt:NAME}.",
+            help="Serverless Framework: the value of ${opt:NAME}, as its own command line has it.",
         ),
         click.option(
             "--stage", metavar="NAME", help="Serverless Framework: the stage. [default: the file's]"

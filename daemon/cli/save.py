@@ -28,10 +28,10 @@ from lambdad.daemon.serving.schedule import Key
 
 @click.command(
     "save",
-    epilog="""Of the functions that hold the files up to 8 are rebuilt, the lately wanted first.
-What is wrong is told on stdout, a line each: path:line:column: severity[code] message. Linters and
-type checkers that are installed in the project run in the background: what they find is told by the
-next save, and as it comes by the daemon's events. Files that no function holds are passed over.
+    epilog="""Up to 8 of the functions that use the files are rebuilt, those requested lately first.
+Findings are printed on stdout, one a line: path:line:column: severity[code] message. Linters and
+type checkers that are installed in the project run in the background: the next save reports what
+they found, and the daemon's events report it as it comes. A file that no function uses is skipped.
 
 \b
 Examples:
@@ -52,7 +52,7 @@ Exit code: 0 no errors; 1 an error among the findings, or a function failed; 2 u
     "timeout_s",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    help="Answer after so long, whatever is still being built.",
+    help="Answer after this time, even if builds are still running.",
 )
 @click.option(
     "--trust",

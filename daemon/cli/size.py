@@ -1,4 +1,4 @@
-"""`lambdad size`: what takes the room in a function's zip, and what grew since the last build."""
+"""`lambdad size`: what takes the space in a function's zip, and what grew since the last build."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Measured:
 
 @click.command(
     "size",
-    epilog="""The function is built first if it is stale. A package is a distribution of Python's, a
-package of npm's, or your own code; of a bundle, each source counts with the bytes that it has in
-it, and its part of the zip is in proportion.
+    epilog="""The function is built first if it is stale. A package is a Python distribution, an npm
+package, or your own code. In a bundle, each source counts with its bytes there; its part of the zip
+is in proportion.
 
 \b
 Examples:
@@ -67,7 +67,7 @@ Exit code: 0; 1 the function could not be built; 2 usage or machine.""",
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="How many files are listed.",
+    help="The number of files to list.",
 )
 @click.option("--all", "show_all", is_flag=True, help="List every package and file.")
 @click.option(
@@ -94,7 +94,7 @@ def command(
     picture: str | None,
     **flags: bool,
 ) -> int:
-    """Tell what takes the room in FUNCTION's zip, by package and by file, zipped and unzipped."""
+    """Show what takes the space in FUNCTION's zip, by package and by file, zipped and unzipped."""
     if function is None and other not in (None, LAST):  # --compare took it for its own value
         function, other = other, LAST
     if function is None:

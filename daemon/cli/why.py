@@ -28,10 +28,10 @@ def command(
     place: projects.CommandPlace,
     **flags: bool,
 ) -> int:
-    """Tell what FUNCTION's last build took in, why it ran, and what would make it stale.
+    """Show the inputs of FUNCTION's last build, why it ran, and what would make it stale.
 
-    Files count by their contents' stat keys, folders by the names in them that could matter, and
-    files that were looked for and absent count too: creating one makes the function stale.
+    A file counts by its size, times and inode, a folder by the names in it that can matter. A file
+    that the build looked for and did not find counts, too: creating it makes the function stale.
     """
     app = projects.read(place, vouches=False)
     wanted, not_built = projects.select(app, (function,))
