@@ -193,7 +193,7 @@ def look(
     verdict = freshness.check(folder, request, known, once, most=most)
     if isinstance(verdict, Fresh) and not force:
         return _remembered(request.function, verdict.record)
-    reasons = ("it was asked for",) if isinstance(verdict, Fresh) else verdict.reasons
+    reasons = ("it was requested",) if isinstance(verdict, Fresh) else verdict.reasons
     return Job(request=request, record=known, reasons=reasons)
 
 

@@ -210,7 +210,7 @@ def _code(draft: Draft, seen: Seen, allow: tuple[RelPath, ...]) -> PathKind | No
         hint = "the path starts at the folder of the file that says it"
         draft.failed("code", error("missing-code", message, where, hint))
     elif not seen.leads_inside(path, allow):
-        message = f"{shown} lies outside the repository"
+        message = f"{shown} is outside the repository"
         hint = f'if that is meant, say so in lambdad.toml: allow = ["{shown}"]'
         draft.failed("code", error("outside-code", message, where, hint))
         return None

@@ -65,7 +65,7 @@ HEAD: Final = """\
 """
 
 OVER_TEMPLATE: Final = """
-# The functions are those of {files}. What a table here says goes before it:
+# The functions are those of {files}. A table here overrides what they say:
 # take away the "# " of what you need.
 
 # [defaults]

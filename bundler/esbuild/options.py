@@ -86,7 +86,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "tsconfigRaw": Option("tsconfig-raw", "json"),
 }
 
-_HANDLER: Final = "the bundle lies where Handler says, so that Lambda finds it"
+_HANDLER: Final = "the bundle is where Handler says, so that Lambda finds it"
 _MEMORY: Final = "bundles go into the zip and are never written beside the sources"
 _DIAGNOSTICS: Final = "messages are shown by lambdad, for people or as JSON (--json)"
 

@@ -214,7 +214,7 @@ def _take(errand: _Errand, place: _Place, entry: os.DirEntry[str]) -> _Place | N
         return None
     if stat.S_ISDIR(status.st_mode):
         if real in chain:
-            message = f"{path} leads back to a folder it lies in"
+            message = f"{path} leads back to a folder that it is in"
             errand.faults.append(error("symlink-loop", message, Location(path), _EXCLUDE_IT))
             return None
         return _Place(path, name, (*chain, real), by_link=place.by_link or is_link)

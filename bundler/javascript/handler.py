@@ -52,7 +52,7 @@ def _missing(function: Function, files: Sequence[str]) -> Diagnostic:
     if module.startswith(("../", "/")) or module == "..":
         return error(
             "missing-handler-file",
-            f'the handler "{function.handler.text}" lies outside of the code, {function.code}',
+            f'the handler "{function.handler.text}" is outside of the code, {function.code}',
             function.handler_where,
             "write its path relative to the code folder, or choose a code folder that holds it",
         )

@@ -89,7 +89,9 @@ def _warning(message: Message, scene: Scene) -> Diagnostic:
 def _hint(code: str, message: Message) -> str | None:
     match code:
         case "top-level-await":
-            return 'set format = "esm": Lambda loads it as .mjs, where await may stand at the top'
+            return (
+                'set format = "esm": Lambda loads it as .mjs, which may use await at the top level'
+            )
         case "no-loader":
             found = re.search(r'for "(\.[^"]*)" files', message.text)
             extension = found[1] if found else ".ext"
@@ -97,7 +99,7 @@ def _hint(code: str, message: Message) -> str | None:
                 f'set loader = {{ "{extension}" = "text" }} (or "file", "dataurl", "binary", ...)'
             )
         case "invalid-option":
-            return "https://esbuild.github.io/api/ tells what the option takes"
+            return "https://esbuild.github.io/api/ says what the option takes"
     return _note(message)
 
 

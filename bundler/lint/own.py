@@ -137,7 +137,7 @@ def run(
 def again(own: ProjectTool, workshop: Workshop) -> str:
     """The hint that leads to all that a tool has to say."""
     shown = os.path.relpath(own.command, workshop.root)
-    return f"run {shown} yourself: what it says there tells more"
+    return f"run {shown} yourself: its output says more"
 
 
 def untrusted(name: str, own: ProjectTool, workshop: Workshop) -> Findings:

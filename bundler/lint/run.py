@@ -248,7 +248,7 @@ def _off(function: Function) -> Diagnostic:
     return Diagnostic(
         code="told-to-skip",
         severity=Severity.INFO,
-        message='lint = "off" says to pass it over',
+        message='lint = "off" skips it',
         where=function.where,
     )
 

@@ -153,7 +153,7 @@ def duplicate(key: Node, first: Node) -> Diagnostic:
     """The warning that `key` stands again, after the one that names `first`."""
     return warning(
         "duplicate-key",
-        f'"{shortened(key.text)}" stands here again, and only this one counts',
+        f'"{shortened(key.text)}" is here a second time, and only this one counts',
         Location(key.file, key.line, key.column),
         f"the other is on line {first.key_line}: remove one, or rename it",
     )

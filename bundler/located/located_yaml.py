@@ -141,7 +141,7 @@ def _build(builder: _Builder, events: Iterator[Any]) -> None:
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                message = "a second document begins here; a configuration is one"
+                message = "a second document begins here; a configuration file has one"
                 raise broken(message, builder.file, mark.line + 1, mark.column + 1)
 
 
@@ -187,7 +187,7 @@ def _typed(tag: str, text: str) -> Scalar:
 def _alias(builder: _Builder, event: Any) -> None:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
     if event.anchor not in builder.anchors:
-        raise broken(f"*{event.anchor} stands for nothing above", builder.file, line, column)
+        raise broken(f"*{event.anchor} names nothing above", builder.file, line, column)
     anchored = builder.anchors[event.anchor]
     if anchored is None:
         raise broken(f"*{event.anchor} would hold itself", builder.file, line, column)

@@ -421,7 +421,7 @@ def _corrupt(pin: Pinned) -> Diagnostic:
         "wheel-corrupt",
         f"the wheel of {pin.name} {pin.version or ''} is no zip, or is cut short",
         pin.where,
-        "fetch it again; if it stays so, pin another version and tell its authors",
+        "fetch it again; if it stays so, pin another version and report it to the authors",
     )
 
 

@@ -132,7 +132,7 @@ def _check_place(
     workshop.seen.file(top)
     if workshop.seen.leads_inside(top, allow):
         return
-    message = f"{wanted.text} lies outside of the repository"
+    message = f"{wanted.text} is outside the repository"
     hint = f'if that is meant, say so in lambdad.toml: allow = ["{top}"]'
     raise ProjectError(error("outside-repository", message, wanted.where, hint))
 

@@ -162,7 +162,7 @@ def _plan(files: Files, function: Function, workshop: Workshop) -> tuple[RelPath
         raise ProjectError(_no_source(files.pylock))
     if function.resolver == "pip-tools":
         hint = f"rename it to {files.source}: pip-tools writes {files.txt} itself"
-        message = f"{files.txt} can't be both what is asked for and the lock"
+        message = f"{files.txt} can't be both the source and the lock"
         raise ProjectError(error("no-lock-source", message, Location(files.txt), hint))
     return files.txt, files.pylock, False
 
@@ -172,7 +172,7 @@ def _no_source(path: RelPath) -> Diagnostic:
         "no-lock-source",
         f"there is no file to make the lock {path} from",
         Location(path),
-        "write what you ask for, without hashes, to a requirements.in beside it",
+        "write the requirements, without hashes, to a requirements.in beside it",
     )
 
 

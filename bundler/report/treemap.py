@@ -89,7 +89,7 @@ def page(name: str, sizes: Sizes) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n',
             '<meta name="viewport" content="width=device-width">\n',
             f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n",
-            f"<h1>{escape(title)}</h1>\n<p>{told}. Each area is an unzipped size; more is told ",
+            f"<h1>{escape(title)}</h1>\n<p>{told}. Each area is an unzipped size; more is shown ",
             "under the pointer, and the packages follow as a table.</p>\n",
             _legend(sizes.packages),
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="picture">\n',

@@ -55,7 +55,7 @@ _FAULTS: Final = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EROFS: _Known(
-        "not-writable", "the project lies on a file system that is mounted read-only"
+        "not-writable", "the project is on a file system that is mounted read-only"
     ),
     errno.EACCES: _Known(
         "not-writable", "the .lambdad folder must be yours: who ran lambdad last?"

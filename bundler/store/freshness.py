@@ -47,7 +47,7 @@ def check(
     Nobody looks on after `most` reasons. Raises BundlerError `not-ours`.
     """
     if record is None:
-        return Stale(("never built here",))
+        return Stale(("never built",))
     if reasons := request_changes(record.request, request):
         return Stale(reasons)
     if reason := _lock_fault(request, record):
@@ -65,7 +65,7 @@ def _lock_fault(request: BuildRequest, record: Record) -> str | None:
     """A build of unlocked dependencies does not answer --locked, nor its refusal a plain build."""
     for item in record.diagnostics:
         if item.code == "unlocked" and (item.severity is Severity.ERROR) != request.locked:
-            return "--locked was asked for" if request.locked else "--locked is no longer asked for"
+            return "--locked was added" if request.locked else "--locked was removed"
     return None
 
 

@@ -67,7 +67,7 @@ def opened(environ: Mapping[str, str], root: str) -> Folder:
         raise NoStateError("there is no home folder")
     real = os.path.realpath(path)
     if real == root or real.startswith(f"{root.rstrip('/')}/"):
-        raise NoStateError(f"{path} lies inside the project, which could bring one")
+        raise NoStateError(f"{path} is inside the project, which could bring one")
     try:
         Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
         return Folder.root(path, this_user())

@@ -200,7 +200,7 @@ def _check_place(option: str, path: RelPath, function: Function, seen: Seen) -> 
         raise _missing(option, f"{path!r}, which is no path", function)
     if seen.leads_inside(path, function.allow):
         return
-    message = f"{option} names {path}, which lies outside the repository"
+    message = f"{option} names {path}, which is outside the repository"
     hint = f'if that is meant, say so in lambdad.toml: allow = ["{_parts(path)[0]}"]'
     raise ProjectError(error("outside-repository", message, function.where, hint))
 

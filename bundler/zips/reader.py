@@ -173,14 +173,14 @@ def _find_directory(descriptor: int) -> tuple[int, int, int]:
     if disk or first_disk or here != count:
         raise ZipError(ZipFault("wheel-unsupported", "is one volume of several"))
     if start + size != end:
-        raise hostile("has a directory that does not lie where its end says")
+        raise hostile("has a directory that is not where its end says")
     return count, start, end
 
 
 def _read_end_64(descriptor: int, locator: bytes, end: int) -> tuple[int, ...]:
     _, _, at, _ = headers.LOCATOR_64.unpack(locator)
     if at + headers.END_64.size != end:
-        raise hostile("has a Zip64 end that does not lie where it should")
+        raise hostile("has a Zip64 end that is not where it should be")
     mark, length, _made, _needs, *fields = headers.END_64.unpack(
         _pread(descriptor, headers.END_64.size, at)
     )

@@ -19,9 +19,9 @@ from lambdad.daemon.terminal.answer import Results
 @click.command(
     "fresh",
     epilog="""The command returns once each function is built from its files as they are now,
-or later: no build in the answer is older than a save that was finished before the command. If no
-daemon answers, this process builds, and says so. With --template, --parameter, --opt or --stage this
-process always builds: a daemon builds what the project's own files declare.
+or later: no build in the answer is older than a save that was finished before it began. If no
+daemon answers, this process builds, and says so. With --template, --parameter, --opt or --stage
+this process always builds: a daemon builds what the project's own files declare.
 
 \b
 Examples:

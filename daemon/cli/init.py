@@ -51,6 +51,6 @@ def _check_alone() -> None:
     if above != here:
         raise BundlerError(
             "inside-project",
-            f"this folder lies in a project that is described in {above}",
+            f"this folder is in a project that is described in {above}",
             "run lambdad init there; --force makes this folder a project of its own",
         )

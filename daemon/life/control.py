@@ -116,7 +116,7 @@ def _end(where: Address) -> bool:
 def _spawn(root: str, environ: Mapping[str, str], where: Address) -> None:
     """Starts the process and waits until it answers."""
     if not sys.executable:
-        raise NoDaemon("this Python does not know where its interpreter lies")
+        raise NoDaemon("this Python does not know where its interpreter is")
     paths = [code_folder(), *filter(None, [environ.get("PYTHONPATH")])]
     with _log(where) as log:
         process = subprocess.Popen(

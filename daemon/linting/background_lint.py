@@ -34,7 +34,7 @@ ROUNDS: Final = 3
 """Somebody may write to the sources all the time, the tool itself for one: so often it is run for
 the same files, and then when it is asked to again."""
 
-HINT: Final = "stop what writes to them all the time; the daemon's log may tell more"
+HINT: Final = "stop the program that keeps writing to them; the daemon's log may say more"
 
 log = logging.getLogger("lambdad")
 

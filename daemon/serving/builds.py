@@ -207,7 +207,7 @@ class Builds:
                 settle(key, _failed(key, fault.code, fault.message, fault.hint))
         finally:
             for key in tuple(left):  # our bug, which the caller logs: nobody must wait for ever
-                settle(key, _failed(key, "internal-error", "lambdad failed; its log tells more"))
+                settle(key, _failed(key, "internal-error", "lambdad failed; its log says more"))
 
     # --- what is recorded ------------------------------------------------------------------------
 

@@ -15,35 +15,37 @@ MOST_BYTES: Final = 1 << 20
 """Of a request's body."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, description="A function's name.")]
-Path = Annotated[str, msgspec.Meta(min_length=1, description="Absolute, or from the project on.")]
+Path = Annotated[
+    str, msgspec.Meta(min_length=1, description="Absolute, or relative to the project.")
+]
 Seconds = Annotated[
     float,
     msgspec.Meta(
         ge=0,
-        description="Answer after so long, whatever is still being built. Left out: wait for the "
-        "build, each of whose tools has a time-out of its own.",
+        description="Answer after this time, even if builds are still running. Without it: wait "
+        "for the builds, each of whose tools has a time-out of its own.",
     ),
 ]
 Machine = Annotated[
     bool,
     msgspec.Meta(
-        description="It failed for want of something on this machine, or by a fault of lambdad's: "
+        description="It failed because this machine lacks something, or by a fault of lambdad: "
         "that says nothing about the project."
     ),
 ]
 Trusted = Annotated[
     bool,
     msgspec.Meta(
-        description="The caller vouches for the project: linters that are installed in it may run, "
-        "and what builds its packages. Else they do once a person has run lambdad in a terminal "
-        "there."
+        description="The caller trusts the project: linters that are installed in it, and build "
+        "backends of its packages, may run. Otherwise they run once a person has run lambdad in a "
+        "terminal there."
     ),
 ]
 Typed = Annotated[
     bool,
     msgspec.Meta(
-        description="A person asks, in a terminal: from now on the project's own tools may run on "
-        "every save."
+        description="A person in a terminal sent this: from now on the project's own tools may run "
+        "on every save."
     ),
 ]
 Interpreter = Annotated[
@@ -55,7 +57,7 @@ Interpreter = Annotated[
 ]
 StaleCount = Annotated[
     int,
-    msgspec.Meta(ge=0, description="So many functions more hold the saved files, and are stale."),
+    msgspec.Meta(ge=0, description="How many more functions use the saved files, and are stale."),
 ]
 
 
@@ -189,7 +191,7 @@ _FAULTS: Final[Mapping[int, str]] = {
     408: "The body did not come in time.",
     413: "The body is larger than 1 MB.",
     422: "A field is missing, of another type, or out of its range.",
-    500: "A fault of the machine, or of lambdad; `detail` tells it.",
+    500: "A fault of the machine, or of lambdad; `detail` describes it.",
     503: "The daemon is leaving: ask again, and the next one answers.",
 }
 
@@ -197,8 +199,8 @@ _EVENTS: Final = (
     "`building` {functions}, `progress` {functions, text}, and `built` {function, want, status, "
     "reasons, duration_ms}; `linted` {tool, files, diagnostics, running}: of each file its path, "
     "the sha256 of the content that was linted (null of one that is gone) and its diagnostics; "
-    "`diagnostics` tell why a tool could not be run, `running` which have more to tell. "
-    "Who reads too slowly misses some."
+    "`diagnostics` say why a tool could not run, `running` which tools still run. "
+    "A client that reads too slowly misses some."
 )
 _PROGRESS: Final = (
     "As requested. A client that also accepts text/event-stream gets the progress of a long build: "

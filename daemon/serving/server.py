@@ -437,7 +437,7 @@ class Server:
     async def _why(self, request: web.Request) -> web.StreamResponse:
         name = request.query.get("function")
         if not name:
-            raise RequestError(422, "bad-request", "say ?function=NAME")
+            raise RequestError(422, "bad-request", "add ?function=NAME")
         project = await self._project()
         known = _names(project)
         name = project.aliases.get(name, name)
@@ -447,7 +447,7 @@ class Server:
         return web.json_response(await self._in_pool(self._builds.why, project, name))
 
     async def _stop(self, _request: web.Request) -> web.StreamResponse:
-        self._loop.call_soon(self._leave.because, "it was asked to")
+        self._loop.call_soon(self._leave.because, "a client stopped it")
         return web.json_response({"schema": 1, "stopping": True, "pid": os.getpid()})
 
     async def _openapi(self, _request: web.Request) -> web.StreamResponse:

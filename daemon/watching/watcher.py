@@ -239,7 +239,7 @@ class Teller(threading.Thread):
                 self._notify(changes)
             except Exception:
                 # Owed until the next change: to try again at once could go on for ever.
-                log.exception("telling of changes failed")
+                log.exception("reporting changes failed")
                 self._owed = "the changes before could not be reported"
 
     def _next(self) -> Changes | None:

@@ -71,7 +71,7 @@ def test_built_once(workshop: Workshop, lay: Lay) -> None:
     lay(APP)
     (first,) = run(workshop, function())
     (second,) = run(workshop, function())
-    assert (status(first), first.cached, first.reasons) == ("built", False, ("never built here",))
+    assert (status(first), first.cached, first.reasons) == ("built", False, ("never built",))
     assert (status(second), second.cached, second.reasons) == ("built", True, ())
     assert second.artifact == first.artifact
     assert built(workshop)["words.py"] == b"WORD = 'one'\n"

@@ -226,7 +226,7 @@ def test_all_faults_together(workshop: Workshop, lay: Lay, kind: str) -> None:
 @each_way
 @pytest.mark.parametrize("source", ["../outside.txt", "way", "way/*.txt", "../*.txt"])
 def test_outside(workshop: Workshop, lay: Lay, way: Way, source: str) -> None:
-    """What lies outside the repository is refused, symlinks resolved, unless the user allows it."""
+    """What is outside the repository is refused, symlinks resolved, unless the user allows it."""
     lay({**APP, "way": "-> ../elsewhere"})
     write_tree(Path(workshop.root).parent, {"outside.txt": "", "elsewhere/x.txt": ""})
     kind, want = way

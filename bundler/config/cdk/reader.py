@@ -235,7 +235,7 @@ def _function(
     properties = resource.fields.get("Properties")
     code = properties.fields.get("Code") if properties else None
     if code is None and "package" not in draft.reasons:
-        draft.failed("source", error("bad-value", "its template says no Code", draft.where))
+        draft.failed("source", error("bad-value", "its template has no Code", draft.where))
     elif code is not None and "S3Key" in code.fields:
         _asset(assembly, stack, draft, resource, code)
     return draft
@@ -282,10 +282,10 @@ def _bundles(assembly: Assembly, path: str) -> bool:
 
 
 def _unknown(draft: Draft, where: Location) -> Diagnostic:
-    message = "the cloud assembly holds a copy of its code, and does not tell of what"
+    message = "the cloud assembly holds a copy of its code, and does not say from where"
     table = f'[functions."{shortened(draft.name)}"]'
-    said = f'say it in lambdad.toml: {table} code = "FOLDER"'
-    hint = f"run `lambdad init`, which looks for it, or {said}; cdk synth --no-staging tells it too"
+    said = f'set it in lambdad.toml: {table} code = "FOLDER"'
+    hint = f"run `lambdad init`, which looks for it, or {said}; or run cdk synth --no-staging"
     return error("unknown-source", message, where, hint)
 
 

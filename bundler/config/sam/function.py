@@ -159,7 +159,7 @@ def _refuse_image(draft: Draft, where: Location) -> None:
 
 
 def _skip_inline(draft: Draft, where: Location) -> None:
-    draft.skipped("code", "inline-code", "its code stands in the template", where)
+    draft.skipped("code", "inline-code", "its code is in the template itself", where)
 
 
 def _remote_code(fields: TemplateFields, code: Node, name: str) -> None:

@@ -379,7 +379,7 @@ def _read(
     scope: ServiceScope, node: Node, path: RelPath
 ) -> Document | UnresolvedVariableError | None:
     if not scope.seen.leads_inside(path, ()):
-        return _fault(node, f"{shortened(path)} lies outside the repository")
+        return _fault(node, f"{shortened(path)} is outside the repository")
     try:
         content = scope.seen.read(path)
         return None if content is None else _parsed(decode(content, path), path)

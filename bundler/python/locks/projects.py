@@ -153,7 +153,7 @@ def _alone(
         return Manifest(path=path, tool=one.tool, unknown=True)
     if named != one.lock:
         return None
-    message = f"{lock_path} lies there without its {one.manifest}"
+    message = f"{lock_path} is there without its {one.manifest}"
     hint = f"put the {one.manifest} beside it, or name another file as `requirements`"
     raise ProjectError(error("missing-requirements", message, Location(path), hint))
 

@@ -337,7 +337,7 @@ def _sourced(reading: _Reading, one: Dependency, where: Location) -> Iterator[De
         elif "git" in texts:
             found = replace(found, vcs=True)
         elif said.get("workspace") is True:
-            message = f"only uv.lock tells where {one.name} lies in the workspace"
+            message = f"only uv.lock says where {one.name} is in the workspace"
             reading.only_locked.append(needs_lock(message, where, reading.mend))
         yield found
 

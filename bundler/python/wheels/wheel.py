@@ -239,7 +239,8 @@ def _wrong_hash(file_name: str, sha256: str, expected: Sequence[str]) -> Diagnos
 
 _HINTS: Final = {
     "wheel-name": "a wheel is named name-version-python-abi-platform.whl",
-    "wheel-corrupt": "fetch it again; if it stays so, pin another version and tell its authors",
+    "wheel-corrupt": "fetch it again; if it stays so, pin another version and report it to the "
+    "authors",
     "wheel-hostile": "don't install it: a wheel made by a build tool never looks like this",
     "wheel-unsupported": "pin another version, or build it from its source",
 }

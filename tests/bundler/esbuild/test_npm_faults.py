@@ -103,7 +103,7 @@ class Lab:
     def builds(self) -> None:
         (outcome,) = build.build([FUNCTION], self.workshop)
         assert isinstance(outcome, Built), outcome
-        assert outcome.reasons == ("never built here",)
+        assert outcome.reasons == ("never built",)
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def test_zip_and_live_are_remembered_apart(workshop: Workshop, lay: Lay) -> None
     lay(APP)
     (zipped,) = run(workshop, bundled(), want=Want.ZIP)
     (first,) = run(workshop, bundled())
-    assert (first.reasons, first.artifact) == (("never built here",), None)
+    assert (first.reasons, first.artifact) == (("never built",), None)
     assert zipped.live is None
     lay({"src/word.ts": "export const word = 'two';\n"})
     run(workshop, bundled())

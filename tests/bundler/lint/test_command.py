@@ -162,7 +162,7 @@ def test_off(app: Path) -> None:
     write_tree(app, {"lambdad.toml": ONE + TWO + 'lint = "off"\n'})
     for what in ([], ["two/app.py", "one/late.py"]):
         done = lambdad(app, "lint", *what)
-        shut = 'lambdad.toml:5:1: info[told-to-skip] lint = "off" says to pass it over'
+        shut = 'lambdad.toml:5:1: info[told-to-skip] lint = "off" skips it'
         assert [line.replace(":5:12:", ":5:1:") for line in said(done)] == [shut, LATE]
         assert done.returncode == 0
 

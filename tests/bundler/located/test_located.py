@@ -150,7 +150,7 @@ def test_toml_place(text: str, path: list[str | int], place: str) -> None:
         ("yaml", "a: [1, 2", "2:1 broken-config while parsing a flow sequence, did not find"),
         ("yaml", "a: 1\n---\nb: 2", "2:1 broken-config a second document begins here"),
         ("yaml", "a: &x [*x]", "1:8 broken-config *x would hold itself"),
-        ("yaml", "a: *x", "1:4 broken-config *x stands for nothing above"),
+        ("yaml", "a: *x", "1:4 broken-config *x names nothing above"),
         ("yaml", "a: \x07", "1:4 broken-config a character that YAML does not allow: U+0007"),
         ("yaml", "? [a]\n: b", "1:3 broken-config a key must be plain text"),
         ("yaml", "<<: a", '1:5 broken-config "<<" needs a mapping'),

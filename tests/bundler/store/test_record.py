@@ -44,7 +44,7 @@ RECORD = Record(
     live=Live(entry=".lambdad/live/Sample/00/a.js", path=("src", "/store"), digest="00"),
     made={"i": (1, 2, 3), "p": (4, 5, 6)},
     diagnostics=(warning("code", "message", Location("a.py", 1, 2), "hint"),),
-    reasons=("never built here",),
+    reasons=("never built",),
     duration_s=0.25,
 )
 

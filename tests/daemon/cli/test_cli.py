@@ -74,7 +74,7 @@ def test_from_a_folder_below(app: Path) -> None:
 
 def test_verbose_tells_why(app: Path) -> None:
     """The reason of each build, on stderr."""
-    assert "because never built here" in lambdad(app, "build", "-v").stderr
+    assert "because never built" in lambdad(app, "build", "-v").stderr
 
 
 def test_json_is_one_document(app: Path) -> None:

@@ -499,7 +499,7 @@ def test_why(app: Served) -> None:
     app.fresh("Web", want="zip")
     told = app.call("GET", "/v1/why?function=Web").json
     assert (told["name"], told["fresh"]) == ("Web", True)
-    assert told["last_build"]["reasons"] == ["never built here"]
+    assert told["last_build"]["reasons"] == ["never built"]
     assert {"web/web.ts", "web/word.ts"} <= set(told["last_build"]["files"])
     app.lay({"web/word.ts": 'export const word = "newer";\n'})
     told = app.call("GET", "/v1/why?function=Web").json
@@ -602,7 +602,7 @@ def test_stop_answers_what_can_be_answered(slow: Served, gated: Gate) -> None:
 
 
 def test_stop_does_not_wait_for_ever(slow: Served, gated: Gate) -> None:
-    """Who waits for more is told to ask the next daemon; the tools that ran are gone."""
+    """Who waits for more is shown to ask the next daemon; the tools that ran are gone."""
     pid = slow.site.pid
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(slow.call, "POST", "/v1/fresh", {"functions": ["Two"], "want": "zip"})

@@ -644,7 +644,7 @@ def test_a_listener_that_fails_is_owed_everything(caplog: pytest.LogCaptureFixtu
     teller.changed("/two")
     told.wait_for_loss("could not be reported")
     teller.stop()
-    assert "telling of changes failed" in caplog.text
+    assert "reporting changes failed" in caplog.text
 
 
 def test_more_changes_than_worth_naming_are_everything() -> None:
