@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -23,8 +24,8 @@ from lambdad.daemon.live.workers.launch import Surroundings
 from lambdad.daemon.live.workers.pool import CodeTarget
 from lambdad.daemon.live.workers.worker import LogReader, RunningRequest
 
-TRIES: Final = 20
-"""How often a request asks again what is fresh while the files change under its worker."""
+PATIENCE_S: Final = 60.0
+"""So long a request asks again what is fresh while the files change under its workers."""
 
 
 class RequestWatcher(LogReader, Protocol):
@@ -82,7 +83,8 @@ class LiveInvoker:
     async def _invoke(
         self, invocation: Invocation
     ) -> tuple[InvocationOutcome, RunningRequest | None]:
-        for _try in range(TRIES):
+        ends_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends_s:
             config = await asyncio.to_thread(self._project.now)
             function = config.named(invocation.function)
             if function is None and not config.is_declared(invocation.function):

@@ -64,6 +64,8 @@ class PoolLimits:
     """Workers, spares included."""
     most_of_one: int = 32
     """Workers of one function."""
+    loading: int = 4
+    """Workers that load code at the same time: more would take each other's processors."""
     queued: int = 1000
     idle_s: float = 600.0
     """A worker that runs nothing for so long is ended."""
@@ -241,10 +243,19 @@ class _PoolTurn:
         if worker.request is not None:
             self.actions.append(Fail(worker.request, number))
         elif worker.stage is WorkerStage.LOADING:
+            if is_outdated:
+                self.give_up(worker)
             failed = [waiting for waiting in self.queue if waiting[1] == worker.target]
             for waiting in failed if is_outdated else failed[:1]:
                 self.queue.remove(waiting)
                 self.actions.append(Fail(waiting[0], number))
+
+    def give_up(self, outdated: PoolWorker) -> None:
+        """None loads the target any more; what replaces it is wanted soon."""
+        for number, worker in list(self.workers.items()):
+            if worker.stage is WorkerStage.LOADING and worker.target == outdated.target:
+                self.retire(number)
+        self.keep_spare(outdated.boot)
 
     def end_idle(self) -> None:
         for number, worker in list(self.workers.items()):
@@ -293,7 +304,8 @@ class _PoolTurn:
             worker.target is not None and worker.target.function == target.function
             for worker in self.workers.values()
         )
-        if of_one >= self.limits.most_of_one:
+        loading = sum(worker.stage is WorkerStage.LOADING for worker in self.workers.values())
+        if of_one >= self.limits.most_of_one or loading >= self.limits.loading:
             return
         spare = self.spare_of(target.boot)
         if spare is not None:

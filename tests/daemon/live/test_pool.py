@@ -28,7 +28,7 @@ from lambdad.daemon.live.workers.pool import (
     pool_step,
 )
 
-LIMITS = PoolLimits(most=4, most_of_one=3, queued=6, idle_s=10.0, spares=2)
+LIMITS = PoolLimits(most=4, most_of_one=3, loading=2, queued=6, idle_s=10.0, spares=2)
 OLD, NEW = CodeTarget("One", "old", "boot"), CodeTarget("One", "new", "boot")
 OTHER = CodeTarget("Two", "old", "")
 
@@ -72,7 +72,7 @@ def test_outdated_code_fails_all_that_wait_for_it() -> None:
     state, done = run(
         PoolState(), [Wanted(1, OTHER, 0), Wanted(2, OTHER, 0), Lost(1, 1, is_outdated=True)]
     )
-    assert done[2:] == [Fail(1, 1), Fail(2, 1)]
+    assert done[2:] == [Retire(2), Fail(1, 1), Fail(2, 1)]
     assert state.queue == ()
 
 
@@ -132,6 +132,8 @@ class PoolOrderings(RuleBasedStateMachine):
         self.code: dict[int, CodeTarget | None] = {}
         """What each living process has loaded, or is loading; by worker."""
         self.loaded: set[int] = set()
+        self.outdated: CodeTarget | None = None
+        """What can't be loaded any more, for the length of an event."""
         self.runs: dict[int, int] = {}
         """The request that each worker runs."""
 
@@ -156,7 +158,7 @@ class PoolOrderings(RuleBasedStateMachine):
                 case Retire(worker):
                     assert worker not in self.runs, "a running request is never ended"
                     loads = self.code[worker] is not None and worker not in self.loaded
-                    assert not loads, "a request waits for it"
+                    assert not loads or self.code[worker] == self.outdated, "it is waited for"
                     del self.code[worker]
                     self.loaded.discard(worker)
                 case Fail(request, _):
@@ -201,10 +203,12 @@ class PoolOrderings(RuleBasedStateMachine):
     def die(self, data: st.DataObject, outdated: bool) -> None:
         worker = data.draw(st.sampled_from(sorted(self.code)))
         is_loading = self.code[worker] is not None and worker not in self.loaded
+        self.outdated = self.code[worker] if outdated and is_loading else None
         del self.code[worker]
         self.loaded.discard(worker)
         self.runs.pop(worker, None)
         self.act(Lost(worker, self.now_s, is_outdated=outdated and is_loading))
+        self.outdated = None
 
     @precondition(lambda self: self.state.queue)
     @rule(data=st.data())
@@ -238,6 +242,8 @@ class PoolOrderings(RuleBasedStateMachine):
 
     @invariant()
     def there_are_not_too_many(self) -> None:
+        stages = [worker.stage for worker in self.state.workers.values()]
+        assert stages.count(WorkerStage.LOADING) <= LIMITS.loading
         assert len(self.code) <= LIMITS.most
         for function in ("One", "Two"):
             of_one = [one for one in self.code.values() if one and one.function == function]
