@@ -21,6 +21,7 @@ from aiohttp import web
 from lambdad.bundler.model import Diagnostic
 from lambdad.bundler.report.render import diagnostic_json, diagnostic_text
 from lambdad.daemon.live import event_stream
+from lambdad.daemon.live.http.connections import timed
 from lambdad.daemon.live.invocation import (
     VERSION,
     Answered,
@@ -87,7 +88,9 @@ class LambdaApi:
         self._background: set[asyncio.Task[InvocationOutcome]] = set()
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=MOST_SYNC + (1 << 20))
+        app = web.Application(
+            middlewares=[timed, self._guard], client_max_size=MOST_SYNC + (1 << 20)
+        )
         functions = "/2015-03-31/functions"
         one = functions + "/{name}"
         app.router.add_get(functions, self._list)

@@ -7,16 +7,20 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import web
 
 from lambdad.bundler.config.find import LiveDeclaration
-from lambdad.bundler.model import BundlerError
-from lambdad.daemon.live.building import FreshSource
+from lambdad.bundler.model import BundlerError, Diagnostic
+from lambdad.bundler.report.render import diagnostic_text
+from lambdad.bundler.routes import Apis
+from lambdad.daemon.live.building import FreshCode, FreshSource
+from lambdad.daemon.live.http.app import HttpApis, HttpSettings
+from lambdad.daemon.live.http.connections import PatientConnection
 from lambdad.daemon.live.invoker import LiveInvoker
 from lambdad.daemon.live.lambda_api import LambdaApi
 from lambdad.daemon.live.project import LiveProject
@@ -25,6 +29,8 @@ from lambdad.daemon.live.workers import launch
 from lambdad.daemon.live.workers.crew import Crew
 from lambdad.daemon.live.workers.launch import Surroundings
 
+BACKLOG: Final = 512
+"""Connections that wait to be taken."""
 END_S: Final = 1.5
 """What requests that run are given at the end; then all is ended."""
 INTERRUPTED: Final = 130
@@ -80,20 +86,37 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         origins=options.origins,
         root=options.root,
     )
+    settings = HttpSettings(hosts=options.hosts, origins=options.origins, root=options.root)
+
+    def apis() -> tuple[Apis, Sequence[Diagnostic]]:
+        config = project.now()
+        return config.apis, config.project.diagnostics
+
+    http = HttpApis(invoker, apis, _digests(source), settings=settings, note=lines.note)
     runners: list[web.AppRunner] = []
+    listeners: list[asyncio.Server] = []
     try:
         lambda_port = await _listen(
-            runners, api.application(), options.host, options.lambda_port, "--lambda-port"
+            runners,
+            listeners,
+            api.application(),
+            (options.host, options.lambda_port),
+            "--lambda-port",
         )
         http_port = await _listen(
-            runners, web.Application(), options.host, options.http_port, "--port"
+            runners, listeners, http.application(), (options.host, options.http_port), "--port"
         )
+        http.settings = replace(settings, port=http_port)
         shown = f"[{options.host}]" if ":" in options.host else options.host
         lines.ready(
             f"http://{shown}:{http_port}", f"http://{shown}:{lambda_port}", list(first.functions)
         )
+        for fault in (*first.project.diagnostics, *first.apis.diagnostics):
+            lines.note(diagnostic_text(fault, root=options.root))
         await leave.wait()
     finally:
+        for listener in listeners:
+            listener.close()
         await crew.close()
         await api.close()
         with contextlib.suppress(TimeoutError):
@@ -104,7 +127,11 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
 
 
 async def _listen(
-    runners: list[web.AppRunner], app: web.Application, host: str, port: int, option: str
+    runners: list[web.AppRunner],
+    listeners: list[asyncio.Server],
+    app: web.Application,
+    where: tuple[str, int],
+    option: str,
 ) -> int:
     """The port that it listens on. Raises BundlerError `port-in-use`."""
     runner = web.AppRunner(
@@ -112,15 +139,29 @@ async def _listen(
     )
     await runner.setup()
     runners.append(runner)
-    site = web.TCPSite(runner, host, port)
+    loop = asyncio.get_running_loop()
+    server = runner.server
+    host, port = where
     try:
-        await site.start()
+        listening = await loop.create_server(
+            lambda: PatientConnection(server, loop=loop), host, port, backlog=BACKLOG
+        )
     except OSError as fault:
         hint = f"say {option} with another one, or 0 for any that is free"
         message = f"can't listen on port {port} of {host}: {fault.strerror or fault}"
         raise BundlerError("port-in-use", message, hint) from fault
-    address = runner.addresses[0]
-    return int(address[1])
+    listeners.append(listening)
+    return int(listening.sockets[0].getsockname()[1])
+
+
+def _digests(source: FreshSource) -> Callable[[str], Awaitable[str | None]]:
+    """What code a function has now, once it is built; None where it can't be."""
+
+    async def digest(name: str) -> str | None:
+        code = await source.fresh(name)
+        return code.live.digest if isinstance(code, FreshCode) else None
+
+    return digest
 
 
 def _listen_for_signals(leave: asyncio.Event) -> None:

@@ -54,7 +54,7 @@ def match(apis: Sequence[Api], host: str, method: str, path: str) -> Matched | N
         for route in api.routes:
             if route.path == DEFAULT:
                 return Matched(api=api, route=route, path=path)
-    return NotFound(tuple(_nearest(chosen or apis, method, path)))
+    return NotFound(tuple(_nearest(apis, method, path)))
 
 
 def _chosen(apis: Sequence[Api], host: str, path: str) -> tuple[Sequence[Api], str]:
