@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from lambdad.bundler.config.routes import Api, ApiKind, Cors, Pairs, Route
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.model import Diagnostic, Location, warning
-from lambdad.bundler.routes import Api, ApiKind, Cors, Pairs, Route
 
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 

@@ -7,14 +7,14 @@ from typing import Final
 
 from lambdad.bundler.config.api_drafts import FoundApis
 from lambdad.bundler.config.declared import by_place
+from lambdad.bundler.config.routes import Api, ApiKind, Apis, AuthorizerKind, Fixed
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.model import Diagnostic, warning
-from lambdad.bundler.routes import Api, ApiKind, Apis, Check, Fixed
 
 UNCHECKED: Final = {
-    Check.JWT: "its token's signature is not verified",
-    Check.IAM: "no signature of AWS credentials is verified",
-    Check.KEY: "any API key is taken",
+    AuthorizerKind.JWT: "its token's signature is not verified",
+    AuthorizerKind.IAM: "no signature of AWS credentials is verified",
+    AuthorizerKind.KEY: "any API key is taken",
 }
 
 

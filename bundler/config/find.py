@@ -24,6 +24,7 @@ from lambdad.bundler.config.files import (
 from lambdad.bundler.config.function_settings import FunctionSettings, settled
 from lambdad.bundler.config.names import sort_out
 from lambdad.bundler.config.paths import folder_of
+from lambdad.bundler.config.routes import Apis
 from lambdad.bundler.config.sam import reader
 from lambdad.bundler.config.sam.intrinsics import PSEUDO
 from lambdad.bundler.config.toml import Own
@@ -39,7 +40,6 @@ from lambdad.bundler.model import (
     error,
     warning,
 )
-from lambdad.bundler.routes import Apis
 
 REPOSITORY: Final = (".git", ".hg", ".jj", ".svn")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from lambdad.bundler.config.find import LiveDeclaration
 from lambdad.bundler.config.function_settings import FunctionSettings
+from lambdad.bundler.config.routes import Apis
 from lambdad.bundler.inputs import kept, snapshot
 from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.model import Diagnostic, Function, Project
-from lambdad.bundler.routes import Apis
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.daemon.live.env_files import read_env_file
 from lambdad.daemon.live.invocation import FunctionConfig

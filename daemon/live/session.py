@@ -15,9 +15,9 @@ from typing import Final
 from aiohttp import web
 
 from lambdad.bundler.config.find import LiveDeclaration
+from lambdad.bundler.config.routes import Apis
 from lambdad.bundler.model import BundlerError, Diagnostic
 from lambdad.bundler.report.render import diagnostic_text
-from lambdad.bundler.routes import Apis
 from lambdad.daemon.live.building import FreshCode, FreshSource
 from lambdad.daemon.live.http.app import HttpApis, HttpSettings
 from lambdad.daemon.live.http.connections import PatientConnection

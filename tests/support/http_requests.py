@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lambdad.bundler.config.routes import Api, ApiKind, Payload, Route
 from lambdad.bundler.model import Location
-from lambdad.bundler.routes import Api, ApiKind, Payload, Route
 from lambdad.daemon.live.http.request import HttpRequest, Matched
 
 EPOCH_MS = 1_428_582_896_000

@@ -19,7 +19,7 @@ from lambdad.bundler.model import ProjectError
 FUNCTION: Final = "AWS::Lambda::Function"
 GATEWAY: Final = "AWS::ApiGateway"
 
-Named = Callable[[Stack, str, Node], str]
+_Named = Callable[[Stack, str, Node], str]
 """What a resource goes by."""
 
 
@@ -27,7 +27,7 @@ def read(
     seen: Seen,
     parsed: Sequence[tuple[Stack, Document | None]],
     given: Mapping[str, str],
-    named: Named,
+    named: _Named,
 ) -> FoundApis:
     """Of every stack. One without a template holds no function, and is read here if it has APIs."""
     found = FoundApis()
@@ -60,7 +60,7 @@ def _of_apis_alone(seen: Seen, stack: Stack) -> Document | None:
 
 
 def _template(
-    seen: Seen, stack: Stack, document: Document, given: Mapping[str, str], named: Named
+    seen: Seen, stack: Stack, document: Document, given: Mapping[str, str], named: _Named
 ) -> Template:
     section = document.top.fields.get("Resources")
     resources = section.fields if section else {}

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from lambdad.bundler.config.routes import Authorizer, AuthorizerKind, Payload
 from lambdad.bundler.config.sam.references import Template
 from lambdad.bundler.located.located import Node
-from lambdad.bundler.routes import Authorizer, Check, Payload
 
 NONE: Final = "NONE"
-IAM: Final = Authorizer(name="AWS_IAM", check=Check.IAM)
-KEY: Final = Authorizer(name="API key", check=Check.KEY)
+IAM: Final = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
+KEY: Final = Authorizer(name="API key", check=AuthorizerKind.KEY)
 
 PLACES: Final = (
     ("Headers", "header"),
@@ -68,7 +68,7 @@ def _rest(template: Template, name: str, said: Mapping[str, Node]) -> Authorizer
     if "UserPoolArn" in said:
         return Authorizer(
             name=name,
-            check=Check.JWT,
+            check=AuthorizerKind.JWT,
             sources=(f"method.request.header.{header}",),
             pattern=pattern,
             scopes=template.texts(said.get("AuthorizationScopes")),
@@ -77,14 +77,14 @@ def _rest(template: Template, name: str, said: Mapping[str, Node]) -> Authorizer
     if template.text(said.get("FunctionPayloadType")) == "REQUEST":
         return Authorizer(
             name=name,
-            check=Check.REQUEST,
+            check=AuthorizerKind.REQUEST,
             function=function,
             sources=tuple(_sources(template, identity, "method.request", "")),
             ttl_s=300 if ttl is None else ttl,
         )
     return Authorizer(
         name=name,
-        check=Check.TOKEN,
+        check=AuthorizerKind.TOKEN,
         function=function,
         sources=(f"method.request.header.{header}",),
         pattern=pattern,
@@ -101,7 +101,7 @@ def _http(template: Template, name: str, said: Mapping[str, Node]) -> Authorizer
         audience = template.whole(lowered.get("audience"))
         return Authorizer(
             name=name,
-            check=Check.JWT,
+            check=AuthorizerKind.JWT,
             sources=(source,),
             issuer=issuer.text or None if issuer else None,
             audience=tuple(item.text for item in audience.items) if audience else (),
@@ -111,7 +111,7 @@ def _http(template: Template, name: str, said: Mapping[str, Node]) -> Authorizer
     version = template.text(said.get("AuthorizerPayloadFormatVersion")) or "2.0"
     return Authorizer(
         name=name,
-        check=Check.REQUEST,
+        check=AuthorizerKind.REQUEST,
         function=template.function(said.get("FunctionArn")),
         sources=tuple(_sources(template, identity, "$request", "$")),
         ttl_s=template.number(identity.get("ReauthorizeEvery")) or 0,

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Final
 
 from lambdad.bundler.config.api_drafts import ApiDraft, no_function
+from lambdad.bundler.config.routes import ApiKind, Authorizer, AuthorizerKind, Fixed, Payload, Route
 from lambdad.bundler.config.sam import openapi
 from lambdad.bundler.config.sam.http import function_url, http_cors
 from lambdad.bundler.config.sam.references import Template, referred
 from lambdad.bundler.located.located import Node
-from lambdad.bundler.routes import ApiKind, Authorizer, Check, Fixed, Payload, Route
 
 DEEP: Final = 50
 """Resources below each other."""
 
-Fields = Mapping[str, Node]
+_Fields = Mapping[str, Node]
 
 
 def read(template: Template) -> list[ApiDraft]:
@@ -62,7 +62,7 @@ def _rest_apis(template: Template) -> Iterator[ApiDraft]:
 
 
 def _rest_route(
-    template: Template, resource: Node, said: Fields, known: Mapping[str, Authorizer]
+    template: Template, resource: Node, said: _Fields, known: Mapping[str, Authorizer]
 ) -> Route | None:
     path = _path(template, said.get("ResourceId"))
     method = (template.text(said.get("HttpMethod")) or "ANY").upper()
@@ -81,9 +81,9 @@ def _rest_route(
         case "CUSTOM" | "COGNITO_USER_POOLS":
             authorizer = known.get(template.logical_id(said.get("AuthorizerId")) or "")
         case "AWS_IAM":
-            authorizer = Authorizer(name="AWS_IAM", check=Check.IAM)
+            authorizer = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
         case _ if template.is_true(said.get("ApiKeyRequired")):
-            authorizer = Authorizer(name="API key", check=Check.KEY)
+            authorizer = Authorizer(name="API key", check=AuthorizerKind.KEY)
     limit = template.number(integration.get("TimeoutInMillis"))
     mode = template.text(integration.get("ResponseTransferMode")) or ""
     return Route(
@@ -112,14 +112,16 @@ def _path(template: Template, node: Node | None) -> str:
     return "/" + "/".join(reversed(parts))
 
 
-def _rest_authorizer(template: Template, name: str, said: Fields) -> Authorizer:
+def _rest_authorizer(template: Template, name: str, said: _Fields) -> Authorizer:
     shown = template.text(said.get("Name")) or name
     source = template.text(said.get("IdentitySource")) or ""
     sources = tuple(part.strip() for part in source.split(",") if part.strip())
     ttl = template.number(said.get("AuthorizerResultTtlInSeconds"))
     form = template.text(said.get("Type"))
-    check = {"TOKEN": Check.TOKEN, "REQUEST": Check.REQUEST}.get(form or "", Check.JWT)
-    if check is not Check.REQUEST and not sources:
+    check = {"TOKEN": AuthorizerKind.TOKEN, "REQUEST": AuthorizerKind.REQUEST}.get(
+        form or "", AuthorizerKind.JWT
+    )
+    if check is not AuthorizerKind.REQUEST and not sources:
         sources = ("method.request.header.Authorization",)
     return Authorizer(
         name=shown,
@@ -177,7 +179,7 @@ def _http_apis(template: Template) -> Iterator[ApiDraft]:
 
 
 def _http_route(
-    template: Template, resource: Node, said: Fields, known: Mapping[str, Authorizer]
+    template: Template, resource: Node, said: _Fields, known: Mapping[str, Authorizer]
 ) -> Route | None:
     key = template.text(said.get("RouteKey")) or "$default"
     name = _integration(template, said.get("Target"))
@@ -194,7 +196,7 @@ def _http_route(
             if authorizer is not None and scopes:
                 authorizer = replace(authorizer, scopes=scopes)
         case "AWS_IAM":
-            authorizer = Authorizer(name="AWS_IAM", check=Check.IAM)
+            authorizer = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
     version = template.text(integration.get("PayloadFormatVersion")) or "1.0"
     limit = template.number(integration.get("TimeoutInMillis"))
     method, path = _key(key)
@@ -225,7 +227,7 @@ def _key(key: str) -> tuple[str, str]:
     return (method.upper(), path) if path else ("ANY", "$default")
 
 
-def _http_authorizer(template: Template, name: str, said: Fields) -> Authorizer:
+def _http_authorizer(template: Template, name: str, said: _Fields) -> Authorizer:
     jwt = template.fields(said.get("JwtConfiguration"))
     issuer = template.whole(jwt.get("Issuer"))
     audience = template.whole(jwt.get("Audience"))
@@ -233,7 +235,7 @@ def _http_authorizer(template: Template, name: str, said: Fields) -> Authorizer:
     version = template.text(said.get("AuthorizerPayloadFormatVersion")) or "1.0"
     return Authorizer(
         name=template.text(said.get("Name")) or name,
-        check=Check.JWT if is_jwt else Check.REQUEST,
+        check=AuthorizerKind.JWT if is_jwt else AuthorizerKind.REQUEST,
         function=template.function(said.get("AuthorizerUri")),
         sources=template.texts(said.get("IdentitySource")),
         ttl_s=template.number(said.get("AuthorizerResultTtlInSeconds")) or 0,

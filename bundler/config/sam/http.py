@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lambdad.bundler.config.api_drafts import METHODS, ApiDraft
+from lambdad.bundler.config.routes import (
+    ApiKind,
+    Authorizer,
+    AuthorizerKind,
+    Cors,
+    Fixed,
+    Payload,
+    Route,
+)
 from lambdad.bundler.config.sam import authorizers, openapi
 from lambdad.bundler.config.sam.references import Template
 from lambdad.bundler.located.located import Node
 from lambdad.bundler.model import Location
-from lambdad.bundler.routes import ApiKind, Authorizer, Check, Cors, Fixed, Payload, Route
 
 FUNCTION: Final = "AWS::Serverless::Function"
 EVENTS: Final = {"Api": ApiKind.REST, "HttpApi": ApiKind.HTTP}
@@ -26,7 +34,7 @@ GLOBALS: Final = {ApiKind.REST: "Api", ApiKind.HTTP: "HttpApi"}
 OWNERS: Final = {ApiKind.REST: "RestApiId", ApiKind.HTTP: "ApiId"}
 """The field of an event that names its API."""
 
-Fields = Mapping[str, Node]
+_Fields = Mapping[str, Node]
 
 
 @dataclass(slots=True)
@@ -34,14 +42,14 @@ class _Declared:
     """An API, and what its resource says for its events."""
 
     draft: ApiDraft
-    said: Fields
+    said: _Fields
     known: Mapping[str, Authorizer]
     default: str | None
     needs_key: bool
     paths: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read(template: Template, top: Fields) -> list[ApiDraft]:
+def read(template: Template, top: _Fields) -> list[ApiDraft]:
     """`top` holds the template's sections."""
     defaults = {name: node.fields for name, node in template.fields(top.get("Globals")).items()}
     apis: dict[str, _Declared] = {}
@@ -68,11 +76,11 @@ def read(template: Template, top: Fields) -> list[ApiDraft]:
     return [*(declared.draft for declared in apis.values()), *urls]
 
 
-def _over(defaults: Fields, own: Fields) -> dict[str, Node]:
+def _over(defaults: _Fields, own: _Fields) -> dict[str, Node]:
     return {**defaults, **own}
 
 
-def _api(template: Template, name: str, kind: ApiKind, said: Fields) -> _Declared:
+def _api(template: Template, name: str, kind: ApiKind, said: _Fields) -> _Declared:
     auth = template.fields(said.get("Auth"))
     resource = template.resources.get(name)
     draft = ApiDraft(
@@ -104,7 +112,7 @@ def _api(template: Template, name: str, kind: ApiKind, said: Fields) -> _Declare
 def _event(
     template: Template,
     apis: dict[str, _Declared],
-    defaults: Mapping[str, Fields],
+    defaults: Mapping[str, _Fields],
     function: str,
     event: Node,
 ) -> None:
@@ -146,7 +154,7 @@ def _event(
     )
 
 
-def function_url(template: Template, function: str, said: Fields, where: Location) -> ApiDraft:
+def function_url(template: Template, function: str, said: _Fields, where: Location) -> ApiDraft:
     """Of `FunctionUrlConfig`, and of the properties of AWS::Lambda::Url."""
     streams = template.text(said.get("InvokeMode")) == "RESPONSE_STREAM"
     iam = template.text(said.get("AuthType")) == "AWS_IAM"
@@ -155,7 +163,7 @@ def function_url(template: Template, function: str, said: Fields, where: Locatio
         path="$default",
         target=function,
         payload=Payload.V2,
-        authorizer=Authorizer(name="AWS_IAM", check=Check.IAM) if iam else None,
+        authorizer=Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM) if iam else None,
         timeout_s=900.0,
         streams=streams,
         where=where,
@@ -207,7 +215,7 @@ def _preflights(template: Template, declared: _Declared) -> None:
 
 
 def _headers(
-    template: Template, said: Fields, origin: Node | None, taken: set[str]
+    template: Template, said: _Fields, origin: Node | None, taken: set[str]
 ) -> Iterator[tuple[str, str]]:
     every = METHODS if "ANY" in taken else tuple(sorted({*taken, "OPTIONS"}))
     if text := template.text(origin):

@@ -12,11 +12,20 @@ from typing import Final
 
 from lambdad.bundler.config.api_drafts import METHODS, ApiDraft, no_function
 from lambdad.bundler.config.paths import joined
+from lambdad.bundler.config.routes import (
+    ApiKind,
+    Authorizer,
+    AuthorizerKind,
+    Cors,
+    Fixed,
+    Pairs,
+    Payload,
+    Route,
+)
 from lambdad.bundler.config.sam.references import Template
 from lambdad.bundler.located import located_json, located_yaml
 from lambdad.bundler.located.located import Node, decode
 from lambdad.bundler.model import ProjectError
-from lambdad.bundler.routes import ApiKind, Authorizer, Check, Cors, Fixed, Pairs, Payload, Route
 
 ANY: Final = "x-amazon-apigateway-any-method"
 INTEGRATION: Final = "x-amazon-apigateway-integration"
@@ -24,10 +33,10 @@ AUTHORIZER: Final = "x-amazon-apigateway-authorizer"
 HEADER: Final = re.compile(r"method\.response\.header\.(.+)")
 REMOTE: Final = ("s3://", "https://", "http://")
 
-Fields = Mapping[str, Node]
+_Fields = Mapping[str, Node]
 
 
-def of_resource(template: Template, draft: ApiDraft, said: Fields) -> None:
+def of_resource(template: Template, draft: ApiDraft, said: _Fields) -> None:
     """Adds what an API's `DefinitionBody`, `DefinitionUri` or `Body` says, if it has one."""
     body = said.get("DefinitionBody") or said.get("Body")
     document = _included(template, body) if body else _file(template, said.get("DefinitionUri"))
@@ -94,7 +103,7 @@ def add(template: Template, draft: ApiDraft, document: Node) -> None:
 
 
 def _route(
-    template: Template, kind: ApiKind, key: tuple[str, str], said: Fields, operation: Node
+    template: Template, kind: ApiKind, key: tuple[str, str], said: _Fields, operation: Node
 ) -> Route | None:
     """Without its authorizer; None: it has no integration that can be served."""
     integration = template.fields(said.get(INTEGRATION))
@@ -144,7 +153,7 @@ def static_headers(parameters: Pairs) -> Iterator[tuple[str, str]]:
             yield header[1], value[1:-1]
 
 
-def _cors(template: Template, said: Fields) -> Cors:
+def _cors(template: Template, said: _Fields) -> Cors:
     return Cors(
         origins=template.texts(said.get("allowOrigins")),
         methods=tuple(text.upper() for text in template.texts(said.get("allowMethods"))),
@@ -161,7 +170,7 @@ def _authorizer(template: Template, draft: ApiDraft, name: str, node: Node) -> A
     header = template.text(scheme.get("name")) or "Authorization"
     if not said:
         is_key = template.text(scheme.get("type")) == "apiKey" and header.lower() == "x-api-key"
-        return Authorizer(name=name, check=Check.KEY) if is_key else None
+        return Authorizer(name=name, check=AuthorizerKind.KEY) if is_key else None
     form = (template.text(said.get("type")) or "token").lower()
     ttl = template.number(said.get("authorizerResultTtlInSeconds"))
     said_source = template.text(said.get("identitySource")) or ""
@@ -171,7 +180,7 @@ def _authorizer(template: Template, draft: ApiDraft, name: str, node: Node) -> A
         issuer = template.whole(jwt.get("issuer"))
         return Authorizer(
             name=name,
-            check=Check.JWT,
+            check=AuthorizerKind.JWT,
             sources=sources or (f"method.request.header.{header}",),
             issuer=issuer.text or None if issuer else None,
             audience=template.texts(jwt.get("audience")),
@@ -180,7 +189,7 @@ def _authorizer(template: Template, draft: ApiDraft, name: str, node: Node) -> A
     rest = draft.kind is ApiKind.REST
     return Authorizer(
         name=name,
-        check=Check.REQUEST if form == "request" else Check.TOKEN,
+        check=AuthorizerKind.REQUEST if form == "request" else AuthorizerKind.TOKEN,
         function=template.function(said.get("authorizerUri")),
         sources=sources if form == "request" else (f"method.request.header.{header}",),
         ttl_s=(300 if rest else 0) if ttl is None else ttl,

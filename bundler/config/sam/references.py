@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from lambdad.bundler.config.routes import Pairs
 from lambdad.bundler.config.sam.intrinsics import (
     TemplateScope,
     UnresolvedIntrinsicError,
@@ -16,7 +17,6 @@ from lambdad.bundler.config.sam.intrinsics import (
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.located.located import Node
 from lambdad.bundler.model import Diagnostic, Location, RelPath, Severity
-from lambdad.bundler.routes import Pairs
 
 SUBSTITUTED: Final = re.compile(r"\$\{([A-Za-z0-9]+)[^}]*\}")
 ARN: Final = re.compile(r":function:([A-Za-z0-9_-]+)")

@@ -11,6 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lambdad.bundler.config.api_drafts import METHODS, ApiDraft, FoundApis, no_function
+from lambdad.bundler.config.routes import (
+    ApiKind,
+    Authorizer,
+    AuthorizerKind,
+    Cors,
+    Fixed,
+    Payload,
+    Route,
+)
 from lambdad.bundler.config.serverless.service import Service
 from lambdad.bundler.config.serverless.variables import (
     UnresolvedVariableError,
@@ -19,7 +28,6 @@ from lambdad.bundler.config.serverless.variables import (
 )
 from lambdad.bundler.located.located import Node
 from lambdad.bundler.model import Diagnostic, Location, Severity
-from lambdad.bundler.routes import ApiKind, Authorizer, Check, Cors, Fixed, Payload, Route
 
 HEADERS: Final = (
     *("Content-Type", "X-Amz-Date", "Authorization", "X-Api-Key"),
@@ -30,14 +38,14 @@ HEADERS: Final = (
 REST: Final = "ServerlessRestApi"
 HTTP: Final = "ServerlessHttpApi"
 
-Fields = Mapping[str, Node]
+_Fields = Mapping[str, Node]
 
 
 @dataclass(slots=True)
 class _Reading:
     service: Service
     functions: frozenset[str]
-    provider: Fields
+    provider: _Fields
     rest: ApiDraft
     http: ApiDraft
     urls: list[ApiDraft] = field(default_factory=list)
@@ -91,7 +99,7 @@ def read(service: Service, functions: Iterable[tuple[str, Node]]) -> FoundApis:
     return FoundApis([reading.rest, reading.http, *reading.urls], reading.faults)
 
 
-def _function(reading: _Reading, name: str, node: Node, settings: Fields) -> None:
+def _function(reading: _Reading, name: str, node: Node, settings: _Fields) -> None:
     for event in _field(node, "events").items:
         for form, said in event.fields.items():
             if form == "http":
@@ -113,7 +121,7 @@ def _field(node: Node, name: str) -> Node:
 def _rest_event(reading: _Reading, function: str, said: Node) -> None:
     if isinstance(said.value, str):
         method, _, path = said.text.strip().partition(" ")
-        fields: Fields = {}
+        fields: _Fields = {}
     else:
         fields = said.fields
         method, path = _text(fields.get("method")) or "any", _text(fields.get("path")) or "/"
@@ -138,12 +146,12 @@ def _rooted(path: str) -> str:
     return "/" + path.strip().strip("/")
 
 
-def _rest_authorizer(reading: _Reading, fields: Fields) -> Authorizer | None:
+def _rest_authorizer(reading: _Reading, fields: _Fields) -> Authorizer | None:
     said = fields.get("authorizer")
     private = fields.get("private")
     if said is None or said.value is None:
         is_private = private is not None and private.value is True
-        return Authorizer(name="API key", check=Check.KEY) if is_private else None
+        return Authorizer(name="API key", check=AuthorizerKind.KEY) if is_private else None
     if isinstance(said.value, str):
         named = {"name" if not said.text.startswith("arn:") else "arn": said}
     else:
@@ -151,7 +159,7 @@ def _rest_authorizer(reading: _Reading, fields: Fields) -> Authorizer | None:
     form = (_text(named.get("type")) or "").upper()
     name = _text(named.get("name")) or _text(named.get("arn")) or "authorizer"
     if said.text == "aws_iam" or form == "AWS_IAM":
-        return Authorizer(name="AWS_IAM", check=Check.IAM)
+        return Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
     source = _text(named.get("identitySource")) or "method.request.header.Authorization"
     sources = tuple(part.strip() for part in source.split(",") if part.strip())
     arn = _text(named.get("arn")) or ""
@@ -159,10 +167,10 @@ def _rest_authorizer(reading: _Reading, fields: Fields) -> Authorizer | None:
     pattern = _text(named.get("identityValidationExpression"))
     if form == "COGNITO_USER_POOLS" or ":cognito-idp:" in arn:
         scopes = _texts(named.get("scopes"))
-        return Authorizer(name=name, check=Check.JWT, sources=sources, scopes=scopes)
+        return Authorizer(name=name, check=AuthorizerKind.JWT, sources=sources, scopes=scopes)
     return Authorizer(
         name=name,
-        check=Check.REQUEST if form == "REQUEST" else Check.TOKEN,
+        check=AuthorizerKind.REQUEST if form == "REQUEST" else AuthorizerKind.TOKEN,
         function=_called(reading, name, arn),
         sources=sources if form != "REQUEST" or "identitySource" in named else (),
         ttl_s=300 if ttl is None else ttl,
@@ -198,7 +206,7 @@ def _preflights(reading: _Reading) -> None:
 
 
 def _rest_cors(nodes: list[Node], methods: set[str]) -> Iterator[tuple[str, str]]:
-    said: Fields = {key: item for node in nodes for key, item in node.fields.items()}
+    said: _Fields = {key: item for node in nodes for key, item in node.fields.items()}
     origins = _texts(said.get("origins")) or _texts(said.get("origin")) or ("*",)
     yield "Access-Control-Allow-Origin", ",".join(origins)
     yield "Access-Control-Allow-Headers", ",".join(_texts(said.get("headers")) or HEADERS)
@@ -213,7 +221,7 @@ def _rest_cors(nodes: list[Node], methods: set[str]) -> Iterator[tuple[str, str]
 # --- httpApi -------------------------------------------------------------------------------------
 
 
-def _http_event(reading: _Reading, function: str, said: Node, settings: Fields) -> None:
+def _http_event(reading: _Reading, function: str, said: Node, settings: _Fields) -> None:
     fields = said.fields
     if isinstance(said.value, str):
         text = said.text.strip()
@@ -236,14 +244,14 @@ def _http_event(reading: _Reading, function: str, said: Node, settings: Fields) 
 
 
 def _http_authorizer(
-    reading: _Reading, said: Node | None, settings: Fields, event: Node
+    reading: _Reading, said: Node | None, settings: _Fields, event: Node
 ) -> Authorizer | None:
     if said is None or said.value is None:
         return None
     wanted = said.fields
     name = said.text if isinstance(said.value, str) else _text(wanted.get("name")) or ""
     if name == "aws_iam" or _text(wanted.get("type")) == "aws_iam":
-        return Authorizer(name="AWS_IAM", check=Check.IAM)
+        return Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
     declared = _fields(_fields(reading.known(settings.get("authorizers"))).get(name))
     scopes = _texts(wanted.get("scopes"))
     source = _texts(declared.get("identitySource"))
@@ -253,7 +261,7 @@ def _http_authorizer(
         arn = _text(declared.get("functionArn")) or ""
         return Authorizer(
             name=name,
-            check=Check.REQUEST,
+            check=AuthorizerKind.REQUEST,
             function=_called(reading, function, arn),
             sources=source,
             ttl_s=_number(declared.get("resultTtlInSeconds")) or 0,
@@ -264,7 +272,7 @@ def _http_authorizer(
         reading.faults.append(no_function(f"authorizer {name}", event.key_where))
     return Authorizer(
         name=name or "authorizer",
-        check=Check.JWT,
+        check=AuthorizerKind.JWT,
         sources=source or ("$request.header.Authorization",),
         issuer=_text(declared.get("issuerUrl")),
         audience=_texts(declared.get("audience")),
@@ -297,7 +305,7 @@ def _url(reading: _Reading, function: str, said: Node) -> None:
         path="$default",
         target=function,
         payload=Payload.V2,
-        authorizer=Authorizer(name="AWS_IAM", check=Check.IAM) if iam else None,
+        authorizer=Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM) if iam else None,
         timeout_s=900.0,
         streams=_text(fields.get("invokeMode")) == "RESPONSE_STREAM",
         where=said.key_where,
@@ -313,7 +321,7 @@ def _url(reading: _Reading, function: str, said: Node) -> None:
 # --- values --------------------------------------------------------------------------------------
 
 
-def _fields(node: Node | None) -> Fields:
+def _fields(node: Node | None) -> _Fields:
     return node.fields if node else {}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.routes import Api, ApiKind, Fixed, Pairs, Payload, Route
+from lambdad.bundler.config.routes import Api, ApiKind, Fixed, Pairs, Payload, Route
 from lambdad.daemon.live.http import media
 from lambdad.daemon.live.http.request import HttpRequest
 
@@ -39,7 +39,7 @@ LONGEST_PRELUDE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpAnswer:
     """A response, before it is written."""
 
     status: int
@@ -104,11 +104,11 @@ ERROR_TYPES: Final[Mapping[int, str]] = {
 
 def gateway_says(
     table: Mapping[ApiKind, tuple[int, str, str]], api: Api, fault: str | None = None
-) -> Answer:
+) -> HttpAnswer:
     """The gateway's own answer, of one of the tables above."""
     status, key, text = table[api.kind]
     if not key:
-        return Answer(
+        return HttpAnswer(
             status=status,
             headers=(("Content-Type", "text/plain"),),
             body=text.encode(),
@@ -119,18 +119,18 @@ def gateway_says(
         headers.append(("x-amzn-ErrorType", ERROR_TYPES[status]))
     message = None if text == "null" else text
     body = json.dumps({key: message}, separators=(",", ":")).encode()
-    return Answer(status=status, headers=tuple(headers), body=body, fault=fault)
+    return HttpAnswer(status=status, headers=tuple(headers), body=body, fault=fault)
 
 
-def fixed(target: Fixed) -> Answer:
+def fixed(target: Fixed) -> HttpAnswer:
     """What a MOCK integration answers."""
-    return Answer(status=target.status, headers=target.headers, body=target.body.encode())
+    return HttpAnswer(status=target.status, headers=target.headers, body=target.body.encode())
 
 
 # --- what a function returned --------------------------------------------------------------------
 
 
-def answer(api: Api, route: Route, request: HttpRequest, payload: bytes) -> Answer:
+def answer(api: Api, route: Route, request: HttpRequest, payload: bytes) -> HttpAnswer:
     """The response that the payload, the JSON that a function returned, stands for.
 
     What is no response gives the gateway's own error, with its `fault` set.
@@ -147,7 +147,7 @@ def answer(api: Api, route: Route, request: HttpRequest, payload: bytes) -> Answ
         return gateway_says(FAULTS, api, str(fault))
 
 
-def _answer_v1(api: Api, request: HttpRequest, value: object) -> Answer:
+def _answer_v1(api: Api, request: HttpRequest, value: object) -> HttpAnswer:
     if not isinstance(value, dict):
         raise MalformedError(
             f"it returned {_kind(value)}; format 1.0 takes an object with statusCode and body"
@@ -159,19 +159,19 @@ def _answer_v1(api: Api, request: HttpRequest, value: object) -> Answer:
     )
     body = _body(api, request, value)
     default = JSON if api.kind is not ApiKind.HTTP else "text/plain;charset=UTF-8"
-    return Answer(
+    return HttpAnswer(
         status=_status(value.get("statusCode")),
         headers=tuple(_sent(api, headers, default)),
         body=body,
     )
 
 
-def _answer_v2(api: Api, request: HttpRequest, value: object) -> Answer:
+def _answer_v2(api: Api, request: HttpRequest, value: object) -> HttpAnswer:
     if not isinstance(value, dict) or "statusCode" not in value:
         # Inferred: whatever it returned is the body; text stays as it is.
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         body = text.encode("utf-8", "replace")
-        return Answer(status=200, headers=(("Content-Type", JSON),), body=body)
+        return HttpAnswer(status=200, headers=(("Content-Type", JSON),), body=body)
     headers = _headers(value.get("headers"))
     headers += _several_headers(value.get("multiValueHeaders"))
     cookies = value.get("cookies") or []
@@ -180,7 +180,7 @@ def _answer_v2(api: Api, request: HttpRequest, value: object) -> Answer:
     headers += [("Set-Cookie", _clean("Set-Cookie", cookie)) for cookie in cookies]
     body = _body(api, request, value)
     default = JSON if api.kind is ApiKind.URL else "text/plain;charset=UTF-8"
-    return Answer(
+    return HttpAnswer(
         status=_status(value["statusCode"]),
         headers=tuple(_sent(api, headers, default)),
         body=body,
@@ -300,7 +300,7 @@ class Prelude:
         self._api = api
         self._held = b""
 
-    def feed(self, chunk: bytes) -> tuple[Answer, bytes] | None:
+    def feed(self, chunk: bytes) -> tuple[HttpAnswer, bytes] | None:
         """The head of the response and the first bytes of its body, once they are there.
 
         Raises MalformedError.
@@ -313,7 +313,7 @@ class Prelude:
             return None
         return self._head(self._held[:end]), self._held[end + len(SEPARATOR) :]
 
-    def _head(self, prelude: bytes) -> Answer:
+    def _head(self, prelude: bytes) -> HttpAnswer:
         try:
             value = json.loads(prelude)
         except (ValueError, RecursionError) as fault:
@@ -327,7 +327,7 @@ class Prelude:
             raise MalformedError("its cookies are no list of text")
         headers += [("Set-Cookie", _clean("Set-Cookie", cookie)) for cookie in cookies]
         default = "application/octet-stream"
-        return Answer(
+        return HttpAnswer(
             status=_status(value.get("statusCode", 200)),
             headers=tuple(_sent(self._api, headers, default)),
         )

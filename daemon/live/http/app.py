@@ -14,10 +14,10 @@ from typing import Final, assert_never
 from aiohttp import web
 from multidict import CIMultiDict
 
+from lambdad.bundler.config.routes import Api, ApiKind, Apis, AuthorizerKind, Fixed, Pairs
 from lambdad.bundler.model import BundlerError, Diagnostic, Severity
-from lambdad.bundler.routes import Api, ApiKind, Apis, Check, Fixed, Pairs
 from lambdad.daemon.live.http import answers, cors, guard, pages
-from lambdad.daemon.live.http.answers import Answer, MalformedError, Prelude, gateway_says
+from lambdad.daemon.live.http.answers import HttpAnswer, MalformedError, Prelude, gateway_says
 from lambdad.daemon.live.http.authorizers import (
     Denied,
     Unauthorized,
@@ -125,7 +125,7 @@ class HttpApis:
             else:
                 page = pages.not_found(request, matched.near)
             return _response(pages.readable(request, page))
-        if isinstance(matched, Answer):
+        if isinstance(matched, HttpAnswer):
             return _response(matched)
         try:
             body = await boundary.body(web_request)
@@ -137,7 +137,9 @@ class HttpApis:
             return _response(gateway_says(answers.TOO_LARGE, matched.api))
         return await self._routed(web_request, replace(request, body=body), matched)
 
-    def _matched(self, apis: tuple[Api, ...], request: HttpRequest) -> Matched | Answer | NotFound:
+    def _matched(
+        self, apis: tuple[Api, ...], request: HttpRequest
+    ) -> Matched | HttpAnswer | NotFound:
         found = match(apis, request.host, request.method, request.path)
         if isinstance(found, Matched):
             return cors.preflight(found.api, request) or found
@@ -157,7 +159,7 @@ class HttpApis:
         if isinstance(route.target, Fixed):
             return _response(_named(api, request, answers.fixed(route.target)))
         caller = await self._caller(request, matched)
-        if isinstance(caller, Answer):
+        if isinstance(caller, HttpAnswer):
             return self._told(request, matched, caller)
         payload = json.dumps(
             event(request, matched, self.settings.account, caller), ensure_ascii=False
@@ -202,7 +204,7 @@ class HttpApis:
 
     def _of(
         self, outcome: InvocationOutcome, request: HttpRequest, matched: Matched, function: str
-    ) -> Answer:
+    ) -> HttpAnswer:
         api = matched.api
         match outcome:
             case Answered(content_type=kind, payload=payload):
@@ -227,7 +229,7 @@ class HttpApis:
             case _:
                 assert_never(outcome)
 
-    def _told(self, request: HttpRequest, matched: Matched, answer: Answer) -> web.Response:
+    def _told(self, request: HttpRequest, matched: Matched, answer: HttpAnswer) -> web.Response:
         """The response, with what the gateway adds; a fault goes to the terminal."""
         if answer.fault is not None:
             self._note(f"{request.method} {request.path}: {answer.fault}")
@@ -236,12 +238,12 @@ class HttpApis:
 
     # --- authorizers ---------------------------------------------------------------------------
 
-    async def _caller(self, request: HttpRequest, matched: Matched) -> Caller | Answer | None:
-        """Who calls; an Answer: it goes no further."""
+    async def _caller(self, request: HttpRequest, matched: Matched) -> Caller | HttpAnswer | None:
+        """Who calls; an HttpAnswer: it goes no further."""
         api, authorizer = matched.api, matched.route.authorizer
-        if authorizer is None or authorizer.check is Check.IAM:
+        if authorizer is None or authorizer.check is AuthorizerKind.IAM:
             return None
-        if authorizer.check is Check.KEY:
+        if authorizer.check is AuthorizerKind.KEY:
             key = request.header("x-api-key")
             if not key:
                 denied = answers.DENIED[ApiKind.HTTP]
@@ -250,8 +252,8 @@ class HttpApis:
         values = identity(authorizer, request, matched)
         if isinstance(values, Unauthorized):
             return gateway_says(answers.UNAUTHORIZED, api, values.reason)
-        if authorizer.check is Check.JWT:
-            found: Caller | Answer | Denied | Unauthorized = token_caller(
+        if authorizer.check is AuthorizerKind.JWT:
+            found: Caller | HttpAnswer | Denied | Unauthorized = token_caller(
                 authorizer, values[0], time.time(), api.kind
             )
         else:
@@ -266,7 +268,7 @@ class HttpApis:
 
     async def _asked(
         self, request: HttpRequest, matched: Matched, values: tuple[str, ...]
-    ) -> Caller | Denied | Answer:
+    ) -> Caller | Denied | HttpAnswer:
         """What the authorizer's function says, or has said lately with the code that it has now."""
         api, authorizer = matched.api, matched.route.authorizer
         if authorizer is None or authorizer.function is None:
@@ -347,7 +349,7 @@ class HttpApis:
             await outcome.chunks.close()
 
     async def _begun(
-        self, web_request: web.Request, request: HttpRequest, api: Api, head: Answer
+        self, web_request: web.Request, request: HttpRequest, api: Api, head: HttpAnswer
     ) -> web.StreamResponse:
         head = _named(api, request, cors.with_headers(api, request, head))
         response = web.StreamResponse(status=head.status, headers=_multi(head.headers))
@@ -384,7 +386,7 @@ def _request(web_request: web.Request, port: int) -> HttpRequest:
     )
 
 
-def _named(api: Api, request: HttpRequest, answer: Answer) -> Answer:
+def _named(api: Api, request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
     """With the request's id, under the name that this kind of API has for it."""
     match api.kind:
         case ApiKind.REST:
@@ -398,7 +400,7 @@ def _named(api: Api, request: HttpRequest, answer: Answer) -> Answer:
     return replace(answer, headers=(*answer.headers, *own))
 
 
-def _response(answer: Answer, *, close: bool = False) -> web.Response:
+def _response(answer: HttpAnswer, *, close: bool = False) -> web.Response:
     response = web.Response(
         status=answer.status, headers=_multi(answer.headers), body=answer.body or None
     )
@@ -413,10 +415,10 @@ def _multi(headers: Pairs) -> CIMultiDict[str]:
     return found
 
 
-async def _head(api: Api, outcome: StreamedAnswer, pieces: AsyncIterator[bytes]) -> Answer:
+async def _head(api: Api, outcome: StreamedAnswer, pieces: AsyncIterator[bytes]) -> HttpAnswer:
     """The status, the headers, and the first bytes of the body; with `fault`: there are none."""
     if outcome.content_type != PRELUDE_TYPE:
-        return Answer(status=200, headers=(("Content-Type", outcome.content_type),))
+        return HttpAnswer(status=200, headers=(("Content-Type", outcome.content_type),))
     prelude = Prelude(api)
     fault = "its stream has no 8 NUL bytes behind a prelude"
     try:
@@ -430,7 +432,7 @@ async def _head(api: Api, outcome: StreamedAnswer, pieces: AsyncIterator[bytes])
     return gateway_says(answers.FAULTS, api, fault)
 
 
-def _whole(api: Api, payload: bytes) -> Answer:
+def _whole(api: Api, payload: bytes) -> HttpAnswer:
     """Of a streamed answer that is there as a whole."""
     try:
         fed = Prelude(api).feed(payload)

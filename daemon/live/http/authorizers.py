@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lambdad.bundler.routes import ApiKind, Authorizer, Check, Payload
+from lambdad.bundler.config.routes import ApiKind, Authorizer, AuthorizerKind, Payload
 from lambdad.daemon.live.http.answers import MalformedError
 from lambdad.daemon.live.http.events import (
     Caller,
-    Event,
+    EventDocument,
     event_v1,
     event_v2,
     method_arn,
@@ -108,10 +108,10 @@ def authorizer_event(
     matched: Matched,
     account: Account,
     values: tuple[str, ...],
-) -> Event:
+) -> EventDocument:
     """What the authorizer's function gets."""
     arn = method_arn(request, matched, account)
-    if authorizer.check is Check.TOKEN:
+    if authorizer.check is AuthorizerKind.TOKEN:
         return {"type": "TOKEN", "authorizationToken": values[0], "methodArn": arn}
     if authorizer.payload is Payload.V2:
         event = event_v2(request, matched, account, None)
@@ -126,7 +126,7 @@ def authorizer_event(
         if value is None:
             event[name] = {}
     event["requestContext"].pop("authorizer", None)
-    more: Event = {"type": "REQUEST", "methodArn": arn}
+    more: EventDocument = {"type": "REQUEST", "methodArn": arn}
     if matched.api.kind is ApiKind.HTTP:
         said = ",".join(values)
         more |= {"identitySource": said, "authorizationToken": said}

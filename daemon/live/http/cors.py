@@ -11,14 +11,14 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final
 
-from lambdad.bundler.routes import Api, ApiKind, Cors, Pairs
-from lambdad.daemon.live.http.answers import Answer
+from lambdad.bundler.config.routes import Api, ApiKind, Cors, Pairs
+from lambdad.daemon.live.http.answers import HttpAnswer
 from lambdad.daemon.live.http.request import HttpRequest
 
 OURS: Final = "access-control-"
 
 
-def preflight(api: Api, request: HttpRequest) -> Answer | None:
+def preflight(api: Api, request: HttpRequest) -> HttpAnswer | None:
     """The answer to a browser's question; None: the request is none, or the API answers none."""
     if api.cors is None or request.method != "OPTIONS":
         return None
@@ -34,10 +34,10 @@ def preflight(api: Api, request: HttpRequest) -> Answer | None:
             headers.append(("Access-Control-Allow-Headers", ",".join(cors.headers)))
         if cors.max_age_s is not None:
             headers.append(("Access-Control-Max-Age", str(cors.max_age_s)))
-    return Answer(status=204 if api.kind is ApiKind.HTTP else 200, headers=tuple(headers))
+    return HttpAnswer(status=204 if api.kind is ApiKind.HTTP else 200, headers=tuple(headers))
 
 
-def with_headers(api: Api, request: HttpRequest, answer: Answer) -> Answer:
+def with_headers(api: Api, request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
     """The answer as the API's configuration has it; without one the function's headers stay."""
     if api.cors is None:
         return answer

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from lambdad.bundler.routes import Api, ApiKind, Payload
+from lambdad.bundler.config.routes import Api, ApiKind, Payload
 from lambdad.daemon.live.http import media
 from lambdad.daemon.live.http.request import (
     Account,
@@ -29,7 +29,7 @@ from lambdad.daemon.live.http.request import (
     query_pairs,
 )
 
-Event = dict[str, Any]
+EventDocument = dict[str, Any]
 
 IDENTITY: Final = (
     *("accessKey", "accountId", "caller", "cognitoAuthenticationProvider"),
@@ -54,7 +54,7 @@ class Caller:
 
 def event(
     request: HttpRequest, matched: Matched, account: Account, caller: Caller | None = None
-) -> Event:
+) -> EventDocument:
     """The event of the route's format."""
     if matched.route.payload is Payload.V2:
         return event_v2(request, matched, account, caller)
@@ -90,12 +90,12 @@ def method_arn(request: HttpRequest, matched: Matched, account: Account) -> str:
 
 def event_v1(
     request: HttpRequest, matched: Matched, account: Account, caller: Caller | None
-) -> Event:
+) -> EventDocument:
     api, route = matched.api, matched.route
     headers, several = headers_v1(request)
     query = list(query_pairs(request.query))
     body, is_base64 = media.event_body(api, request)
-    found: Event = {
+    found: EventDocument = {
         "resource": route.path,
         "path": matched.path if api.kind is ApiKind.REST else staged_path(matched),
         "httpMethod": request.method,
@@ -114,13 +114,13 @@ def event_v1(
 
 def context_v1(
     request: HttpRequest, matched: Matched, account: Account, caller: Caller | None
-) -> Event:
+) -> EventDocument:
     api, route = matched.api, matched.route
-    identity: Event = dict.fromkeys(IDENTITY)
+    identity: EventDocument = dict.fromkeys(IDENTITY)
     identity |= {"sourceIp": request.source_ip, "userAgent": request.header("user-agent")}
     if caller is not None and caller.api_key is not None:
         identity |= {"apiKey": caller.api_key}
-    found: Event = {
+    found: EventDocument = {
         "accountId": account.id,
         "apiId": api_id(api),
         "domainName": request.host,
@@ -147,15 +147,15 @@ def resource_id(matched: Matched) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-def _authorizer_v1(api: Api, caller: Caller | None) -> Event | None:
+def _authorizer_v1(api: Api, caller: Caller | None) -> EventDocument | None:
     if caller is None or caller == Caller(api_key=caller.api_key):
         return None if api.kind is ApiKind.REST else {"claims": None, "scopes": None}
     if caller.claims is not None:
-        claims: Event = {"claims": _as_texts(caller.claims)}
+        claims: EventDocument = {"claims": _as_texts(caller.claims)}
         if api.kind is not ApiKind.REST:
             claims["scopes"] = list(caller.scopes) if caller.scopes is not None else None
         return claims
-    found: Event = dict(caller.context)
+    found: EventDocument = dict(caller.context)
     if api.kind is ApiKind.REST:
         found = {name: as_text(value) for name, value in found.items() if value is not None}
     if caller.principal is not None:
@@ -168,14 +168,14 @@ def _authorizer_v1(api: Api, caller: Caller | None) -> Event | None:
 
 def event_v2(
     request: HttpRequest, matched: Matched, account: Account, caller: Caller | None
-) -> Event:
+) -> EventDocument:
     """Of HTTP APIs and function URLs. Fields without a value are left out."""
     api, route = matched.api, matched.route
     headers, cookies = headers_v2(request)
     body, is_base64 = media.event_body(api, request)
     key = "$default" if api.kind is ApiKind.URL else route.key
     path = staged_path(matched)
-    found: Event = {
+    found: EventDocument = {
         "version": "2.0",
         "routeKey": key,
         "rawPath": path if api.kind is ApiKind.URL else decoded(path),
@@ -199,10 +199,10 @@ def event_v2(
 
 def context_v2(
     request: HttpRequest, matched: Matched, account: Account, caller: Caller | None
-) -> Event:
+) -> EventDocument:
     api, route = matched.api, matched.route
     path = staged_path(matched)
-    found: Event = {
+    found: EventDocument = {
         "accountId": "anonymous" if api.kind is ApiKind.URL else account.id,
         "apiId": api_id(api),
         "domainName": request.host,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from lambdad.bundler.routes import Api, ApiKind, Fixed, Route
+from lambdad.bundler.config.routes import Api, ApiKind, Fixed, Route
 from lambdad.daemon.live.http.request import Matched, decoded
 
 PARAMETER: Final = re.compile(r"\{([^{}+]+)(\+?)\}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
-from lambdad.bundler.routes import Api, ApiKind
+from lambdad.bundler.config.routes import Api, ApiKind
 from lambdad.daemon.live.http.request import HttpRequest
 
 TEXT: Final = ("application/json", "application/javascript", "application/xml")

@@ -10,7 +10,7 @@ from typing import Final
 
 from lambdad.bundler.model import Diagnostic, Severity
 from lambdad.bundler.report.render import diagnostic_json, diagnostic_text
-from lambdad.daemon.live.http.answers import Answer
+from lambdad.daemon.live.http.answers import HttpAnswer
 from lambdad.daemon.live.http.request import HttpRequest
 
 STYLE: Final = """
@@ -32,7 +32,7 @@ def wants_html(request: HttpRequest) -> bool:
 
 def build_failed(
     request: HttpRequest, what: str, diagnostics: Collection[Diagnostic], root: str | None
-) -> Answer:
+) -> HttpAnswer:
     """A function has no code that could run now, or the configuration can't be read."""
     texts = [diagnostic_text(one, root=root) for one in diagnostics]
     if not wants_html(request):
@@ -55,7 +55,7 @@ def build_failed(
     return _page(500, f"{what} can't be built", shown + "<p>Save a correction and reload.</p>")
 
 
-def not_found(request: HttpRequest, routes: Sequence[str]) -> Answer:
+def not_found(request: HttpRequest, routes: Sequence[str]) -> HttpAnswer:
     """No route takes the request; the nearest one is the first of these."""
     asked = f"{request.method} {request.path}"
     if not wants_html(request):
@@ -67,7 +67,7 @@ def not_found(request: HttpRequest, routes: Sequence[str]) -> Answer:
     return _page(404, title, f"<p>The routes, the nearest first:</p><ul>{items}</ul>")
 
 
-def refused(request: HttpRequest, reason: str) -> Answer:
+def refused(request: HttpRequest, reason: str) -> HttpAnswer:
     """The guard lets it not through. A person who came by a link may go on from the page."""
     if not wants_html(request):
         return _json(403, {"message": "Forbidden", "reason": reason})
@@ -78,7 +78,7 @@ def refused(request: HttpRequest, reason: str) -> Answer:
     return _page(403, "Not answered", text)
 
 
-def failed(request: HttpRequest, status: int, message: str, hint: str | None = None) -> Answer:
+def failed(request: HttpRequest, status: int, message: str, hint: str | None = None) -> HttpAnswer:
     """This machine or the configuration is at fault."""
     if not wants_html(request):
         return _json(status, {"message": message, **({"hint": hint} if hint else {})})
@@ -86,12 +86,12 @@ def failed(request: HttpRequest, status: int, message: str, hint: str | None = N
     return _page(status, message, more)
 
 
-def _json(status: int, value: object) -> Answer:
+def _json(status: int, value: object) -> HttpAnswer:
     body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    return Answer(status=status, headers=(("Content-Type", "application/json"),), body=body)
+    return HttpAnswer(status=status, headers=(("Content-Type", "application/json"),), body=body)
 
 
-def readable(request: HttpRequest, answer: Answer) -> Answer:
+def readable(request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
     """The answer for a page of an allowed origin, whose script is to read why it got no other."""
     origin = request.header("origin")
     if origin is None:
@@ -100,7 +100,7 @@ def readable(request: HttpRequest, answer: Answer) -> Answer:
     return replace(answer, headers=(*answer.headers, *own))
 
 
-def _page(status: int, title: str, inner: str) -> Answer:
+def _page(status: int, title: str, inner: str) -> HttpAnswer:
     text = (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width">'
@@ -113,4 +113,4 @@ def _page(status: int, title: str, inner: str) -> Answer:
         ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
         ("X-Frame-Options", "DENY"),
     )
-    return Answer(status=status, headers=headers, body=text.encode("utf-8", "replace"))
+    return HttpAnswer(status=status, headers=headers, body=text.encode("utf-8", "replace"))

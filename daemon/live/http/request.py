@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
-from lambdad.bundler.routes import Api, Pairs, Route
+from lambdad.bundler.config.routes import Api, Pairs, Route
 
 HOPS: Final = frozenset(
     {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambdad.bundler.config.find import read_project, read_with_apis
-from lambdad.bundler.routes import Api, Apis, Check, Fixed, Payload, Route
+from lambdad.bundler.config.routes import Api, Apis, AuthorizerKind, Fixed, Payload, Route
 
 
 def apis(root: Path, files: dict[str, str], **more: Any) -> Apis:
@@ -157,7 +157,7 @@ def test_a_sam_template(tmp_path: Path) -> None:
     token, asked = route(found, "POST /own").authorizer, route(found, "GET /who").authorizer
     assert token is not None
     assert asked is not None
-    assert (token.check, token.function, token.ttl_s) == (Check.TOKEN, "Auth", 0)
+    assert (token.check, token.function, token.ttl_s) == (AuthorizerKind.TOKEN, "Auth", 0)
     assert token.sources == ("method.request.header.Authorization",)
     assert asked.sources == (
         "method.request.header.X-Who",
@@ -167,7 +167,11 @@ def test_a_sam_template(tmp_path: Path) -> None:
     jwt, simple = route(found, "GET /j").authorizer, route(found, "GET /s").authorizer
     assert jwt is not None
     assert simple is not None
-    assert (jwt.check, jwt.issuer, jwt.audience) == (Check.JWT, "https://i.example", ("me",))
+    assert (jwt.check, jwt.issuer, jwt.audience) == (
+        AuthorizerKind.JWT,
+        "https://i.example",
+        ("me",),
+    )
     assert (simple.payload, simple.simple, simple.ttl_s) == (Payload.V2, True, 30)
     assert simple.sources == ("$request.header.X-Who",)
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.routes import ApiKind, Payload
+from lambdad.bundler.config.routes import ApiKind, Payload
 from lambdad.daemon.live.http import answers
-from lambdad.daemon.live.http.answers import Answer, MalformedError, Prelude
+from lambdad.daemon.live.http.answers import HttpAnswer, MalformedError, Prelude
 from tests.support.http_requests import api, request, route
 
 REST, HTTP, URL = ApiKind.REST, ApiKind.HTTP, ApiKind.URL
 
 
-def answer(kind: ApiKind, returned: Any, **more: Any) -> Answer:
+def answer(kind: ApiKind, returned: Any, **more: Any) -> HttpAnswer:
     headers = more.pop("headers", ())
     payload = more.pop("payload", Payload.V1 if kind is REST else Payload.V2)
     raw = returned if isinstance(returned, bytes) else json.dumps(returned).encode()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from lambdad.bundler.routes import ApiKind, Payload
+from lambdad.bundler.config.routes import ApiKind, Payload
 from lambdad.daemon.live.http.events import Caller, api_id, event
 from lambdad.daemon.live.http.request import Account, HttpRequest, Matched
 from tests.support.http_requests import EPOCH_MS, api, matched, request

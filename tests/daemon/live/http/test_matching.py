@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lambdad.bundler.routes import ApiKind, Fixed
+from lambdad.bundler.config.routes import ApiKind, Fixed
 from lambdad.daemon.live.http.matching import NotFound, label, match, parameters_of
 from lambdad.daemon.live.http.request import Matched
 from tests.support.http_requests import api, route

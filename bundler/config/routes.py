@@ -30,7 +30,7 @@ class Payload(enum.Enum):
     V2 = "2.0"
 
 
-class Check(enum.Enum):
+class AuthorizerKind(enum.Enum):
     """How a route decides who may call it."""
 
     TOKEN = "TOKEN"  # noqa: S105 -- the name of a kind
@@ -50,7 +50,7 @@ class Authorizer:
     """What is asked before a route's function."""
 
     name: str
-    check: Check
+    check: AuthorizerKind
     function: str | None = None
     """Of a Lambda authorizer: the function's name; None where the project has none such."""
     sources: tuple[str, ...] = ()
