@@ -186,7 +186,7 @@ def look(
     """The outcome of the last build, if that still holds now, else the job of building it anew.
 
     `known` is what was recorded under the request's function and want. `once` is a Look that
-    all share that are looked at in one go. After `most` reasons nobody looks on.
+    all share that are checked together. The check ends after `most` reasons.
 
     Raises BundlerError `not-ours`.
     """
@@ -241,7 +241,7 @@ def _one_round(
             for future in as_completed(futures):
                 yield from future.result()
         except BaseException:
-            # Ctrl-C, or our bug: waiting for tools that nobody wants the answer of is no help.
+            # Ctrl-C, or our bug: the answers of running tools are of no use any more.
             pool.shutdown(wait=False, cancel_futures=True)
             tools.end_all()
             raise

@@ -215,7 +215,7 @@ class Function:
     lint: str | None = field(default=None, compare=False)
     """"off", "warn" or "error"; None: a build lints nothing, and `lint` and `save` warn."""
     format: bool = field(default=False, compare=False)
-    """Lint tells of files that ruff would format otherwise."""
+    """Lint reports files that ruff would format otherwise."""
 
     where: Location = field(compare=False)
     """Where it was declared."""
@@ -378,7 +378,7 @@ class Snapshot:
     """Changed so near the build's start that their key proves nothing."""
     above: Mapping[RelPath, FileKey | None] = field(default_factory=dict, compare=False)
     """The other folders on the way, with their times: for a comparison with another moment of the
-    same build, and remembered by nobody."""
+    same build, and is not recorded."""
 
 
 # --- what goes into a zip --------------------------------------------------------------------

@@ -87,7 +87,8 @@ def _setting(variable: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _is_writable(folder: Path | None) -> bool:
-    """Whether the tool can make what it needs there. It is tried: permissions alone don't tell."""
+    """Whether the tool can make what it needs there. It is tried: permissions alone don't show
+    it."""
     if folder is None or not folder.is_absolute():
         return False
     try:

@@ -2,7 +2,8 @@
 
 This is the only place that decides it. A fault of the machine (a network, an index, a disk, memory,
 a signal) says nothing about the project: it is a BundlerError, nothing records it, and the next
-build tries again. What no signature here knows is the project's fault, told in the tool's words.
+build tries again. What no signature here knows is the project's fault, reported in the tool's
+words.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LONGEST: Final = 500
 
 
 class Program(enum.Enum):
-    """The tools whose ends are told apart; the value is the name that messages give."""
+    """The tools whose ends are distinguished; the value is the name that messages give."""
 
     UV = "uv"
     PIP = "pip"
@@ -205,7 +206,7 @@ def fault_of_other(name: str, ended: Completed) -> BundlerError | None:
 
 
 _CHILD_ENDED: Final = re.compile(r"\bexit code: -(\d+)$", re.MULTILINE)
-"""pip tells so of a package's build that a signal ended."""
+"""What pip prints of a package's build that a signal ended."""
 
 
 def fault_of(kind: MachineFault, words: str, tool: Program) -> BundlerError:

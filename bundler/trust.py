@@ -1,4 +1,4 @@
-"""Whether code that a project chooses may run without anybody having asked for it.
+"""Whether code that a project chooses may run without a person's command.
 
 A command that a person gives vouches for itself. What runs by itself (an editor's save, a language
 server) may run the project's tools and build backends once a person has run such a command in a

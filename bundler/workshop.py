@@ -53,7 +53,7 @@ class Workshop:
     memory: Memory | None = None
     """What the caller keeps between builds, if it lives that long."""
     later: Callable[[Callable[[], None]], None] = at_once
-    """Given what nobody waits for, to be done once the answer is there."""
+    """Given what no caller waits for, to be done once the answer is there."""
     look: Stat = stat_key
     """How what is kept is looked at before a build; a build that has begun passes its Look."""
     attempts: Attempts = field(default_factory=Attempts, compare=False, repr=False)

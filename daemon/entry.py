@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 INTERRUPTED = 130
-"""The exit code of whoever was ended by Ctrl-C, as shells give it."""
+"""The exit code of a program that Ctrl-C ended, as shells give it."""
 
 
 def main() -> None:
     """The entry point of the installed command."""
     try:
         code = _run(sys.argv[1:])
-    except KeyboardInterrupt:  # before anything began, else the command would have told
+    except KeyboardInterrupt:  # before anything began, else the command reports it
         code = INTERRUPTED
     _leave(code)
 

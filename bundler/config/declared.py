@@ -1,7 +1,7 @@
 """What a reader found of a function, not checked yet.
 
 A reader fills a Draft: settings with their places, and for what it could not read a reason, kept
-under the setting's name in lambdad.toml, so that whoever sets it there is rid of the reason.
+under the setting's name in lambdad.toml, so that setting it there removes the reason.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Draft:
     where: Location
     code: Said[RelPath]
     staged: RelPath | None = None
-    """The AWS CDK's copy of the code, where nothing tells of what it is one."""
+    """The AWS CDK's copy of the code, where nothing names its origin."""
     handler: Said[str] | None = None
     runtime: Said[str] | None = None
     runtime_default: Said[str] | None = None
@@ -126,7 +126,7 @@ class Found:
     drafts: list[Draft] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     parameters: set[str] = field(default_factory=set)
-    """Declared, so that one given by mistake can be told."""
+    """Declared, so that a parameter given by mistake can be reported."""
     environ: set[str] = field(default_factory=set)
     """The environment's variables that were asked for."""
     broken: bool = False
@@ -148,7 +148,7 @@ def aliases(drafts: Collection[Draft]) -> dict[str, str]:
 
 
 def by_place(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
-    """The order in which diagnostics are told."""
+    """The order in which diagnostics are reported."""
     where = diagnostic.where or Location("")
     return where.file, where.line or 0, where.column or 0, diagnostic.code
 

@@ -356,7 +356,7 @@ def _format(file: RelPath) -> Format:
 
 
 def _await(seen: Seen, own: Own, found: Found) -> None:
-    """Unless lambdad.toml declares every function itself, others must be told by another tool."""
+    """Unless lambdad.toml declares every function itself, another tool must declare the others."""
     if own.functions and all("handler" in table.fields for table in own.functions.values()):
         return
     for name, (what, lacking, hint) in AWAITED.items():

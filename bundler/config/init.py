@@ -151,7 +151,7 @@ def _is_frameworks(each: NotBuilt) -> bool:
 
 
 def _sources(project: Project) -> dict[str, str]:
-    """The code folders of functions whose AWS CDK assembly does not tell them."""
+    """The code folders of functions whose AWS CDK assembly does not name them."""
     unknown = {
         each.name
         for each in project.not_built

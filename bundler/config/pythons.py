@@ -106,7 +106,7 @@ def _toml(root: str, folder: RelPath, file: str) -> Mapping[str, Any]:
     try:
         return anytoml.loads(_read(root, folder, file).decode())
     except (ValueError, RecursionError):
-        return {}  # a build tells what is wrong with it
+        return {}  # a build reports what is wrong with it
 
 
 def _read(root: str, folder: RelPath, file: str) -> bytes:

@@ -55,7 +55,7 @@ class Own:
     """Of a function's table: by its name, each with the setting."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
     broken: bool = False
-    """It could not be read, so nobody knows what it says of any function."""
+    """It could not be read, so what it says of any function is not known."""
 
 
 def read(seen: Seen) -> Own:

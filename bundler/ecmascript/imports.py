@@ -63,7 +63,7 @@ def package_of(specifier: str) -> str | None:
 def uses(entry: str, names: frozenset[str], read: Callable[[str], str]) -> Iterator[Use]:
     """Every use of a package in the file `entry` and in what it loads of `names`, by files' names.
 
-    Files that can't be told for certain, and computed paths, add nothing.
+    Files that are not certain, and computed paths, add nothing.
     """
     waiting, seen = [entry], {entry}
     while waiting:

@@ -1,4 +1,5 @@
-"""JavaScript's tokens: just enough to tell code from comments, strings, templates and regexes.
+"""JavaScript's tokens: just enough to distinguish code from comments, strings, templates and
+regexes.
 
 No parser: what is concluded from tokens must be certain, so every doubt ends in None.
 Source: ECMA-262, chapter 12, "ECMAScript Language: Lexical Grammar".
@@ -177,7 +178,7 @@ class _Reader:
 
 
 def tokens(text: str) -> Sequence[Token] | None:
-    """The file's tokens, or None if it is too long or can't be told for certain."""
+    """The file's tokens, or None if it is too long or not certain."""
     if len(text) > LONGEST:
         return None
     reader = _Reader(text)

@@ -36,7 +36,7 @@ DIGESTS: Final = {
     "darwin-arm64": "10b6243df618d374bb2d5c9cfbe7052e1405f6aa4e53a6164f11a91b9f2e1384",
 }
 """SHA-256 of bin/esbuild in the npm package `@esbuild/<platform>` of VERSION. No other file is ever
-run as esbuild, wherever it was found, so a project's folder needs nobody's trust for a bundle."""
+run as esbuild, wherever it was found, so a bundle needs no trust in a project's folder."""
 
 KIND: Final = "esbuild"
 _PROOF: Final = "proof.json"

@@ -169,7 +169,7 @@ class Contexts:
         if kept is None:
             kept = _Kept(context=process.esbuild.context(job), since_ns=time.time_ns())
         output = kept.context.rebuild()
-        kept.unread = output.metafile  # of a failure nobody tells the inputs: it ends the context
+        kept.unread = output.metafile  # a failure has no list of inputs: it ends the context
         kept.size = _parsed(output) or kept.size
         self._put_back(process, job, kept)
         return output, is_new
@@ -183,7 +183,7 @@ class Contexts:
         size = _parsed(output)
         if len(job.entries) == 1:
             with self._lock:
-                self._met[job] = size or self._met.get(job, 0)  # a failure tells nothing
+                self._met[job] = size or self._met.get(job, 0)  # a failure says nothing
                 self._met.move_to_end(job)
                 while len(self._met) > self._most or self._too_much(self._met.values()):
                     self._met.popitem(last=False)
@@ -197,7 +197,7 @@ class Contexts:
         """The job's context, which no other thread sees until it is put back."""
         with self._lock:
             kept = process.kept.pop(job, None)
-        # The answer that nobody said the inputs of: what it read is not known.
+        # The inputs of that answer were never read out: what it read is not known.
         if kept is not None and kept.unread is not None:
             kept.context.dispose()
             return None
@@ -277,7 +277,7 @@ class Contexts:
             self._end(process)
 
     def _end(self, process: _Process) -> None:
-        """Nobody waits for it but `close`: it may take a while to leave."""
+        """Only `close` waits for it: it may take a while to end."""
         thread = threading.Thread(target=process.esbuild.close, name="esbuild-end", daemon=True)
         with self._lock:
             self._ending = [one for one in self._ending if one.is_alive()]
@@ -305,7 +305,7 @@ class _Kept:
     size: int = 0
     """Bytes of sources that the last build parsed."""
     unread: Mapping[str, Any] | None = None
-    """The metafile of the last answer, until its inputs are told."""
+    """The metafile of the last answer, until its inputs are read out."""
     _last: dict[str, FileKey | None] = field(default_factory=dict)
     """Of each input the key that it had before the last build; None: not there."""
     _ctimes: dict[tuple[str | int, ...], int] = field(default_factory=dict)
@@ -356,7 +356,7 @@ def _parsed(output: EsbuildOutput) -> int:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """The memory that a process has in RAM; None if nobody can tell."""
+    """The memory that a process has in RAM; None if it is not known."""
     with contextlib.suppress(OSError, ValueError, IndexError, subprocess.TimeoutExpired):
         if os.path.isdir("/proc/self"):
             with open(f"/proc/{pid}/statm", encoding="ascii") as file:

@@ -71,7 +71,7 @@ def _decorated(path: str, shown: str, seen: Seen) -> Location | None:
     try:
         text = seen.content(path, SOURCE).decode("utf-8", "replace")
     except OSError:
-        return None  # vanished meanwhile: the next look at the inputs tells
+        return None  # vanished meanwhile: the next check of the inputs finds it
     found = _DECORATOR.search(text)
     if found is None:
         return None

@@ -112,16 +112,16 @@ class Esbuild(Protocol):
         ...
 
     def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
-        """`look` is how the job's inputs, as `reads` told them, are looked at before it."""
+        """`look` is how the job's inputs, as `reads` returned them, are checked before it."""
         ...
 
     def reads(self, job: EsbuildJob, output: EsbuildOutput, files: Iterable[str]) -> None:
-        """Tells all that the job's output depended on, as absolute paths: whoever keeps something
-        for the next build of the job keeps it only then."""
+        """Returns all that the job's output depended on, as absolute paths: a caller that keeps
+        something for the next build of the job keeps it only then."""
         ...
 
     def trace(self, job: EsbuildJob) -> Trace | None:
-        """Builds once more to learn what is looked for; None where this way can't tell."""
+        """Builds once more to learn what is looked for; None where this way can't find out."""
         ...
 
     def context(self, job: EsbuildJob) -> BuildContext: ...

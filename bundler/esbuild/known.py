@@ -20,7 +20,7 @@ from lambdad.bundler.model import InputSet
 from lambdad.bundler.workshop import Workshop
 
 _PLAIN: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
-"""Nobody reads such a file as a package.json or tsconfig.json; that it is there, the names in its
+"""Such a file is never read as a package.json or tsconfig.json; that it is there, the names in its
 folder tell."""
 
 

@@ -26,7 +26,7 @@ _VIRTUAL: Final = re.compile(r"^(.*?)/(?:__virtual__|\$\$virtual)/[^/]+/(\d+)/(.
 
 
 def read(path: str) -> Locations:
-    """What the data at that path says; empty if it can't be read, since esbuild tells."""
+    """What the data at that path says; empty if it can't be read, since esbuild reports that."""
     try:
         text = read_regular(path, LOCK).decode("utf-8")
         if not path.endswith(".json"):
@@ -52,7 +52,7 @@ def _locations(data: object, folder: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def real(path: str) -> str:
-    """The path without what Yarn puts into it to tell a package's instances apart."""
+    """The path without what Yarn puts into it to distinguish a package's instances."""
     while found := _VIRTUAL.match(path):
         above = found[1]
         for _ in range(int(found[2]) if len(found[2]) < 4 else 0):

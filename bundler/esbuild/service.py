@@ -272,7 +272,7 @@ class EsbuildService:
             answer.put(packet.value)
 
     def _reply(self, request: dict[str, Any]) -> Mapping[str, Value]:
-        """What esbuild is told when it calls back; it waits for a reply to every call."""
+        """The answer to esbuild's calls back; it waits for a reply to every call."""
         calls = self._calls.get(request.get("key", -1))
         match request.get("command"):
             case "on-start":

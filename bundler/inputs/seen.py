@@ -146,7 +146,7 @@ class Seen:
         return os.stat(self.absolute(path))
 
     def real(self, path: str) -> str:
-        """The absolute path that it leads to, as os.path.realpath tells it, there or not."""
+        """The absolute path that it leads to, as os.path.realpath returns it, there or not."""
         absolute = self.absolute(path)
         at = self.root if f"{absolute}/".startswith(self._inside) else "/"
         left = absolute[len(at) :].split("/")[::-1]
@@ -235,7 +235,7 @@ class Seen:
             files |= inputs.files
             links |= inputs.links
             several += inputs.listings.items()
-        files.discard(".")  # the project's folder is there, or nobody would ask
+        files.discard(".")  # the project's folder is there, or there would be no question
         for path, names in several:
             listings[path] = more(listings[path], names) if path in listings else names
         return InputSet(

@@ -133,7 +133,7 @@ def observe(
 def _above(root: str, inputs: InputSet) -> set[RelPath]:
     """The folders that lead to the inputs and to the root, those left out that are listed.
 
-    A file's own key does not tell that a folder above it was moved: away while the file was looked
+    A file's own key does not show that a folder above it was moved: away while the file was looked
     for, or another in its place while it was read.
     """
     met = {"/".join([".."] * count) for count in range(1, root.count("/") + 1)}
@@ -278,7 +278,7 @@ def _without_times(key: FileKey | None) -> FileKey | None:
 
 
 def key_of(status: os.stat_result) -> FileKey:
-    """Of what a stat call told, times of folders included."""
+    """Of what a stat call returned, times of folders included."""
     return FileKey._make(_FIELDS(status))
 
 
@@ -353,7 +353,7 @@ def _suspects(snapshot: Snapshot, since: Clock) -> frozenset[RelPath]:
     def moved(path: RelPath, key: FileKey) -> bool:
         if path.strip("./") or path == ".":
             return near(key)
-        # Above the project others come and go all the time; that it was moved itself is told by
+        # Above the project others come and go all the time; that it was moved itself is seen by
         # the ctime alone.
         return near(key) and not near(key._replace(ctime_ns=0))
 

@@ -155,7 +155,7 @@ def _check_there(function: Function, ground: Ground, path: RelPath, folder: str)
     declared = declared or manifest.PackageJson(path=path, dependencies={}, optional={}, lines={})
     by = installer.find(ground, folder, declared)
     if by.plug_and_play:
-        return  # vendored.py tells what that needs
+        return  # vendored.py finds what that needs
     undeclared = [
         name for name in absent if name not in {**declared.dependencies, **declared.optional}
     ]

@@ -161,7 +161,7 @@ class _Packer:
         entries: dict[str, str] = {}
         for one in group:
             entries |= {_absolute_out(one, out): path for out, path in one.entries}
-        # One folder for all outputs would be none of theirs: they are told apart by where they
+        # One folder for all outputs would be none of theirs: they are distinguished by where they
         # would lie, and source maps are relative to that.
         job = _job(group[0], entries, "/")
         output = self._esbuild.build(job, self._workshop.look)

@@ -1,4 +1,5 @@
-"""What a bundle would stumble over on Lambda though esbuild built it. Only the certain is told."""
+"""What a bundle would stumble over on Lambda though esbuild built it. Only what is certain is
+reported."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def missing_export(
     try:
         source = seen.content(path, SOURCE)
     except OSError:
-        return None  # vanished meanwhile: the next look at the inputs tells
+        return None  # vanished meanwhile: the next check of the inputs finds it
     names = exports.missing(
         function.handler.export,
         bundle=made.files[made.handler],

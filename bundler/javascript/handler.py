@@ -30,7 +30,8 @@ def find(function: Function, files: Mapping[str, bool]) -> str | None:
 def check(
     function: Function, files: Mapping[str, bool], read: Callable[[str], str]
 ) -> tuple[Diagnostic, ...]:
-    """What is wrong with the handler; `files` tells of each name in the zip if it is executable."""
+    """What is wrong with the handler; `files` says of each name in the zip whether it is
+    executable."""
     found = find(function, files)
     if found is None:
         fault = _missing(function, sorted(files))

@@ -96,7 +96,7 @@ def _located(entry: Entry, function: Function, code: str, root: str) -> Entry:
     """A source map that leads to the user's files from where the bundle will lie.
 
     esbuild's are relative to where the output would lie in the code folder. The way up has the
-    same length for any digest, so it can be told before that.
+    same length for any digest, so it is known before that.
     """
     if not entry.name.endswith(".map") or "sourceRoot" in dict(function.esbuild):
         return entry

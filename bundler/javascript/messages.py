@@ -206,7 +206,7 @@ def _declaration(name: str, where: Location, scene: Scene) -> tuple[str, str | N
             content = None
         shown = scene.seen.relative(path)
         nearest = nearest or shown
-        # Of a package that is installed, nobody installs what it was developed with.
+        # An installed package comes without what it was developed with.
         theirs = _MODULES in shown
         for field in _FIELDS:
             if theirs and field == "devDependencies":

@@ -24,7 +24,7 @@ def check(
     """The syntax errors, by esbuild without bundling, so that nothing but syntax is judged.
 
     `files` are the own files, by name in the zip; `entry` is the handler's. Where esbuild is not to
-    be had, that is told.
+    be had, that is reported.
     """
     names = sorted(_loaded(entry, frozenset(files), read))
     try:

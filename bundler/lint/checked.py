@@ -92,7 +92,7 @@ class _Pyright(msgspec.Struct, rename="camel"):
 
 
 def pyright(answer: Completed, named: Named, places: Places) -> Iterable[Diagnostic]:
-    """https://microsoft.github.io/pyright/#/command-line, which tells its exit codes, too."""
+    """https://microsoft.github.io/pyright/#/command-line, which lists its exit codes, too."""
     if answer.code == 3 or "could not be parsed" in answer.stderr:
         raise CheckerRefusalError(answer.stderr or answer.stdout)
     text = answer.stdout

@@ -33,14 +33,14 @@ class GateFindings:
 def findings(functions: Sequence[Function], workshop: Workshop) -> GateFindings:
     """The findings of those functions whose `lint` asks for them.
 
-    Tools of the project's own run: who builds it has it run already. What the build will tell is
+    Tools of the project's own run: a build runs them anyway. What the build will report is
     not among the findings.
     """
     asked = [function for function in functions if function.lint in LEVELS]
     if not asked:
         return GateFindings()
     bundles = [function for function in asked if function.method is Method.ESBUILD]
-    first_builds(bundles, workshop, trusted=True)  # the build to come tells what is wrong
+    first_builds(bundles, workshop, trusted=True)  # the build that follows reports what is wrong
     holders, _walked = holders_of(asked, workshop)
     batch = Batch(
         files=tuple(sorted(holders)),

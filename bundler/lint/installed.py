@@ -1,6 +1,6 @@
 """Which modules a function's dependencies bring, as its last build saw them.
 
-Nothing is resolved or fetched for a lint: where no build tells, nobody knows, and nothing is said.
+Nothing is resolved or fetched for a lint: without a build it is not known, and nothing is reported.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def module_of(name: str) -> str | None:
 def find(
     function: Function, workshop: Workshop, *, resolve: bool = False
 ) -> InstalledModules | None:
-    """What the last build that still tells installed; None: that is not known. With `resolve`, it
+    """What the last build that still holds installed; None: that is not known. With `resolve`, it
     is then found out as a build does. Raises ProjectError where that fails.
     """
     state = workshop.state()
@@ -159,5 +159,5 @@ def _none_declared(request: BuildRequest, workshop: Workshop) -> InstalledModule
             unread = projects.unread(function, workshop)
             return None if unread else InstalledModules(frozenset())
     except ProjectError:
-        pass  # the build tells
+        pass  # the build reports it
     return None

@@ -31,7 +31,7 @@ class ProjectTool:
     command: str
     """Absolute."""
     version: str
-    """Or what else tells that another one is installed."""
+    """Or what else shows that another one is installed."""
     folder: str
     """Absolute: whose node_modules or environment it lies in."""
 
@@ -125,7 +125,7 @@ def run(
     cwd: str,
     workshop: Workshop,
 ) -> Completed | Findings:
-    """What the tool answered, or the diagnostic that tells why it did not."""
+    """What the tool answered, or the diagnostic that says why it did not."""
     environ = {key: value for key, value in workshop.environ.items() if key != "FORCE_COLOR"}
     command = [own.command, *arguments]
     try:

@@ -36,7 +36,7 @@ class Places:
         return len(wide[: 2 * before].decode("utf-16-le", "replace")) + 1
 
     def at(self, path: RelPath, offset: int) -> tuple[int, int] | None:
-        """The line and column of a place that is told in bytes from the file's start."""
+        """The line and column of a place that is given in bytes from the file's start."""
         lines, left = self._lines_of(path), offset
         for number, text in enumerate(lines, start=1):
             if left <= len(text):

@@ -73,7 +73,7 @@ def _check(function: Function, batch: Batch, workshop: Workshop) -> Findings:
         known = _installed(function, batch, workshop)
         found = _by_place(function, _faults(function, own, known, batch, workshop))
         return found if known is not None else replace(found, pending=frozenset((function.name,)))
-    except ProjectError as fault:  # as a build tells it
+    except ProjectError as fault:  # as a build reports it
         return _by_place(function, () if batch.building else fault.diagnostics)
 
 
@@ -106,7 +106,7 @@ def _faults(
 def _installed(function: Function, batch: Batch, workshop: Workshop) -> InstalledModules | None:
     try:
         return installed.find(function, workshop, resolve=batch.building)
-    except (ProjectError, BundlerError):  # the build that follows tells
+    except (ProjectError, BundlerError):  # the build that follows reports it
         return None
 
 

@@ -142,7 +142,7 @@ class _BiomeLocation(msgspec.Struct):
     path: str | _BiomePath | None = None
     start: _BiomePoint | None = None
     span: tuple[int, int] | None = None
-    """In bytes: so it told places up to 2.3."""
+    """In bytes: versions up to 2.3 gave places so."""
 
 
 class _BiomeMessage(msgspec.Struct):

@@ -53,8 +53,8 @@ class _Errand:
 
 
 def lint(batch: Batch, files: Sequence[RelPath], workshop: Workshop) -> Findings:
-    """What ruff finds in the files, and what is told of those it can't read; one that is gone has
-    no entry."""
+    """What ruff finds in the files, and what is reported of those it can't read; one that is gone
+    has no entry."""
     errand = _Errand(
         batch=batch, workshop=workshop, configs=Configs(workshop.root, workshop.environ)
     )
@@ -144,7 +144,8 @@ def _kept(errand: _Errand, name: str, call: Call, files: Sequence[RelPath]) -> F
     moved = [path for path in files if path not in found.files and key_of(path) is not None]
     if not moved or found.failed:
         return found
-    # They were edited, or files came or went beside them. Who goes on like that is told nothing.
+    # They were edited, or files came or went beside them. With edits that never stop, nothing is
+    # reported.
     return tool.merged([found, tool.kept(name, moved, key_of, run, errand.workshop)])
 
 

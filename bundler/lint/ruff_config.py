@@ -1,9 +1,9 @@
 """What decides ruff's findings in a file beside its content: configuration files, and folders whose
-names tell it which modules are the project's own.
+names show it which modules are the project's own.
 
-ruff finds its configuration itself; what is read here tells only when a kept result still holds,
-and whether the project says for which Python it is written. Which files count is told in ruff's
-documentation, "Configuring Ruff: Config file discovery".
+ruff finds its configuration itself; what is read here only decides whether a kept result still
+holds, and whether the project says for which Python it is written. Which files count is written in
+ruff's documentation, "Configuring Ruff: Config file discovery".
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RuffConfig:
     says_target: bool
     """The project says for which Python it is written."""
     target: tuple[int, int] | None = None
-    """Which one that is, as far as it can be told."""
+    """Which one that is, as far as it is known."""
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class Configs:
         return self._read[path]
 
     def _modules(self, folder: str) -> list[str]:
-        """What an import could find there: by it ruff tells the project's own from others."""
+        """What an import could find there: by it ruff distinguishes the project's own modules."""
         try:
             with os.scandir(folder) as entries:
                 return sorted(
@@ -134,7 +134,7 @@ def _upwards(folder: str) -> Iterator[str]:
 
 
 def _parsed(content: bytes) -> Mapping[str, Any]:
-    """Nothing where it is broken: ruff tells."""
+    """Nothing where it is broken: ruff reports that."""
     try:
         return anytoml.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):

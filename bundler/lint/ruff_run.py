@@ -65,7 +65,7 @@ def run(
     call: Call, files: Sequence[RelPath], config_of: Callable[[RelPath], str], workshop: Workshop
 ) -> Findings:
     """Each file's findings. Files of one broken configuration take nothing from the others:
-    `config_of` tells by which a file goes."""
+    `config_of` says which one is a file's."""
     done = [
         _run(call, files[start : start + _AT_ONCE], config_of, workshop)
         for start in range(0, len(files), _AT_ONCE)
@@ -110,7 +110,7 @@ def _completed(call: Call, files: Iterable[str], workshop: Workshop) -> tools.Co
     ask = partial(tools.run, cwd=workshop.root, environ=environ, timeout_s=tool.TIMEOUT_S)
     command = [call.binary, *_COMMANDS[call.command]]
     done = ask([*command, *options, "--", *files])
-    # An older ruff does not know every Python, and what it formats it tells in words alone.
+    # An older ruff does not know every Python, and reports what it formats in words alone.
     while refused := [each for each in options if _refuses(done, each.partition("=")[0])]:
         options.remove(refused[0])
         done = ask([*command, *options, "--", *files])
@@ -164,7 +164,7 @@ class _Fix(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """Of ruff's JSON, what is told."""
+    """The diagnostics of ruff's JSON."""
 
     filename: str
     message: str

@@ -87,8 +87,8 @@ def lint(
     """Lints all that the functions hold, and the files alone, each with whatever functions hold it;
     a folder stands for the files below it that functions hold.
 
-    Functions whose `lint` is "off" are told, and not linted. Of `not_built`, what is wrong with
-    their declaration is told.
+    Functions whose `lint` is "off" are named, and not linted. Of `not_built`, what is wrong with
+    their declaration is reported.
     """
     whole, off = _split(functions)
     early = first_builds(whole, workshop, trusted=trusted)
@@ -176,7 +176,7 @@ def run(wanted: Sequence[Tool], batch: Batch, workshop: Workshop) -> Findings:
         futures = [pool.submit(tool.lint, batch, workshop) for tool in wanted]
         found = merged([future.result() for future in futures])
     except BaseException:
-        # Ctrl-C, or our bug: nobody waits for what tools still have to say.
+        # Ctrl-C, or our bug: what running tools would find is of no use any more.
         pool.shutdown(wait=False, cancel_futures=True)
         processes.end_all()
         raise
@@ -223,7 +223,7 @@ def formatted(
     )
 
 
-# --- who is told what ----------------------------------------------------------------------------
+# --- whose findings they are ---------------------------------------------------------------------
 
 
 def of_function(function: Function, batch: Batch, found: Findings) -> Iterator[Diagnostic]:
@@ -235,7 +235,7 @@ def of_function(function: Function, batch: Batch, found: Findings) -> Iterator[D
 
 
 def _judged(function: Function, items: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
-    """What is found; of JavaScript functions the build tells notes of the configuration, too."""
+    """What is found; of JavaScript functions the build reports notes of the configuration, too."""
     found = [item for item in items if item not in function.notes]
     return as_errors(found) if function.lint == "error" else found
 

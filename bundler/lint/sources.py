@@ -42,7 +42,7 @@ def held(function: Function, workshop: Workshop) -> frozenset[RelPath]:
 
 
 def beside(function: Function, workshop: Workshop) -> frozenset[RelPath]:
-    """What `held` found beside the faults that it tells: `workshop` recorded nothing else."""
+    """What `held` found beside the faults that it reports: `workshop` recorded nothing else."""
     endings = PYTHON if function.runtime.language is Language.PYTHON else SCRIPTS
     found = (path for path in workshop.seen.inputs().files if path.endswith(endings))
     return frozenset(path for path in found if os.path.isfile(workshop.absolute(path)))

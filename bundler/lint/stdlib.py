@@ -41,7 +41,7 @@ _AWS: Final = frozenset(
 
 
 def brings(module: str, version: tuple[int, ...]) -> bool:
-    """Whether a top-level module is there without anybody installing it, as far as is known."""
+    """Whether a top-level module is there without being installed, as far as is known."""
     if module in _AWS or module == "__main__":
         return True
     if module in _CAME or module in _WENT:

@@ -13,9 +13,9 @@ _HINT = "save it as UTF-8"
 
 
 def faults(path: RelPath, workshop: Workshop) -> tuple[Diagnostic, ...] | None:
-    """What is told of a Python file in a linter's place; None: it is one for linters, in UTF-8.
+    """What is reported of a Python file in place of linters; None: linters can read it, as UTF-8.
 
-    Nothing is told of a file that is gone, or that is none (a folder, a FIFO).
+    Nothing is reported of a file that is gone, or that is none (a folder, a FIFO).
     """
     absolute = workshop.absolute(path)
     if not os.path.isfile(absolute):

@@ -48,10 +48,10 @@ class Batch:
     formatting: frozenset[RelPath] = frozenset()
     """Files of which the formatting is checked, too."""
     hints: bool = False
-    """Tell what is no fault, too, though that takes a look at all of a function's code."""
+    """Report what is no fault, too, though that takes a look at all of a function's code."""
     building: bool = False
-    """A build follows: what that tells is not told. What dependencies bring is found out as it does
-    that, where no build has yet: it may fetch."""
+    """A build follows: what that reports is left out. What dependencies bring is found out as it
+    does that, where no build has yet: it may fetch."""
 
     @property
     def functions(self) -> tuple[Function, ...]:
@@ -78,7 +78,7 @@ class Findings:
     machine_fault: bool = False
     """Something on this machine kept a tool from its work: that nothing is found says nothing."""
     pending: frozenset[str] = frozenset()
-    """Functions of which more can be told once they are built."""
+    """Functions of which more is known once they are built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Tool:
     is_slow: bool = False
     """A daemon runs it in the background; its answer is awaited by `lambdad lint` alone."""
     concerns: Callable[[Batch, Workshop], bool] = lambda _batch, _workshop: True
-    """Of a slow tool: whether it would do anything about the batch; that is quickly told."""
+    """Of a slow tool: whether it would do anything about the batch; that is quickly known."""
     stamp: Callable[[Batch, Workshop], str] = lambda batch, workshop: digest(
         *(content_digest(workshop, path) for path in batch.files)
     )
@@ -99,7 +99,7 @@ class Tool:
 
 
 def merged(several: Iterable[Findings]) -> Findings:
-    """All of them as one; what two tools both say is told once."""
+    """All of them as one; what two tools both find is reported once."""
     several = tuple(several)
     files: dict[RelPath, list[Diagnostic]] = {}
     functions: dict[str, list[Diagnostic]] = {}
@@ -146,7 +146,7 @@ def as_errors(items: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def broken(tool: str, what: str, hint: str, where: Location | None = None) -> Findings:
-    """The tool is absent, hangs, dies or prints what nobody can read."""
+    """The tool is absent, hangs, dies or prints something that is not its format."""
     return Findings(failed=(error("lint-tool", f"{tool} {what}", where, hint),))
 
 
@@ -214,8 +214,8 @@ def kept(
 ) -> Findings:
     """The files' findings: as they were found where the key is the same, else by `lint` now.
 
-    `key_of` tells all that decides a file's result (its content, its path where that matters, the
-    tool's version and settings); None: it can't be told, and nothing is kept. It is asked again
+    `key_of` returns all that decides a file's result (its content, its path where that matters, the
+    tool's version and settings); None: that is not known, and nothing is kept. It is called again
     once `lint` is done: a file that was edited meanwhile has no result, and no finding is shown.
     `tool` names what is kept, so it has no "/".
     """

@@ -41,7 +41,7 @@ def check(
             and modules[name].isdisjoint(used)
         ]
     except (OSError, ValueError, zipfile.BadZipFile, ProjectError):
-        return []  # a build tells what is wrong
+        return []  # a build reports what is wrong
 
 
 def _modules(installed: InstalledModules) -> Mapping[str, set[str]]:

@@ -39,7 +39,7 @@ def loads(text: str, *, most: int = MOST) -> dict[str, Any]:
 
 def size(text: str) -> int:
     """How many values, parts of keys and brackets it has at most; more are counted than there are,
-    since strings and comments are not told apart."""
+    since strings and comments are not distinguished."""
     return sum(map(text.count, _LETTERS))
 
 

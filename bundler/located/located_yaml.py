@@ -3,8 +3,8 @@
 Built from the parser's events, not with PyYAML's composer: that one recurses, so a file of
 brackets could end the process, and it keeps no count of what aliases repeat.
 
-Short-form tags become their long form (`!Sub x`: {"Fn::Sub": "x"}), unknown ones too, so whoever
-reads the field decides. Keys are text as written: `On`, `012345`. Of duplicate keys the last
+Short-form tags become their long form (`!Sub x`: {"Fn::Sub": "x"}), unknown ones too, so a caller
+that reads the field decides. Keys are text as written: `On`, `012345`. Of duplicate keys the last
 counts, as everywhere else, and each of the others is a warning.
 """
 

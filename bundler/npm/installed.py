@@ -1,7 +1,7 @@
 """What lies in node_modules, found as Node.js finds it, and what finding it depended on.
 
 The rules are those of Node's documentation, "Loading from node_modules folders": from the real
-folder of whoever asks upwards, the first node_modules that holds the package. Whoever installed it
+folder that needs it upwards, the first node_modules that holds the package. Which tool installed it
 (npm, pnpm, Yarn, by hand) makes no difference. The search ends at the repository's root.
 """
 

@@ -1,6 +1,6 @@
 """Who installed node_modules, and the command that does it again.
 
-Told by the lock beside package.json or at the workspace's root, and by the record each of them
+Known by the lock beside package.json or at the workspace's root, and by the record each of them
 leaves in node_modules. Sources: the documentation of npm, pnpm, Yarn and Bun.
 """
 
@@ -21,7 +21,7 @@ LOCKS: Final = (
     ("yarn.lock", "yarn"),
     *((name, "npm") for name in lock.NAMES),
 )
-"""Of several, with nothing else to tell: Bun's, which is the one that leaves no record, and npm's
+"""Of several, with nothing else to decide: Bun's, which is the one that leaves no record, and npm's
 last, which is easily written by mistake."""
 RECORDS: Final = (
     (".package-lock.json", "npm"),
@@ -31,7 +31,7 @@ RECORDS: Final = (
 )
 PNPM_ROOT: Final = "pnpm-workspace.yaml"
 SETTINGS: Final = ((PNPM_ROOT, "pnpm"), (".yarnrc.yml", "yarn"), ("bunfig.toml", "bun"))
-"""What tells where no lock was written yet."""
+"""What decides where no lock was written yet."""
 PLUG_AND_PLAY: Final = (".pnp.cjs", ".pnp.js")
 
 

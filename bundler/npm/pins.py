@@ -1,6 +1,6 @@
 """What the locks of pnpm, Yarn and Bun pin, as far as comparing it with what is installed needs.
 
-Where packages lie, they don't tell as npm's does; only which versions there are, and what each
+They don't say where packages are, as npm's does; only which versions there are, and what each
 package.json asked for. Sources: pnpm's lockfile specification (versions 6 and 9), what Yarn 1 and 4
 and Bun write. Nothing here is an error: the managers say themselves what is wrong with their lock,
 and what can't be read is not compared.
@@ -47,7 +47,7 @@ class Pins:
 
 
 def parse(path: RelPath, content: bytes) -> Pins | None:
-    """What the lock at that path pins; None if it can't be told."""
+    """What the lock at that path pins; None if that is not known."""
     try:
         text = content.decode("utf-8-sig")
         name = path.rpartition("/")[2]
@@ -61,7 +61,7 @@ def parse(path: RelPath, content: bytes) -> Pins | None:
 
 
 def of_npm(lock: NpmLock) -> Pins:
-    """npm's lock without the places it tells, for a layout that is not the one it was made for."""
+    """npm's lock without the places it names, for a layout that is not the one it was made for."""
     versions: dict[str, frozenset[str] | None] = {}
     members: dict[RelPath, WantedVersions] = {}
     for key, locked in lock.packages.items():

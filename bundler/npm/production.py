@@ -2,7 +2,8 @@
 
 With npm's lock every package must lie where the lock puts it, in its version, and what the lock
 does not know is not taken; so the set is the same on every machine. Without, what is installed
-decides. Peers are taken where they are installed, devDependencies only as somebody's dependency.
+decides. Peers are taken where they are installed, devDependencies only as another package's
+dependency.
 """
 
 from __future__ import annotations
@@ -176,8 +177,8 @@ def _agrees(search: _Search, asker: str, edge: Edge, need: Need) -> bool:
 
 
 def _is_pinned(search: _Search, pins: Pins, edge: Edge, need: Need) -> bool:
-    """`_agrees` for a lock that tells versions, but no places: the one installed must be among
-    them, and what nobody requires must be known by name."""
+    """`_agrees` for a lock that names versions, but no places: the one installed must be among
+    them, and what no package requires must be known by name."""
     found = edge.found
     if found.linked or edge.local or found.home in search.carriers:
         return True
@@ -197,7 +198,7 @@ def _note_absent(
 ) -> None:
     asker = "" if folder == search.code else manifest.name
     if any(f"/{path}".endswith(f"/{MODULES}/{name}") for path in search.ground.faults):
-        return  # it is there, and told of already
+        return  # it is there, and reported already
     if need is Need.REQUIRED:
         search.missing.append((asker, name))
     elif need is Need.OPTIONAL:
@@ -235,7 +236,7 @@ def _fits_target(name: str, locked: Locked | None, architecture: Architecture) -
     return target.fits(locked.os, locked.cpu, locked.libc, architecture)
 
 
-# --- what is told ----------------------------------------------------------------------------
+# --- what is reported ------------------------------------------------------------------------
 
 
 def _diagnostics(search: _Search) -> Iterator[Diagnostic]:
@@ -251,7 +252,7 @@ def _diagnostics(search: _Search) -> Iterator[Diagnostic]:
             Location(lock),
             _again(search),
         )
-    # What was added to package.json and not yet locked is told once.
+    # What was added to package.json and not yet locked is reported once.
     missing = [(asker, name) for asker, name in search.missing if asker or name not in stale]
     if missing:
         yield _not_installed(search, missing)

@@ -163,5 +163,5 @@ def _digest_of_files(folder: str, deciding: Iterable[str], seen: Seen) -> str:
                 with open_regular(path) as file:
                     found.update(hashlib.file_digest(file, "sha256").digest())
             except OSError:
-                found.update(b"unreadable")  # as for whoever loads it
+                found.update(b"unreadable")  # as for the code that loads it
     return found.hexdigest()

@@ -34,7 +34,7 @@ def fits_by_name(name: str, architecture: Architecture) -> bool:
 
 
 def says_musl(name: str) -> bool:
-    """Locks written before npm knew `libc` tell the two by name alone."""
+    """Locks written before npm knew `libc` distinguish the two by name alone."""
     return "musl" in name
 
 

@@ -118,7 +118,7 @@ def vendor(
     """What the package.json at `path` needs at run time; if some are `named`, those packages alone
     as code beside it finds them, and what they need.
 
-    Raises ProjectError, as many faults together as can be told: bad-package-json, bad-npm-lock,
+    Raises ProjectError, as many faults together as are known: bad-package-json, bad-npm-lock,
     unlocked, lock-outdated, not-installed, install-outdated, native-platform,
     unplaceable-packages, symlink-escape, and what bundler/inputs/tree.py finds in packages. Raises
     BundlerError `sources-moved`.

@@ -117,7 +117,7 @@ def _machine_fault(ended: Completed, sources: Indexes, workshop: Workshop) -> Bu
     fault = tool_faults.machine_fault(Program.PIP, own)
     fault = fault or tool_faults.machine_fault(Program.PYTHON, quoted)
     if fault is None and "No matching distribution found" in said:
-        # What the build needs is missing; the pip that looked for it does not tell why.
+        # What the build needs is missing; the pip that looked for it does not say why.
         fault = index_probe.fault(sources, workshop)
     return fault
 

@@ -60,7 +60,8 @@ def wheels(
 
 def _check_places(pins: Sequence[Pinned], sources: Indexes, workshop: Workshop) -> None:
     """Raises BundlerError `untrusted-build` if an untrusted project says where to fetch from. The
-    packages are not looked for elsewhere instead: one of the same name may be anybody's there."""
+    packages are not looked for elsewhere instead: one of the same name may be a stranger's
+    there."""
     places = [*indexes.strangers(sources, workshop.environ)]
     places += [pin.url for pin in pins if pin.direct and pin.url is not None]
     if places:
@@ -87,7 +88,7 @@ class _Errand:
     sources: Indexes
     workshop: Workshop
     found: dict[str, tuple[Wheel, bool]]
-    """By name; the flag tells that it was built here."""
+    """By name; the flag says that it was built here."""
     logs: dict[str, str]
     """By name, pip's log of the search that found no wheel."""
     faults: list[Diagnostic]

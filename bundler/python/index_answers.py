@@ -30,7 +30,7 @@ class IndexAnswer:
     status: int
     """0 where there was none."""
     words: str = ""
-    """How the tool tells it."""
+    """How the tool reports it."""
     from_cache: bool = False
     """The tool did not ask."""
     is_empty: bool = False

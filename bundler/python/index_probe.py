@@ -1,4 +1,4 @@
-"""Whether the indexes answer as indexes do, where a tool tells too little to know."""
+"""Whether the indexes answer as indexes do, where a tool says too little to know."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lambdad.bundler.workshop import Workshop
 
 
 def fault(sources: Indexes, workshop: Workshop) -> BundlerError | None:
-    """What is wrong with an index, found by asking for a package that nobody can have.
+    """What is wrong with an index, found by a request for a package that can't exist.
 
     An index answers 404. What has a page for every name is a network's log-in page, which looks
     like a package without files; so this is asked where a package has none, and where a tool does
-    not tell how it was answered. Raises BundlerError as tools.run.
+    not say how it was answered. Raises BundlerError as tools.run.
     """
     name = f"no-such-package-{secrets.token_hex(8)}"
     with workshop.store.workspace() as folder:

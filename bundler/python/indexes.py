@@ -34,7 +34,7 @@ class Indexes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """How pip was told to reach them; uv is told the same."""
+    """How pip is set to reach them; uv gets the same settings."""
 
     cert: str | None = None
     client_cert: str | None = None

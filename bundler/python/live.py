@@ -1,8 +1,9 @@
 """A Python function loaded where the user wrote it, with dependencies for this machine.
 
-Trap for whoever starts the worker: Python believes bytecode whose source has the same size and was
-written in the same second, so a reload after a quick edit can run the old text. A worker is to be
-started with PYTHONDONTWRITEBYTECODE=1 (-B), or with a PYTHONPYCACHEPREFIX of its digest's own.
+Trap for the caller that starts the worker: Python believes bytecode whose source has the same size
+and was written in the same second, so a reload after a quick edit can run the old text. A worker is
+to be started with PYTHONDONTWRITEBYTECODE=1 (-B), or with a PYTHONPYCACHEPREFIX of its digest's
+own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is told of a function's last build: what it took in, and what would make it stale."""
+"""What is shown of a function's last build: what it took in, and what would make it stale."""
 
 from __future__ import annotations
 

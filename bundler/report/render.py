@@ -1,4 +1,4 @@
-"""What people and programs are told: outcomes and diagnostics as text or as JSON."""
+"""Outcomes and diagnostics as text for people, or as JSON for programs."""
 
 from __future__ import annotations
 

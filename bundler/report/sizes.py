@@ -128,7 +128,7 @@ class Comparison:
 
 def of_zip(file: BinaryIO, known: Makeup | None = None, like: Sizes | None = None) -> Sizes:
     """The sizes of a zip, ours or another's. `known` is what was noted of it, if anything was;
-    where neither tells whose a file is, the place it has in `like` does.
+    where neither says whose a file is, the place it has in `like` does.
 
     Raises OSError; zipfile.BadZipFile if it is no zip.
     """
@@ -263,8 +263,8 @@ def _owners_in(like: Sizes) -> dict[str, str]:
 
 
 def _recorded(opened: zipfile.ZipFile) -> dict[str, str]:
-    """Whose files are, as far as RECORDs in the zip tell: the packaging guide's "Recording
-    installed projects". Damage tells nothing."""
+    """Whose files are, as far as RECORDs in the zip say: the packaging guide's "Recording
+    installed projects". Damage says nothing."""
     found = {}
     for entry in opened.infolist():
         folder, _, name = entry.filename.rpartition("/")
@@ -334,7 +334,7 @@ def compare(before: Sizes, now: Sizes) -> Comparison:
 
 
 def _known_once(one: Sizes, other: Sizes) -> frozenset[str]:
-    """Bundles whose sources `one` tells and `other` does not. Where that tells none, it may have
+    """Bundles whose sources `one` names and `other` does not. Where that names none, it may have
     the same bundle at another place."""
     if not other.bundles:
         return one.bundles

@@ -44,7 +44,7 @@ def check(
     """Fresh only if the request, every recorded input and what was made are as they were.
 
     Callers who check many functions at once pass one Look, so that what they share costs once.
-    Nobody looks on after `most` reasons. Raises BundlerError `not-ours`.
+    The check ends after `most` reasons. Raises BundlerError `not-ours`.
     """
     if record is None:
         return Stale(("never built",))

@@ -79,12 +79,12 @@ class Output(ProjectFolder):
         proof: SealedFile,
         recorded: Callable[[], Mapping[str, Mapping[str, object]]],
     ) -> Mapping[str, object]:
-        """build/manifest.json tells programs what lies there; functions not in `known` leave it.
+        """build/manifest.json says to programs what is there; functions not in `known` leave it.
 
-        Of functions that are not `changed` it keeps what it told before, if `proof` says that a
-        build of this user's wrote it so, else it tells what is `recorded` of them.
+        Of functions that are not `changed` it keeps its entries, if `proof` says that a
+        build of this user's wrote them, else it has what is `recorded` of them.
 
-        It is read and written: one process's threads must take turns. Returns what it tells of
+        It is read and written: one process's threads must take turns. Returns what it says of
         each function now. Raises OSError.
         """
         before = self._manifest_text()
@@ -167,7 +167,7 @@ def manifest_entry(function: Function, artifact: Artifact) -> Mapping[str, objec
 
 
 def artifact_json(artifact: Artifact) -> Mapping[str, object]:
-    """As answers and the manifest tell it; `code_sha256` is what Lambda calls CodeSha256."""
+    """As answers and the manifest have it; `code_sha256` is what Lambda calls CodeSha256."""
     return {
         "path": artifact.path,
         "immutable_path": artifact.immutable_path,

@@ -38,7 +38,7 @@ class RecordCache:
         self._known: dict[tuple[object, ...], _Known] = {}
 
     def get(self, file: SealedFile) -> Record | None:
-        """As record.load, but parsed only if somebody else has replaced the file."""
+        """As record.load, but parsed only if another process has replaced the file."""
         known = self._get(file)
         return known.record if known is not None else None
 

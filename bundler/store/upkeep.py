@@ -1,7 +1,7 @@
 """What follows a project's builds in .lambdad: the manifest, and the removal of what is not needed.
 
-The manifest tells programs what lies in .lambdad/build. It names what outcomes name, those of fresh
-functions too, since a kill may have come between a build's record and its line there.
+The manifest lists for programs what is in .lambdad/build. It names what outcomes name, those of
+fresh functions too, since a kill may have come between a build's record and its line there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Upkeep:
             self._manifest = output.manifest.key(), told
 
     def _recorded(self, state: ProjectState, output: Output) -> Mapping[str, Mapping[str, object]]:
-        """What the manifest tells of functions whose zips are recorded, and there."""
+        """The manifest's entries of functions whose zips are recorded, and there."""
         records = ((each, record.load(state.record(each.name))) for each in self._functions)
         return {
             function.name: manifest_entry(function, known.artifact)

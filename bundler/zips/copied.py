@@ -2,7 +2,7 @@
 
 The zip has one file of a name. Of several the first has the place, in this order: the code folder
 (or the bundle), the `shared` folders, what `copy` names, each in the user's order; dependencies
-come last. What lost its place to other bytes is told, so that nothing is replaced in silence.
+come last. What lost its place to other bytes is reported, so that nothing is replaced in silence.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ UNZIPPED: Final = 262_144_000
 ZIPPED: Final = 52_428_800
 
 _MIB: Final = 1 << 20
-"""AWS's limits count in these and write MB; we write MiB, since the size of a zip is told in MB."""
+"""AWS's limits count in these and write MB; we write MiB, since the size of a zip is shown in
+MB."""
 _LISTED: Final = 8
 
 

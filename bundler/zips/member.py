@@ -107,8 +107,8 @@ class Contents:
 
 
 def missing_from(segment: Segment | None, own: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Those own files that the dependencies do not bring. With other bytes they stay: nobody can
-    tell which of the two is meant."""
+    """Those own files that the dependencies do not bring. With other bytes they stay: it is not
+    known which of the two is meant."""
     known = {one.name: one for one in segment.members} if segment is not None else {}
     return tuple(
         entry

@@ -47,7 +47,7 @@ def folders(name: str) -> Iterator[str]:
 
 
 def owned(files: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Of files with their owners the few paths that tell as much: each file's own, or that of the
+    """Of files with their owners the few paths that say as much: each file's own, or that of the
     outermost folder in which all is its owner's. Sorted."""
     sole: dict[str, str | None] = {}
     for name, owner in files:

@@ -74,7 +74,7 @@ def is_native_name(name: str) -> bool:
 
 
 def describe(data: bytes) -> NativeFile | None:
-    """What the file was built for; None if it is no native code, or too broken to tell."""
+    """What the file was built for; None if it is no native code, or too broken to know."""
     if data.startswith(_ELF):
         return _describe_elf(data)
     if data[:4] in _MACH_O or data.startswith(_FAT):

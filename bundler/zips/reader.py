@@ -265,7 +265,7 @@ def _unfit(entries: Sequence[_Entry]) -> Iterator[ZipFault]:
             yield ZipFault("wheel-unsupported", f"holds an encrypted file: {name}")
         elif entry.method not in _METHODS:
             # Deflate is what package indexes accept and what is sure to be unpacked by Lambda;
-            # packing anew what nobody publishes is not worth a second way to splice.
+            # packing anew what is never published is not worth a second way to splice.
             yield ZipFault(
                 "wheel-unsupported", f"compresses {name} by method {entry.method}, not by deflate"
             )

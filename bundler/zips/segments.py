@@ -104,7 +104,7 @@ def find(store: Store, key: str) -> Segment | None:
 
 def is_there(segment: Segment) -> bool:
     """As `find` for one that was found before: marked as used, but not more than once an hour,
-    since whoever keeps its archive.Prefix must read it again after that."""
+    since a caller that keeps its archive.Prefix must read it again after that."""
     try:
         status = os.lstat(segment.path)
         if status.st_size != segment.size:

@@ -1,4 +1,4 @@
-"""What a function's zip was made of, as far as the zip does not tell: kept for `lambdad size`.
+"""What a function's zip was made of, as far as the zip does not say: kept for `lambdad size`.
 
 One JSON file a function in .lambdad/state/makeup: which sources a bundle has, and whose its
 dependencies' files are. When a build gives another zip, what was known of the last one moves to
@@ -115,7 +115,7 @@ def _tail(archived: OurFile) -> bytes:
 
 
 def load(state: ProjectState, function: str) -> Makeup | None:
-    """What was noted last; whoever uses it checks that it is of the zip at hand."""
+    """What was noted last; its user checks that it is of the zip at hand."""
     saved = _read(state.zip_sources(function))
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         return _makeup(saved)

@@ -96,7 +96,7 @@ def _tool(folder: str, name: str, arguments: Sequence[str], needed_for: str, hin
 
 
 def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
-    """Who installs the npm packages of the project's functions, as far as files tell: none of them
+    """Who installs the npm packages of the project's functions, as far as files say: none of them
     is run, since some would fetch another version of themselves."""
     from lambdad.bundler.config.find import read_project
     from lambdad.bundler.model import ProjectError
@@ -122,7 +122,7 @@ def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
             declared = manifest.read(look.seen, path, own=True)
             by = installer.find(ground, code, declared) if declared is not None else None
         except ProjectError:
-            continue  # builds tell what is wrong with it
+            continue  # builds report what is wrong with it
         if by is not None:
             place = ground.shown(by.folder)
             locked = f"as {by.lock} says" if by.lock else "no lock"

@@ -15,7 +15,7 @@ from lambdad.daemon.terminal.answer import Results
 
 @dataclass(frozen=True, slots=True)
 class Gated:
-    """What lint told, and which functions it keeps from being built."""
+    """What lint found, and which functions it keeps from being built."""
 
     findings: Mapping[str, Sequence[Diagnostic]] = field(
         default_factory=lambda: MappingProxyType({})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NEVER: Final = "never built"
 FRAMEWORKS: Final = "framework-function"
-"""Code of the diagnostic that a function has which nobody wrote."""
+"""Code of the diagnostic that a framework's own function has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,6 @@ def run(arguments: list[str]) -> int:
         click.echo("\ninterrupted: what was built so far is kept", err=True)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left: no fault, and Python's exit must not write again.
+        # The reader of our output has left: no fault, and Python's exit must not write again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

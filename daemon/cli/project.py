@@ -161,7 +161,7 @@ def called(project: Project, names: Sequence[str]) -> list[str]:
 
 def select(project: Project, names: Sequence[str]) -> tuple[list[Function], list[NotBuilt]]:
     """The functions named, or all. Raises BundlerError `unknown-function`; it lists the known, once
-    the faults are told for which others may be missing."""
+    the faults are reported for which others may be missing."""
     known = set(names_of(project))
     names = called(project, names)
     if unknown := [name for name in names if name not in known]:

@@ -138,7 +138,8 @@ def command(
 def _measure(
     app: Project, name: str, place: projects.CommandPlace, *, as_json: bool
 ) -> Measured | int:
-    """The function's zip, built now if it was stale; else the exit code, with the reason told."""
+    """The function's zip, built now if it was stale; else the exit code, once the reason is
+    printed."""
     wanted, not_built = projects.select(app, (name,))
     with Results(app.root, as_json=as_json, verbose=False, news_only=True, lines=False) as results:
         for force in (False, True):
@@ -156,7 +157,7 @@ def _measure(
             if known is not None and known.sha256 != artifact["sha256"]:
                 known = None
             # A build from before such things were noted, or whose note was lost: only another
-            # build tells what is in a bundle.
+            # build shows what is in a bundle.
             if known is not None or not _is_bundled(wanted):
                 break
     zip_file = ProjectFolder(app.root).at(artifact["immutable_path"])
@@ -247,7 +248,7 @@ def _package_text(one: Package) -> str:
 
 def _file_text(path: str, bundle: str | None, bundles: frozenset[str]) -> str:
     text = f"{path} in {bundle}" if bundle is not None and len(bundles) > 1 else path
-    # Any zip may be compared with, and a terminal does what a name tells it.
+    # Any zip may be compared with, and a terminal obeys control characters in a name.
     return text if text.isprintable() else ascii(text)
 
 

@@ -29,7 +29,7 @@ def request(
     environ: Mapping[str, str] = os.environ,
     hear: Hear | None = None,
 ) -> tuple[int, dict[str, Any]]:
-    """The daemon's answer: its status, and the JSON. If it takes long, `hear` is told meanwhile.
+    """The daemon's answer: its status, and the JSON. If it takes long, `hear` is called meanwhile.
 
     One is started if none runs, or if it is of another version or configuration; if it dies on
     the way, the request is made once more. Without `start`, whichever runs is asked, once. Raises

@@ -25,7 +25,7 @@ REPOSITORY = (".git", ".hg", ".jj", ".svn")
 def find_project(start: str) -> str | None:
     """The folder that bundler/config/find.py would find; None if there is none.
 
-    Stat tells, but for files that must be parsed to know what they say: then the readers do.
+    Stat decides, but for files that must be parsed to know what they say: then the readers do.
     """
     folder = os.path.realpath(start)
     if not os.path.isdir(folder):

@@ -73,7 +73,8 @@ def is_linted(wanted: FreshOptions) -> bool:
 def fresh(wanted: FreshOptions) -> int | None:
     """Asks the daemon, shows its answer, and returns the exit code.
 
-    None: this process must build, or tell what is wrong. Why is said, if the daemon is to blame.
+    None: this process must build, or report what is wrong. The reason is printed if it is the
+    daemon's.
     """
     start = wanted.project or os.getcwd()
     root = finding.find_project(start)

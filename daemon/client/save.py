@@ -28,7 +28,7 @@ FLAGS = {"--trust": "trusted"}
 
 
 class SaveOptions(ClientOptions):
-    """What a `lambdad save` is told."""
+    """The options of `lambdad save`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str]) -> SaveOptions | None:
 def save(saved: SaveOptions) -> int | None:
     """Asks the daemon of each project that the files lie in, and shows what they answer.
 
-    The exit code; None: this process must do it, or tell what is wrong.
+    The exit code; None: this process must do it, or report what is wrong.
     """
     answers: list[tuple[str, Answer]] = []
     for root, files in by_project(saved.named, saved.project).items():

@@ -1,4 +1,4 @@
-"""How the daemon is told to leave."""
+"""How the daemon learns that it is to leave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Leave(asyncio.Event):
     def __init__(self) -> None:
         super().__init__()
         self.idle_s: Callable[[], float] = lambda: 0.0
-        """For how long nobody has asked for anything: the server puts its own here."""
+        """For how long no request has come: the server puts its own here."""
 
     def because(self, reason: str) -> None:
         if not self.is_set():

@@ -37,7 +37,7 @@ MEMORY_MB: Final = 2048.0
 MEMORY_BEATS: Final = 1 if process.LINUX else 15
 """Every so many beats the memory is looked at: elsewhere that runs a command."""
 LAST_S: Final = 4.5
-"""A daemon that was told to leave is gone after so long: before `stop` loses patience."""
+"""A daemon that is to leave is gone after so long: before `stop` loses patience."""
 LOCK_S: Final = 1.0
 """For so long a lock may be taken by those who only look whether it is."""
 LOG_BYTES: Final = 1_000_000
@@ -313,7 +313,7 @@ def _inherit_nothing() -> None:
     """Whatever the starter blocked, ignored or bounded."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody's exit code could be read
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no child's exit code could be read
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     with contextlib.suppress(OSError, ValueError):

@@ -1,6 +1,6 @@
 """Locks that a process holds until it ends, however it ends: flock(2) on a file with a name.
 
-A file that nobody holds means nothing. Whoever holds one may remove it: a lock counts only while
+A file that no process holds means nothing. Its holder may remove it: a lock counts only while
 its file is the one under the name, so two processes never hold it at once.
 """
 
@@ -90,7 +90,7 @@ def wait_until_free(path: str, wait_s: float) -> bool:
 
 @contextlib.contextmanager
 def turn(where: Address, wait_s: float) -> Iterator[None]:
-    """While it lasts, nobody else starts or stops the daemon. Raises NoDaemon, OSError."""
+    """While it lasts, no other process starts or stops the daemon. Raises NoDaemon, OSError."""
     descriptor = take(where.start_lock, wait_s)
     if descriptor is None:
         raise NoDaemon(f"another process has been starting or stopping it for {wait_s:.0f} s")
@@ -101,21 +101,21 @@ def turn(where: Address, wait_s: float) -> Iterator[None]:
 
 
 def write_note(descriptor: int, note: dict[str, Any]) -> None:
-    """Tells in the lock's file who holds it. Half of it is no JSON, and so nothing."""
+    """Writes into the lock's file who holds it. Half of it is no JSON, and so counts as none."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
 
 def holder(where: Address) -> tuple[int, str] | None:
     """The process that holds the lock, and when it was born, as the lock's note says; it may be a
-    former holder's, whose number is by now anybody's."""
+    former holder's, whose number may be another process's by now."""
     note = read_note(where) or {}
     pid, born = note.get("pid"), note.get("birth")
     return (pid, born) if isinstance(pid, int) and isinstance(born, str) else None
 
 
 def end_holder(where: Address, number: signal.Signals) -> bool:
-    """Signals the process that holds the lock; False if it can't be told for certain which.
+    """Signals the process that holds the lock; False if it is not certain which one does.
 
     The note counts only if a process of that number was born when it says; while that lives, it
     holds the lock.

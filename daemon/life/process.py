@@ -22,7 +22,8 @@ class Child(NamedTuple):
 
 def birth(pid: int) -> str | None:
     """When the process began: another text for another process that has the number later. None
-    once it has ended, though nobody may have waited for it, as in a container without an init."""
+    once it has ended, though its parent may not have waited for it, as in a container without an
+    init."""
     if LINUX:
         # In ticks since the machine's start: setting the clock back does not move it.
         fields = _stat(pid)
@@ -46,7 +47,8 @@ def children(pid: int) -> list[Child]:
 def end(pid: int, number: signal.Signals, born: str) -> bool:
     """Signals the process, if it is still the one that was born then."""
     try:
-        # Linux: it stays with the process, so nobody can take the number between look and signal.
+        # Linux: it stays with the process, so no process can take the number between look and
+        # signal.
         descriptor = _open(pid) if _open else None
     except OSError:
         return False

@@ -1,5 +1,5 @@
-"""Slow linters, in the background: nobody waits for them, and what they found is told only while it
-holds.
+"""Slow linters, in the background: no request waits for them, and what they found is reported only
+while it holds.
 
 Only the loop's thread touches the turns. A worker thread runs a tool; what it found is tied to a
 stamp of all that decided it, taken before and after: where the two differ, nothing was found.
@@ -31,7 +31,7 @@ from lambdad.bundler.workshop import Workshop
 AT_ONCE: Final = 2
 """Tools that run at a time: each reads a whole project, and may use all processors."""
 ROUNDS: Final = 3
-"""Somebody may write to the sources all the time, the tool itself for one: so often it is run for
+"""A program may write to the sources all the time, the tool itself for one: so often it runs for
 the same files, and then when it is asked to again."""
 
 HINT: Final = "stop the program that keeps writing to them; the daemon's log may say more"
@@ -128,7 +128,7 @@ class Lints:
             log.exception("%s failed", tool.name)
         try:
             self._loop.call_soon_threadsafe(self._done, tool, found, workshop)
-        except RuntimeError:  # the loop is closed: nobody is left who would hear of it
+        except RuntimeError:  # the loop is closed: no listener is left
             return
 
     def _done(self, tool: Tool, found: ToolFindings | None, workshop: Workshop) -> None:

@@ -1,4 +1,4 @@
-"""What a save is told of lint: quick tools at once, slow ones from the background."""
+"""What a save gets of lint: quick tools at once, slow ones from the background."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _slow() -> Sequence[Tool]:
 
 
 def quick(batch: Batch, workshop: Workshop) -> Findings:
-    """What is found at once. esbuild's messages are told with the functions that were built."""
+    """What is found at once. esbuild's messages come with the functions that were built."""
     found = (tool.lint(batch, workshop) for tool in _quick())
     return strict(batch, merged(found))
 
@@ -164,7 +164,7 @@ class SaveLint:
 
 
 def findings_json(findings: Findings, outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """What is added to the answer: findings beside those that its outcomes tell."""
+    """What is added to the answer: findings beside those of its outcomes."""
     known = {_key(item) for outcome in outcomes for item in outcome.diagnostics}
     items = [item for item in _flat(findings) if _key(item) not in known]
     answer: dict[str, Any] = {}

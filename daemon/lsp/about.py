@@ -1,4 +1,4 @@
-"""What is told of a function beside its handler: a line for a lens, more for who hovers."""
+"""What is shown of a function at its handler: a line for a lens, more for a hover."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One project's talk with its daemon: saves are asked about, and what happens there is heard.
 
 Only the loop's thread comes here but for `_ask`, which waits in a worker. At most one request runs
-and one waits, so that an answer tells of files as they were after the last save. Events are hints:
+and one waits, so that an answer is about files as they were after the last save. Events are hints:
 whatever they say of lint, the daemon is asked again, and its answer is the truth.
 """
 
@@ -37,13 +37,13 @@ DaemonAnswer = Mapping[str, Any]
 
 
 class Listener(Protocol):
-    """Who is told. Every call comes in the loop."""
+    """Who gets the news. Every call comes in the loop."""
 
     def files_to_ask(self) -> Iterable[str]:
         """Files, absolute, that are asked about with every save."""
 
     def is_of_interest(self, path: str) -> bool:
-        """Whether anybody looks at the file, absolute."""
+        """Whether an editor shows the file, absolute."""
 
     async def answered(self, answer: DaemonAnswer) -> None:
         """The next request waits until this is done."""
@@ -51,7 +51,7 @@ class Listener(Protocol):
     def built(self, function: str) -> None: ...
 
     def missed(self) -> None:
-        """Functions may have been built, and nobody heard of it."""
+        """Functions may have been built without an event."""
 
     def failed(self, reason: str) -> None:
         """No daemon can be had, or it can't answer."""
@@ -166,7 +166,7 @@ class Asking:
             self._connecting = None
 
     async def _attend(self, *, start: bool) -> None:
-        """Events come from now on, if the daemon tells any. Raises NoDaemon where one is to be
+        """Events come from now on, if the daemon sends any. Raises NoDaemon where one is to be
         started."""
         if self._is_hearing():
             return
@@ -212,9 +212,9 @@ class Asking:
         finally:
             self._hearing = None
             writer.close()
-            if self._answers != answers:  # by now another daemon may have told the last of them
+            if self._answers != answers:  # by now another daemon may have sent the last of them
                 self.listen()
-            if self._building:  # nobody else will say that these are done
+            if self._building:  # no other message will say that these are done
                 self._building = set()
                 self._again(())
 

@@ -1,8 +1,8 @@
 """What is shown of one project: findings by file, as far as they are known to hold.
 
-Only the loop's thread touches a board. What is told of a file comes from three sides, each of which
-replaces all that it said before: the configuration as it is, what each function's last build said,
-and the lint of the files that were asked about, in the daemon's latest answer.
+Only the loop's thread touches a board. What is shown of a file comes from three sides, each of
+which replaces all that it said before: the configuration as it is, what each function's last build
+said, and the lint of the files that were asked about, in the daemon's latest answer.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Board:
 
     def files(self) -> dict[RelPath, list[Diagnostic]]:
         """All that has a place, by file and place, each once: where two judge one differently, as
-        the stricter does. What a function says without a place is told at its handler."""
+        the stricter does. A function's finding without a place is shown at its handler."""
         found: dict[tuple[Any, ...], tuple[Location, Diagnostic]] = {}
         for where, item in self._placed():
             key = (item.code, where, item.message)

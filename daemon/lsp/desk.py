@@ -37,7 +37,7 @@ class Editor(Protocol):
         """Of that project nothing but this is shown from now on."""
 
     def refresh(self) -> None:
-        """What lenses tell has changed."""
+        """What lenses show has changed."""
 
     def warn(self, root: str, reason: str) -> None: ...
 
@@ -114,7 +114,7 @@ class Desk:
         outside = [self.site.absolute(top) for top in tops if top.startswith("..")]
         return any(path == top or path.startswith(f"{top}/") for top in outside)
 
-    # --- what the daemon tells -------------------------------------------------------------------
+    # --- what the daemon sends -------------------------------------------------------------------
 
     def files_to_ask(self) -> Iterable[str]:
         return map(self.site.absolute, self._board.linted)

@@ -44,7 +44,7 @@ def serve(environ: Mapping[str, str]) -> int:
     protocol wants."""
     reading, writing = take_stdio()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
-    # A traceback for a message that is none would tell nobody anything; a line is enough.
+    # A traceback for a message that is none helps no reader; a line is enough.
     logging.getLogger("pygls.server").setLevel(logging.CRITICAL)
     logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_about_us)
     server = LspServer(environ)
@@ -86,7 +86,7 @@ class LspServer(LanguageServer):
             self._session.close()
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Told in the log alone: nobody at the editor can do anything about a broken message."""
+        """Reported in the log alone: at the editor nothing can be done about a broken message."""
         log.warning("%s: %s", getattr(source, "__name__", source), error)
 
     # --- the session's Client --------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Client(Protocol):
     def publish(self, uri: str, text: TextLines, items: list[Diagnostic]) -> None: ...
 
     def refresh(self) -> None:
-        """What lenses tell has changed."""
+        """What lenses show has changed."""
 
     def tell(self, text: str) -> None:
         """A message for the person."""
@@ -54,7 +54,7 @@ class Session:
         self._published: dict[str, tuple[str, object]] = {}
         """By path: under which URI, and what."""
         self._said: dict[str, set[str]] = {}
-        """By project: what has no place in a file and was told, for as long as it lasts."""
+        """By project: what has no place in a file and was shown, for as long as it lasts."""
         self._warned: dict[str, str] = {}
         """Projects whose daemon can't be asked, and why."""
         self._refreshing: asyncio.TimerHandle | None = None
@@ -98,7 +98,7 @@ class Session:
         if path is None:
             return
         self._uris[path] = uri
-        if path in self._published:  # some forget what they were told of a file
+        if path in self._published:  # some forget the findings of a file
             self._published[path] = self._published[path][0], ()
             self._publish(path)
         for desk in await self._desks_of(path):
@@ -167,7 +167,7 @@ class Session:
         items = self.items_of(path)
         uri = self.uri(path)
         known_uri, known = self._published.pop(path, (uri, None))
-        if known_uri != uri:  # it was told under another name of the same file
+        if known_uri != uri:  # it was published under another name of the same file
             self._editor.publish(known_uri, TextLines(""), [])
             known = None
         now = (items, _key(path)) if items else None

@@ -96,7 +96,7 @@ class Site:
         zips = [each.artifact for _want, each, _built_s in found if each.artifact is not None]
         request = request_of(project, function, want=want)
         # Inputs that were written as the build began prove nothing to a build. To who only shows
-        # what it said they do: of an edit that left no trace the editor's save will tell.
+        # what it said they do: an edit that left no trace is known by the editor's save.
         proven = replace(record, inputs=replace(record.inputs, suspects=frozenset()))
         looked = build.look(state.project, request, proven, once=once)
         return Last(

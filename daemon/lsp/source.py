@@ -1,6 +1,6 @@
 """Where a handler's function is: from the handler to its file, and in there to its definition.
 
-What is found is certain, else the file's first line is told: names are followed through imports
+What is found is certain, else the file's first line is returned: names are followed through imports
 and exports between own files, and no code is run.
 """
 

@@ -74,7 +74,7 @@ class MessageStream:
 
 
 class Protocol(LanguageServerProtocol):
-    """As pygls has it, but that nobody waits for ever for the answer to a broken request."""
+    """As pygls has it, but that no caller waits for ever for the answer to a broken request."""
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         try:

@@ -86,7 +86,7 @@ class Builds:
         self._project: Kept[_Declared] | None = None
         self._memory = Memory()
         self._vouched: Identity | None = None
-        """The project as it was when somebody who answers for it asked for a build."""
+        """The project as it was when a person who trusts it gave the command to build."""
 
     def close(self) -> None:
         """Ends the tools that outlive a build."""
@@ -123,8 +123,8 @@ class Builds:
         return self._project.value
 
     def vouch(self, *, for_good: bool = False) -> None:
-        """Somebody who answers for the project asks for a build: builds may run its code from now
-        on, and for good what runs on every save, too. Raises BundlerError."""
+        """A person who trusts the project gave the command to build: builds may run its code from
+        now on, and for good what runs on every save, too. Raises BundlerError."""
         who = identity.read(self._root)
         if who is None:
             with disk_faults():
@@ -135,7 +135,7 @@ class Builds:
             trust.trust(self._root, self._environ)
 
     def is_trusted(self) -> bool:
-        """Whether builds may run the project's code though nobody has asked for them."""
+        """Whether builds may run the project's code without a person's command."""
         if self._vouched is not None and self._vouched == identity.read(self._root):
             return True
         return trust.is_trusted(self._root, self._environ)
@@ -206,7 +206,7 @@ class Builds:
             for key in tuple(left):
                 settle(key, _failed(key, fault.code, fault.message, fault.hint))
         finally:
-            for key in tuple(left):  # our bug, which the caller logs: nobody must wait for ever
+            for key in tuple(left):  # our bug, which the caller logs: no request may wait for ever
                 settle(key, _failed(key, "internal-error", "lambdad failed; its log says more"))
 
     # --- what is recorded ------------------------------------------------------------------------

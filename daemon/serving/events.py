@@ -96,14 +96,14 @@ class Following:
         self._news.set()
 
     def done(self, key: Key, outcome: Outcome) -> None:
-        """It is built, for whoever looks on: the reply may have to wait for others."""
+        """It is built, for a client that follows: the reply may have to wait for others."""
         self._done[key] = outcome
         self._news.set()
 
     async def tell(
         self, reply: asyncio.Future[Any], known: Callable[[], Mapping[Key, Outcome]]
     ) -> None:
-        """Returns once the reply is there. If that takes long, what is known before is told."""
+        """Returns once the reply is there. If that takes long, what is known before is sent."""
         if not await self._is_late(reply):
             return
         self._stream = stream = await open_stream(self._request)

@@ -72,9 +72,9 @@ class Touched:
     stale: frozenset[str]
     """Functions that are stale, too, beyond what is rebuilt for one save."""
     is_silent: bool
-    """Nobody holds the files, and they describe no project."""
+    """No function uses the files, and they describe no project."""
     holders: Mapping[RelPath, tuple[Function, ...]]
-    """By whom each file is held; one that nobody holds has no entry."""
+    """Which functions use each file; a file without any has no entry."""
 
 
 def saved(root: str, path: str) -> SavedFile:
@@ -341,7 +341,7 @@ def _is_part(function: Function, path: str) -> bool:
                 return False
             above = f"{above}/{folder}" if above else folder
         return not name or is_counted(name, above, False, walk)
-    except ValueError:  # a pattern that is none: the build tells
+    except ValueError:  # a pattern that is none: the build reports it
         return True
 
 

@@ -1,4 +1,5 @@
-"""The messages of the daemon's interface, its faults, and the OpenAPI document that tells both."""
+"""The messages of the daemon's interface, its faults, and the OpenAPI document that describes
+both."""
 
 from __future__ import annotations
 
@@ -127,7 +128,7 @@ class FunctionMessage(msgspec.Struct, omit_defaults=True):
 class Answer(msgspec.Struct, omit_defaults=True):
     """Of `fresh` and `save`; `building` names what was not done when the time was up.
 
-    Of `save` alone: `findings` are lint's, beside what the functions' own diagnostics tell;
+    Of `save` alone: `findings` are lint's, beside the functions' own diagnostics;
     `machine_fault` says that something on this machine kept a linter from its work; `linting`
     names the linters whose findings are still to come, as `linted` events and with the next `save`
     of the same files.

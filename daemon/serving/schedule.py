@@ -47,7 +47,7 @@ class Task:
     joined: frozenset[int] = frozenset()
     queued: frozenset[int] = frozenset()
     again: bool = False
-    """Its inputs may have moved meanwhile, and nobody queued: look again ahead of requests."""
+    """Its inputs may have moved meanwhile, and no request waits: look again ahead of requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Ended(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The client went away, or its time is up: nobody waits any more."""
+    """The client went away, or its time is up: it waits no more."""
 
     request: int
 

@@ -145,11 +145,12 @@ class Server:
         self._minding = self._loop.create_task(self._mind_the_watcher())
 
     def idle_s(self) -> float:
-        """How long nobody has asked for anything; 0 while somebody waits."""
+        """The time since the last request; 0 while one waits."""
         return 0.0 if self._requests else time.monotonic() - self._asked_s
 
     async def wind_up(self) -> None:
-        """Gives those who wait a moment more; whoever is left is told to ask the next daemon."""
+        """Gives waiting requests a moment more; the others get the answer to ask the next
+        daemon."""
         waiting = [future for future in self._replies.values() if not future.done()]
         if waiting:
             await asyncio.wait(waiting, timeout=WIND_UP_S)
@@ -187,7 +188,7 @@ class Server:
                     future.set_result(outcomes)
 
     def _call(self, work: Callable[..., None], *arguments: object) -> None:
-        """In the loop, from any thread. A loop that is closed has nobody left who waits."""
+        """In the loop, from any thread. A loop that is closed has no requests left."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(work, *arguments)
 
@@ -196,7 +197,7 @@ class Server:
         try:
             found = self._builds.check(keys)
         except Exception:
-            log.exception("a check failed")  # all count as stale: the build tells what is wrong
+            log.exception("a check failed")  # all count as stale: the build reports what is wrong
         self._call(self._checked, found)
 
     def _checked(self, found: Mapping[Key, Outcome | None]) -> None:

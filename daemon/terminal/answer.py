@@ -1,4 +1,4 @@
-"""Shows results as they come, whoever builds: this process or the daemon. It imports little, since
+"""Shows results as they come, from this process or from the daemon. It imports little, since
 the quick `lambdad fresh` comes here too."""
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Results:
     # --- while it goes on ------------------------------------------------------------------------
 
     def hear(self, kind: str, data: dict[str, Any]) -> None:
-        """What the daemon tells of a request that takes long (daemon/serving/events.py)."""
+        """What the daemon sends of a request that takes long (daemon/serving/events.py)."""
         if kind == "asked":
             self._make_room(data["functions"])
             waited = data["building"]
@@ -74,14 +74,14 @@ class Results:
             self._diagnostic(item)
 
     def function(self, item: Mapping[str, Any]) -> None:
-        """A function's outcome; told again it is shown again only if it is another."""
+        """A function's outcome; sent again it is shown again only if it differs."""
         if self._as_json or self._shown.get(item["name"]) == item["status"]:
             return
         self._shown[item["name"]] = item["status"]
         if not self._verbose and any(
             told["code"] == "framework-function" for told in item["diagnostics"]
         ):
-            return  # nobody wrote it, and there can be many
+            return  # a framework's own, and there can be many
         self.clear()
         if self._lines:
             sys.stdout.write(function_line(item, self._width, paint_for(sys.stdout)) + "\n")
@@ -158,7 +158,7 @@ class Results:
             return
         self._told.add(key)
         if hold_back:
-            self._held_back += 1  # it was told when that was built
+            self._held_back += 1  # it was shown when that was built
             return
         from lambdad.daemon.terminal.screen import show_diagnostic
 

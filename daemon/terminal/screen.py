@@ -24,7 +24,7 @@ def show_fault(fault: BundlerError) -> None:
 
 
 class Progress:
-    """Tells of long work on stderr: a line that changes on a terminal, a line a step elsewhere."""
+    """Shows long work on stderr: a line that changes on a terminal, a line a step elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet

@@ -1,9 +1,10 @@
 """Linux: which folders are watched, chosen by us, each with a watch of its own.
 
-- A watch is added before its folder is listed: what comes in between is told twice, never missed.
+- A watch is added before its folder is listed: what comes in between is reported twice, never
+  missed.
 - A watch follows its inode, not its path. So whatever moved is forgotten and walked anew; nothing
   pairs the two halves of a move, and nothing waits.
-- That all is suspect is told after the watches stand again: what changed before is in it.
+- That all is suspect is reported once the watches exist again: what changed before is in it.
 - A root's own coming and going shows in its parents. Each has a watch for its own moves alone,
   which is silent in a busy folder; only above a root that is not there are new names heard.
 """
@@ -177,7 +178,7 @@ class Inotify:
                 self._link(folder, name)
 
     def _self_moved(self, folder: Watched, mask: int) -> None:
-        """Of a folder below a root its parent tells too, except that it was unmounted."""
+        """Of a folder below a root its parent reports too, except that it was unmounted."""
         how = "unmounted" if mask & InotifyConstants.IN_UNMOUNT else "moved or deleted"
         if roots := [root for root in self._roots if root.real == folder.path]:
             self._settle(roots, f"{folder.path} was {how}")
@@ -374,7 +375,7 @@ class Inotify:
                 absent = absent and not around
         return wanted
 
-    # --- telling ---------------------------------------------------------------------------------
+    # --- reporting -------------------------------------------------------------------------------
 
     def _tell(self, path: str, *, half_written: bool = False) -> None:
         for name in self._aliases.names(path):
@@ -392,7 +393,7 @@ class Inotify:
 
 
 def _pass(_parent: Watched) -> None:
-    """Its end was told by its own event before."""
+    """Its end was reported by its own event before."""
 
 
 def _key(path: str) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """What kind of file system a path lies on: whether changes to it can be heard of at all.
 
-The kernel tells of changes that this machine made through this mount. Those made on the other side
+The kernel reports changes that this machine made through this mount. Those made on the other side
 of it (another host, the host of this container, the Windows around this Linux) it never sees.
 Builds are right all the same, since they stat; they are only not early.
 """

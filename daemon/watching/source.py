@@ -18,7 +18,7 @@ STOP_S: Final = 5.0
 
 
 class Hearing(Protocol):
-    """Where a source tells what it heard; any thread may call, and nothing here waits."""
+    """Where a source reports what it heard; any thread may call, and nothing here waits."""
 
     def changed(self, path: str, *, half_written: bool = False) -> None: ...
     def lost(self, reason: str, *, overflow: bool = False) -> None: ...

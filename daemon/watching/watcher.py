@@ -1,8 +1,8 @@
-"""Changes below some folders, told as the operating system tells them: a hint, never the truth.
+"""Changes below some folders, as the operating system reports them: a hint, never the truth.
 
-Nothing depends on a change being told: every request looks at its inputs with stat. What this buys
-is time: a build begins at the save. So the one rule here is to never swallow a loss. Whatever may
-have hidden a change is told as `everything`, with the reason.
+Nothing depends on a change being reported: every request looks at its inputs with stat. What this
+buys is time: a build begins at the save. So the one rule here is to never swallow a loss. Whatever
+may have hidden a change is reported as `everything`, with the reason.
 
 What each system offers lies behind `ChangeSource`: inotify.py and fsevents.py.
 """
@@ -25,17 +25,17 @@ from lambdad.daemon.watching.source import SHOWN, STOP_S, ChangeSource, Hearing
 log = logging.getLogger(__name__)
 
 GAP_S: Final = 0.003
-"""Between two tellings in a burst. The first is told at once."""
+"""Between two reports in a burst. The first one comes at once."""
 HOLD_S: Final = 0.003
 """So long a file that is being written waits for its writer to close it, so that the build which
 its save starts does not read half of it."""
 MOST_PATHS: Final = 20_000
-"""More changes than this, untold, are told as `everything`."""
+"""More changes than this, unreported, are reported as `everything`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What moved since the last telling."""
+    """What moved since the last report."""
 
     paths: frozenset[str] = frozenset()
     """Absolute, under each name known for it: the real one, and those through symlinks.
@@ -60,7 +60,7 @@ class Health:
     missing: tuple[str, ...]
     """Some of the folders that are not watched, each with the reason after ": "."""
     mount: str
-    """Of the roots: "local", or the kind that tells least (daemon/watching/mounts.py)."""
+    """Of the roots: "local", or the kind that reports least (daemon/watching/mounts.py)."""
     events: int
     """Heard so far."""
     alive: bool
@@ -87,7 +87,7 @@ SOURCES: Final[Mapping[str, Callable[[Hearing], ChangeSource]]] = {
 
 
 class Watcher:
-    """Tells `notify` of changes below the roots, from a thread of its own, until `stop`.
+    """Calls `notify` with changes below the roots, from a thread of its own, until `stop`.
 
     No call here raises for what the system refuses: `health` says what is not watched, and why.
     `start`, `set_roots` and `mend` walk folders (20 ms per 1,000), so an event loop calls them in
@@ -104,7 +104,7 @@ class Watcher:
         self._mount = LOCAL
 
     def start(self) -> None:
-        """Changes that begin after this returned are told. Does nothing if it is started."""
+        """Changes that begin after this returned are reported. Does nothing if it is started."""
         with self._lock:
             if self._teller is None:
                 self._teller = Teller(self._notify)
@@ -176,14 +176,14 @@ class Watcher:
             return True
         if source is not None:
             source.stop()
-        if fault != self._fault:  # told once, not at each try
+        if fault != self._fault:  # reported once, not at each try
             self._fault = fault
             teller.lost(f"nothing is watched: {fault}")
         return False
 
 
 class Teller(threading.Thread):
-    """Gathers what is heard and tells it, so that whoever hears never waits for who is told.
+    """Gathers what is heard and reports it, so that a source never waits for the listener.
 
     One lock guards all of it; it is never held while `notify` runs.
     """

@@ -2,7 +2,7 @@
 
 watchdog's InotifyFD reads the events (one descriptor, one thread). Its observer above that is not
 used: it enters every folder, node_modules too, takes a thread per root, holds what follows an
-unpaired move back, swallows watches that could not be added, and tells nobody of an overflow.
+unpaired move back, swallows watches that could not be added, and does not report an overflow.
 """
 
 from __future__ import annotations

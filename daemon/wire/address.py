@@ -3,7 +3,7 @@
 In one folder, named by a hash of the project's real path:
 
 <hash>.sock     the socket
-<hash>.lock     held for as long as the daemon lives; tells who holds it
+<hash>.lock     held for as long as the daemon lives; says who holds it
 <hash>.start    held while one is started or stopped
 <hash>.log      what it had to say, and <hash>.log.1 before that
 """
@@ -41,8 +41,8 @@ DECIDING = (
 agree on it, and would end each other's daemon with every request."""
 
 
-class NoDaemon(Exception):  # noqa: N818 -- it is an ending, told as such
-    """No daemon can be had; the message says why. Whoever asks can build without one."""
+class NoDaemon(Exception):  # noqa: N818 -- it is an ending, and named so
+    """No daemon can be had; the message says why. The caller can build without one."""
 
 
 class Address:
@@ -81,7 +81,7 @@ def _folder(environ: Mapping[str, str]) -> str:
 
 
 def prepare(where: Address) -> None:
-    """The folder is there, ours, and nobody else's to look into. Raises NoDaemon."""
+    """The folder is there, ours, and no other user may look into it. Raises NoDaemon."""
     try:
         os.makedirs(where.folder, mode=0o700, exist_ok=True)
     except OSError as fault:

@@ -35,7 +35,7 @@ class Gone(NoDaemon):
 
 
 class NotListening(Gone):
-    """Nobody listens."""
+    """No process listens."""
 
 
 def is_alive(path: str) -> bool:
@@ -77,7 +77,7 @@ def _talk(
     hear: Hear | None = None,
     doubt: bool = True,
 ) -> tuple[int, bytes]:
-    """The status and the body. In `doubt`, long silence makes it ask whether anybody is there."""
+    """The status and the body. In `doubt`, long silence makes it ask for a sign of life."""
     payload = b"" if body is None else quick.dumps(body).encode()
     # Of HTTP/1.0, since a stream comes in chunks to who can read them.
     accept = f"1.0\r\nAccept: application/json, {STREAM}" if hear else "1.1"

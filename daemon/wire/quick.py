@@ -16,7 +16,7 @@ SHA256 = ("_sha2", "_sha256", "hashlib")
 
 
 class _Plain:
-    """How json.loads reads if it is told nothing."""
+    """How json.loads reads without options."""
 
     strict = True
     object_hook = object_pairs_hook = None

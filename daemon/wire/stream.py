@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Hear = Callable[[str, dict[str, Any]], None]
-    """(kind, data), as daemon/serving/events.py tells them; `answer` and `problem` are not told."""
+    """(kind, data), as daemon/serving/events.py sends them, but for `answer` and `problem`."""
 
 
 def read(data: bytes, more: Callable[[], bytes], hear: Hear) -> tuple[int, bytes]:

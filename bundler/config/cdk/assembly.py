@@ -1,7 +1,7 @@
-"""An AWS CDK cloud assembly: the stacks that it holds, and what it tells of their constructs.
+"""An AWS CDK cloud assembly: the stacks that it holds, and what it says of their constructs.
 
 Source: aws/aws-cdk, packages/aws-cdk-lib/cloud-assembly-schema, and what 2.40 and 2.276 write.
-Nobody edits these files, so what is wrong in them has no more exact place than the file.
+People don't edit these files, so a fault in them has no more exact place than the file.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Assembly:
     """Files that few functions need."""
 
     def later(self, file: RelPath) -> Mapping[str, object]:
-        """What the file holds; nothing if it can't be read, since it only tells more."""
+        """What the file holds; nothing if it can't be read, since it only adds details."""
         if file not in self._loaded:
             try:
                 self._loaded[file] = _load(self.seen, file, Location(file))
@@ -161,11 +161,11 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-# --- what it tells of a construct ----------------------------------------------------------------
+# --- what it says of a construct -----------------------------------------------------------------
 
 
 def path_of(assembly: Assembly, stack: Stack, logical_id: str) -> str | None:
-    """The construct path of a resource, where its template does not tell it."""
+    """The construct path of a resource, where its template does not say it."""
     metadata = stack.metadata
     if stack.metadata_file:
         metadata = {**metadata, **assembly.later(stack.metadata_file)}

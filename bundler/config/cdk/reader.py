@@ -1,7 +1,7 @@
 """AWS CDK apps, by the cloud assembly that `cdk synth` writes: which functions their stacks hold.
 
 A function goes by its construct's path (Stack/Handler), or by its resource's logical id. The source
-of its asset is known where the assembly tells it: by default it holds copies, and says not of what.
+of its asset is known if the assembly names it: by default it holds copies, without their origin.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def named(seen: Seen) -> Said[RelPath] | None:
 
 
 def read_app(seen: Seen) -> Node | None:
-    """cdk.json; None where there is none that could be read. The CDK tells what is wrong there."""
+    """cdk.json; None if none can be read. The CDK itself reports what is wrong there."""
     try:
         content = seen.read(CDK_APP)
         return located_json.parse(decode(content, CDK_APP), CDK_APP).top if content else None

@@ -1,4 +1,4 @@
-"""Which folder an AWS CDK asset was copied from, told by its files; for `lambdad init`."""
+"""Which folder an AWS CDK asset was copied from, found by its files; for `lambdad init`."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def of(service: Service, fields: ServiceFields) -> Packaging:
 
 
 def skip_ready(service: Service, packaging: Packaging) -> bool:
-    """Whether its zip is another tool's; the draft is told why."""
+    """Whether its zip is another tool's; the draft gets the reason."""
     draft = packaging.own.draft
     if packaging.own.is_true("disable", "package"):
         where = packaging.own.own["disable"].where

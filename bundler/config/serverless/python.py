@@ -31,7 +31,7 @@ WITHOUT_EFFECT: Final = frozenset(
     | {"staticCacheMaxVersions", "useDownloadCache", "useStaticCache"}
 )
 """How the plugin gets at packages: lambdad takes them for Lambda's platform wherever it runs. And
-how it does `slim`, which is told as a whole."""
+how it does `slim`, which is reported as a whole."""
 
 READ: Final = frozenset(
     {"fileName", "noDeploy", "poetryWithGroups", "usePipenv", "usePoetry", "vendor"}

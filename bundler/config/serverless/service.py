@@ -120,7 +120,7 @@ def read_manifest(seen: Seen, path: RelPath) -> Mapping[str, object]:
     try:
         found = anyjson.loads(seen.read(path) or b"{}")
     except (ProjectError, ValueError, RecursionError):
-        return {}  # whoever packages it tells what is wrong
+        return {}  # packaging it reports what is wrong
     return found if isinstance(found, dict) else {}
 
 
@@ -154,7 +154,7 @@ class ServiceFields:
     scope: ServiceScope
     own: Mapping[str, Node]
     draft: Draft
-    """It is told what is wrong with them."""
+    """It collects what is wrong with them."""
     provider: Mapping[str, Node] | UnresolvedVariableError
 
     def get(self, name: str, setting: str) -> Node | None:

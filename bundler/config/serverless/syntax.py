@@ -89,7 +89,7 @@ class _Reader:
         self._at = after
         before = "\\" * (slashes // 2)
         start = TYPE.match(self._text, after)
-        # "${AWS::Region}" and the like: nobody's variable.
+        # "${AWS::Region}" and the like: no variable of the framework.
         if slashes % 2 or start is None or self._text.startswith("::", start.end() - 1):
             return (before + "${",)
         return (before, self._variable())

@@ -1,7 +1,7 @@
 """Serverless Framework variables, worked out where a value is asked for, and nowhere else.
 
 Nothing is fetched and nothing of the project's is run: what only AWS, a dashboard, a plugin or a
-JavaScript file could tell is unknown, with a fallback behind it too, since the deploy might find
+JavaScript file could give is unknown, with a fallback behind it too, since the deploy might find
 another value. What the environment or the command line gives is text as it is.
 
 A hostile file costs no more than a large one: a value is worked out once, a chain of references

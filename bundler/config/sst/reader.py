@@ -40,7 +40,7 @@ def read(seen: Seen, file: Said[RelPath]) -> Found:
     form = SST_LINES if is_lines else SST_LIST
     drafts = [_function(seen, folder, node, form, found) for node in nodes]
     # An id is one function, and its last line the newest. SST 0.x lists a handler once for each
-    # function that has it, and they may differ in their options: that is told as a clash.
+    # function that has it, and they may differ in their options: that is reported as a clash.
     found.drafts += {
         draft.name if is_lines else (draft.name, *_options(node)): draft
         for node, draft in zip(nodes, drafts, strict=True)
@@ -85,7 +85,7 @@ def _of_list(text: str, file: RelPath, found: Found) -> list[Node]:
 
 
 def _function(seen: Seen, folder: RelPath, node: Node, form: str, found: Found) -> Draft | None:
-    """None: it is no function, which is told in `found`."""
+    """None if it is no function, which `found` then reports."""
     said = {name: item for name, item in node.fields.items() if item.value is not None}
     for name in ("id", "handler", "runtime", "srcPath", "architecture"):
         if name in said and not isinstance(said[name].value, str):

@@ -65,7 +65,7 @@ class Declared:
 
     @property
     def direct(self) -> tuple[WantedPackage, ...]:
-        """What people asked for, as far as any file tells."""
+        """What the project requires itself, as far as any file says."""
         if self.lock is not None:
             return self.source or ()
         return self.open.wanted if self.open is not None else ()

@@ -39,7 +39,7 @@ class Pinned:
     name: str
     """Normalised (PEP 503)."""
     version: str | None
-    """None for an archive whose name does not tell it."""
+    """None for an archive whose name does not say it."""
     hashes: tuple[str, ...]
     """ "<algorithm>:<hex>", sorted; any one suffices."""
     url: str | None = None
@@ -74,7 +74,7 @@ LAMBDAD_LOCK: Final = "lambdad lock"
 
 
 def anew(command: str) -> str:
-    """The hint for whoever has a lock that does not hold."""
+    """The hint for a lock that no longer holds."""
     return f"run `{command}` to write it anew"
 
 
@@ -199,7 +199,7 @@ def strong(found: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def is_hashed(requirements: RequirementsFile) -> bool:
-    """Whether the file means to be a lock, as pip tells: one hash makes all of them required."""
+    """Whether the file is a lock, by pip's rule: one hash makes all of them required."""
     return requirements.require_hashes or any(wanted.hashes for wanted in requirements.wanted)
 
 
@@ -269,7 +269,7 @@ def exact_version(specifier: SpecifierSet) -> str | None:
 
 
 def name_of(wanted: WantedPackage) -> str:
-    """The normalised name of anything but a local folder, whose name only its build tells."""
+    """The normalised name of anything but a local folder, whose name only its build shows."""
     if wanted.requirement is not None:
         return canonicalize_name(wanted.requirement.name)
     return archive_identity(wanted)[0]
@@ -313,7 +313,7 @@ def outdated(
     """Why the lock does not give what its source asks for; empty if it does.
 
     It is judged by meaning, not by time stamps: each requirement that holds for the target must be
-    met by what is pinned. What the source no longer needs can't be told from a lock.
+    met by what is pinned. A lock does not show what the source no longer needs.
     """
     pinned = {pin.name: pin for pin in lock.pins}
     folders = {folder.path for folder in lock.folders}

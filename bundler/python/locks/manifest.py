@@ -44,9 +44,9 @@ class Manifest:
     named: tuple[tuple[str, str], ...] = ()
     """Indexes by the names that credentials go by: (name, URL)."""
     dynamic: bool = False
-    """Its build backend knows the dependencies, and nobody else."""
+    """Only its build backend knows the dependencies."""
     unknown: bool = False
-    """The file is not there: only its lock tells."""
+    """The file is not there: only its lock is."""
     needs_lock: tuple[Diagnostic, ...] = ()
     """What only the project's own tool can resolve."""
     document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -93,7 +93,7 @@ def wanted(asked: DeclaredDependency, folder: str) -> WantedPackage:
 
 
 def only_locked(asked: DeclaredDependency, mend: str) -> Diagnostic | None:
-    """Why nobody but the project's own tool can resolve it; None if that is not so."""
+    """Why only the project's own tool can resolve it; None if others can."""
     if asked.one.vcs:
         hint = (
             "build it into a wheel and refer to that by its path, or check the package out into "

@@ -48,7 +48,7 @@ _NEWEST: Final = (2, 5)
 
 
 _UNSAFE: Final = frozenset({"distribute", "pip", "setuptools", "wheel"})
-"""What Poetry before 1.4 left out of its locks, whoever needs it; `lock-incomplete` tells."""
+"""What Poetry before 1.4 left out of its locks, whatever needs it; `lock-incomplete` reports it."""
 
 
 class _File(msgspec.Struct):

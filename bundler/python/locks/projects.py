@@ -144,7 +144,7 @@ def find(
 def _alone(
     one: LockFormat, path: RelPath, named: str | None, workshop: Workshop
 ) -> Manifest | None:
-    """Of a lock without its manifest: Pipfile.lock says all by itself; the others do not tell
+    """Of a lock without its manifest: Pipfile.lock says all by itself; the others do not say
     what the project itself asks for."""
     lock_path = os.path.normpath(f"{os.path.dirname(path) or '.'}/{one.lock}")
     if not workshop.seen.is_file(lock_path):

@@ -308,7 +308,7 @@ def _group(
 
 
 def _sourced(reading: _Reading, one: Dependency, where: Location) -> Iterator[Dependency]:
-    """The dependency from where [tool.uv.sources] has it: several, if markers tell them apart."""
+    """The dependency from where [tool.uv.sources] has it: several, if markers distinguish them."""
     sources = _at(reading.top, "tool", "uv", "sources").fields
     node = next(
         (node for name, node in sources.items() if canonicalize_name(name) == one.name), None

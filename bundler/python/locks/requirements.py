@@ -291,7 +291,7 @@ def _wanted(reading: _Reading, line: Line, text: str, *, editable: bool) -> Want
 
 
 def _is_named(text: str) -> bool:
-    """Whether it begins with a distribution's name, as pip tells it from a path."""
+    """Whether it begins with a distribution's name, as pip distinguishes it from a path."""
     if _NAME_URL.match(text):
         return True
     before_marker = text.partition(";")[0].strip()

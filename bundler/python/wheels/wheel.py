@@ -164,7 +164,7 @@ def _index(home: Path) -> bytes:
 
 
 def is_there(wheel: Wheel) -> bool:
-    """Whether its file is where it was found, whole as far as its size tells."""
+    """Whether its file is where it was found, whole as far as its size shows."""
     try:
         return os.lstat(wheel.path).st_size == wheel.size
     except OSError:
