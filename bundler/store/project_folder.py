@@ -44,6 +44,10 @@ class ProjectFolder:
         self.root = root
         self._held: dict[str, Folder] = {}
 
+    def is_there(self) -> bool:
+        """Whether anything has the folder's name."""
+        return os.path.lexists(f"{self.root}/{FOLDER}")
+
     def prepare(self) -> None:
         """The folders exist, git ignores them, and the project has an identity. Nothing else makes
         it, and nothing makes the project's own: one that was moved or deleted must not come back

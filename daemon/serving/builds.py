@@ -104,6 +104,8 @@ class Builds:
         """
         folder = ProjectFolder(self._root)
         if prepare:
+            if not folder.is_there():
+                read_project(self._root, self._environ)  # where none is described, none is made
             with disk_faults():
                 folder.prepare()
         with self._project_lock:
@@ -114,6 +116,11 @@ class Builds:
             declared = _Declared(project)
             self._project = kept.observed(self._root, declared, project.inputs, clock)
             return project
+
+    def is_described_as_before(self) -> bool:
+        """Whether the configuration is as it was last read."""
+        with self._project_lock:
+            return self._project is not None and self._project.holds(self._root)
 
     def _declared(self) -> _Declared:
         """As it was last read. Raises BundlerError."""
@@ -127,8 +134,7 @@ class Builds:
         now on, and for good what runs on every save, too. Raises BundlerError."""
         who = identity.read(self._root)
         if who is None:
-            with disk_faults():
-                ProjectFolder(self._root).prepare()
+            self.project(prepare=True)
             who = identity.read(self._root)
         self._vouched = who
         if for_good:

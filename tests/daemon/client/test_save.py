@@ -453,5 +453,9 @@ def test_the_quick_way_loads_little(app: Served) -> None:
     told = app.site.python(code).stdout
     modules = ["client.asking", "client.finding", "client.plain", "client.save"]
     modules += ["wire.address", "wire.exchange", "wire.quick"]
-    own = ["lambdad.bundler.version", *(f"lambdad.daemon.{name}" for name in modules)]
+    own = [
+        "lambdad.bundler.inputs.reading",
+        "lambdad.bundler.version",
+        *(f"lambdad.daemon.{name}" for name in modules),
+    ]
     assert told == f"[] {own}\n"
