@@ -52,6 +52,8 @@ class Crew:
         self._workers: dict[int, Worker] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._launches: dict[str, Launch] = {}
+        self._modules: dict[str, dict[str, None]] = {}
+        """By launch: what its workers have imported of their dependencies, in that order."""
         self._ticking: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -83,6 +85,15 @@ class Crew:
     @property
     def state(self) -> PoolState:
         return self._state
+
+    async def spares_booted(self) -> None:
+        """Returns once every spare process that there is now waits for code."""
+        spares = [
+            self._workers[number]
+            for number, worker in self._state.workers.items()
+            if worker.stage is pool.WorkerStage.SPARE
+        ]
+        await asyncio.gather(*(worker.booted() for worker in spares))
 
     async def close(self) -> None:
         """Ends every worker, and answers the requests that still wait."""
@@ -141,11 +152,17 @@ class Crew:
             free=lambda: self._freed(number),
             lost=lambda: self._lost(number),
             reader=self._reader,
+            imported=lambda modules: self._imported(launch, modules),
+            preload=() if target is not None else tuple(self._modules.get(launch.key, ())),
         )
         self._workers[number] = worker
         worker.start()
         if target is not None:
             self._assign(number, target)
+
+    def _imported(self, launch: Launch, modules: tuple[str, ...]) -> None:
+        known = self._modules.setdefault(launch.key, {})
+        known.update(dict.fromkeys(modules))
 
     def _assign(self, number: int, target: CodeTarget) -> None:
         order = self._order_of(target)

@@ -19,6 +19,9 @@ from lambdad.daemon.live.invocation import VERSION, FunctionConfig
 
 HERE: Final = os.path.dirname(os.path.abspath(__file__))
 
+LASTING: Final = re.compile(r"/.+/trees/[0-9a-f]{40}")
+"""A folder of installed dependencies in the store: its name is its contents' digest."""
+
 KEPT: Final = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TMPDIR|TEMP|TMP|AWS_\w+|SSL_CERT_\w+"
     r"|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:https?|no|all)_PROXY|(?i:\w+_proxy)"
@@ -40,10 +43,12 @@ class Launch:
     cwd: str
     environ: tuple[tuple[str, str], ...]
     """Sorted by name."""
+    dependencies: tuple[str, ...] = ()
+    """Python: folders that never change, whose modules a spare process imports ahead."""
 
     @property
     def key(self) -> str:
-        text = json.dumps([self.command, self.cwd, self.environ])
+        text = json.dumps([self.command, self.cwd, self.environ, self.dependencies])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
@@ -83,7 +88,7 @@ def prepare(
     if is_python:
         folders = [os.path.join(around.root, folder) for folder in live.path]
         task_root, rules = folders[0], {}
-        python = live.interpreter or sys.executable
+        python = python_program(live.interpreter or sys.executable, around.root)
         command: tuple[str, ...] = (python, f"{HERE}/python_worker.py")
     else:
         folders = []
@@ -91,10 +96,15 @@ def prepare(
         rules = rules_of(function.runtime.version)
         node = node_program(around.environ.get("PATH", os.defpath))
         command = (node, *node_flags(function.runtime.version, node), f"{HERE}/node_worker.mjs")
+    variables = environment(config, around)
+    places = {"_HANDLER": handler, "LAMBDA_TASK_ROOT": task_root}
+    if is_python:
+        variables |= places  # they stay the same, and dependencies look at them
     launch = Launch(
         command=command,
         cwd=around.root,
-        environ=tuple(sorted(environment(config, around).items())),
+        environ=tuple(sorted(variables.items())),
+        dependencies=tuple(folder for folder in folders if LASTING.fullmatch(folder)),
     )
     load = Load(
         assignment={
@@ -102,7 +112,8 @@ def prepare(
             "handler": handler,
             "root": task_root,
             "rules": rules,
-            "environ": {"_HANDLER": handler, "LAMBDA_TASK_ROOT": task_root},
+            "environ": places,
+            "dependencies": list(launch.dependencies),
         },
         is_mutable="/.lambdad/live/" not in entry,
         timeout_s=config.timeout_s,
@@ -168,6 +179,24 @@ def environment(config: FunctionConfig, around: Surroundings) -> dict[str, str]:
         # A reload after a quick edit could run old bytecode (docs/proxies.md).
         found |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     return found
+
+
+@functools.cache
+def python_program(interpreter: str, folder: str) -> str:
+    """The program itself, where a script such as pyenv's stands for it: that takes longer to find
+    it than it takes to start."""
+    try:
+        said = subprocess.run(
+            [interpreter, "-c", "import sys; print(sys.executable)"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            cwd=folder,
+        ).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return interpreter
+    return said if os.path.isfile(said) else interpreter
 
 
 # --- Node.js -----------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 PREFIX = "/2018-06-01/runtime"
+MOST_HEADER = 60000
+"""Characters; a header that is longer is refused."""
 UNICODE_SINCE = (3, 12)
 """Runtimes whose answers have characters beyond ASCII as they are."""
 
@@ -77,10 +79,20 @@ class RuntimeClient:
             found[name.lower()] = value.strip()
         return status, found, self._file.read(int(found.get("content-length", "0")))
 
-    def next(self) -> tuple[dict[str, str], bytes]:
-        """The next request's headers and payload."""
-        _status, headers, body = self.call("GET", "/invocation/next")
-        return headers, body
+    def assignment(self) -> dict[str, Any]:
+        """What to load, or what to import ahead of that."""
+        _status, _headers, body = self.call("GET", "/assignment")
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def next(self, modules: list[str]) -> tuple[dict[str, str], bytes]:
+        """The next request's headers and payload. `modules` were imported since the last one."""
+        text = ",".join(modules)
+        if len(text) > MOST_HEADER:
+            text = text[: text.rindex(",", 0, MOST_HEADER)]
+        headers = [("Lambdad-Modules", text)] if text and text.isascii() else []
+        _status, found, body = self.call("GET", "/invocation/next", b"", headers)
+        return found, body
 
     def post_result(self, request_id: str, payload: bytes, content_type: str) -> None:
         """413 where it is too large: then that is what the caller is answered."""
@@ -418,21 +430,23 @@ def answer(
         client.post_result(request_id, result, content_type)
 
 
-def serve(client: RuntimeClient, assignment: Mapping[str, Any]) -> None:
-    """Loads what was assigned, and runs requests for as long as there are any."""
+def serve(client: RuntimeClient, assignment: Mapping[str, Any], path: list[str]) -> None:
+    """Loads what was assigned, and runs requests for as long as there are any. `path` is what
+    sys.path has of Python's own."""
     os.environ.update(assignment["environ"])
-    sys.path[:0] = assignment["path"]
+    sys.path[:] = [*assignment["path"], *path]
+    importlib.invalidate_caches()
     os.chdir(assignment["path"][0])
     try:
-        set_up_logging()
         function = load(assignment["handler"])
     except Exception as fault:
         error = described(fault, "")
         log_error(error)
         client.post_init_error(error)
         sys.exit(1)
+    reported: set[str] = set()
     while True:
-        headers, payload = client.next()
+        headers, payload = client.next(new_modules(assignment["dependencies"], reported))
         Running.request_id = headers["lambda-runtime-aws-request-id"]
         trace = headers.get("lambda-runtime-trace-id")
         if trace is not None:
@@ -440,6 +454,75 @@ def serve(client: RuntimeClient, assignment: Mapping[str, Any]) -> None:
         else:
             os.environ.pop("_X_AMZN_TRACE_ID", None)
         answer(client, function, headers, payload)
+
+
+# --- dependencies that are imported ahead ---------------------------------------------------------
+
+
+def new_modules(folders: list[str], reported: set[str]) -> list[str]:
+    """Modules that lie in those folders, and were not there before; in their order of import."""
+    if not folders or len(sys.modules) == len(reported):
+        return []
+    found = []
+    for name, module in list(sys.modules.items()):
+        if name in reported:
+            continue
+        reported.add(name)
+        if _file(module).startswith(tuple(folder + "/" for folder in folders)):
+            found.append(name)
+    return found
+
+
+def _file(module: object) -> str:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else ""
+
+
+def preload(ahead: Mapping[str, Any], path: list[str]) -> bool:
+    """Imports those modules. False: one of them is not as it was, or led to a file of the project,
+    so that this process must not load a function any more."""
+    folders, root = ahead["folders"], ahead["root"] + "/"
+    sys.path[:] = [*folders, *path]
+    for name in ahead["modules"]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue  # a module that another one makes; the function's own import finds it again
+        except BaseException:
+            return False
+    inside = tuple(folder + "/" for folder in folders)
+    return not any(
+        file.startswith(root) and not file.startswith(inside)
+        for file in map(_file, list(sys.modules.values()))
+    )
+
+
+def is_shadowed(modules: list[str], assignment: Mapping[str, Any]) -> bool:
+    """Whether a folder that goes before the dependencies has a module that is called as one."""
+    names = {name.partition(".")[0] for name in modules}
+    for folder in assignment["path"]:
+        if folder in assignment["dependencies"]:
+            return False
+        try:
+            there = {name.partition(".")[0] for name in os.listdir(folder)}
+        except OSError:
+            continue
+        if names & there:
+            return True
+    return False
+
+
+def start_anew(token: str | None) -> None:
+    """The same process runs this program from its beginning, without what it has imported."""
+    if token is not None:
+        os.environ["_LAMBDAD_TOKEN"] = token
+    if _life is not None:
+        os.environ["_LAMBDAD_LIFE"] = str(_life)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, __file__])  # noqa: S606 -- no shell is wanted
+
+
+_life: int | None = None
 
 
 def end_with(descriptor: int) -> None:
@@ -454,15 +537,25 @@ def end_with(descriptor: int) -> None:
 
 
 def main() -> None:
+    global _life  # noqa: PLW0603 -- it is for the whole process
     sys.path.pop(0)  # our folder, in which the function has no business
     if "_LAMBDAD_LIFE" in os.environ:
-        end_with(int(os.environ.pop("_LAMBDAD_LIFE")))
+        _life = int(os.environ.pop("_LAMBDAD_LIFE"))
+        end_with(_life)
     sys.stdout = Unbuffered(sys.stdout)
     sys.stderr = Unbuffered(sys.stderr)
+    path = list(sys.path)
     token = os.environ.pop("_LAMBDAD_TOKEN", None)
     client = RuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"], token)
-    _status, _headers, body = client.call("GET", "/assignment")
-    serve(client, json.loads(body))
+    set_up_logging()
+    document = client.assignment()
+    ahead = document.get("preload")
+    if ahead is not None:
+        is_good = preload(ahead, path)
+        document = client.assignment()
+        if not is_good or is_shadowed(ahead["modules"], document):
+            start_anew(token)
+    serve(client, document, path)
 
 
 if __name__ == "__main__":

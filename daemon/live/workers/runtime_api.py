@@ -21,6 +21,7 @@ from lambdad.daemon.live.workers.http import BrokenRequestError, RuntimeRequest,
 
 PREFIX: Final = "/2018-06-01/runtime"
 TOKEN_HEADER: Final = "lambdad-token"  # noqa: S105 -- the header that has it
+MODULES_HEADER: Final = "lambdad-modules"
 ERROR_TYPE: Final = "lambda-runtime-function-error-type"
 ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _QUEUED: Final = 8
@@ -59,7 +60,14 @@ class Began:
     pieces: asyncio.Queue[bytes | Raised | None]
 
 
-WorkerReport = Ready | Returned | Raised | Oversized | Began
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Modules of dependencies that the worker's code has imported, in their order."""
+
+    modules: tuple[str, ...]
+
+
+WorkerReport = Imported | Ready | Returned | Raised | Oversized | Began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +82,17 @@ class RuntimeTask:
 class RuntimeApi:
     """Listens on loopback for one worker. Owned by the event loop that started it."""
 
-    def __init__(self, report: Callable[[WorkerReport], None], token: str | None) -> None:
+    def __init__(
+        self,
+        report: Callable[[WorkerReport], None],
+        token: str | None,
+        preload: Mapping[str, object] | None = None,
+    ) -> None:
         """`report` is called with everything the worker says, in order. Without a token, any
-        process of this machine may speak."""
+        process of this machine may speak. `preload` is what it may do before it is assigned."""
+        self._preload = preload
+        self.waits = asyncio.Event()
+        """Set once the worker has nothing to do until it is assigned something."""
         self._report = report
         self._token = token
         self._server: asyncio.Server | None = None
@@ -150,8 +166,14 @@ class RuntimeApi:
         match request.method, words:
             case "GET", ["assignment"]:
                 assert self._assignment is not None  # noqa: S101
+                if self._preload is not None and not self._assignment.done():
+                    preload, self._preload = self._preload, None
+                    return http.response(200, json.dumps({"preload": preload}).encode())
+                self.waits.set()
                 return http.response(200, await asyncio.shield(self._assignment))
             case "GET", ["invocation", "next"]:
+                if modules := headers.get(MODULES_HEADER):
+                    self._report(Imported(tuple(modules.split(","))))
                 return await self._next()
             case "POST", ["init", "error"]:
                 error = await request.body()

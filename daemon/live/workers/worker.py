@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ from lambdad.daemon.live.workers.log import Tail
 from lambdad.daemon.live.workers.process import WorkerProcess
 from lambdad.daemon.live.workers.runtime_api import (
     Began,
+    Imported,
     Oversized,
     Raised,
     Ready,
@@ -124,15 +125,25 @@ class Worker:
         free: Callable[[], None],
         lost: Callable[[], None],
         reader: LogReader,
+        imported: Callable[[tuple[str, ...]], None],
+        preload: Sequence[str] = (),
     ) -> None:
-        """`free` is called when it can run a request, `lost` when its process has ended."""
+        """`free` is called when it can run a request, `lost` when its process has ended,
+        `imported` with modules of dependencies that it has imported. `preload` are those that it
+        imports before it is assigned anything."""
+        self._imported = imported
         self._function = function
         self._launch = launch
         self._free = free
         self._lost = lost
         self._reader = reader
         self._token = secrets.token_hex(16)
-        self._api = RuntimeApi(self._report, self._token)
+        ahead: dict[str, object] = {
+            "modules": list(preload),
+            "folders": list(launch.dependencies),
+            "root": launch.cwd,
+        }
+        self._api = RuntimeApi(self._report, self._token, ahead if preload else None)
         self._process: WorkerProcess | None = None
         self._running: RunningRequest | None = None
         self._load: Load | None = None
@@ -182,6 +193,10 @@ class Worker:
     def name(self, function: str) -> None:
         """Whose code it is going to load."""
         self._function = function
+
+    async def booted(self) -> None:
+        """Returns once it waits for what to load, with all that it imports ahead."""
+        await self._api.waits.wait()
 
     def assign(
         self, load: Load, request_id: str | None, confirm: Callable[[], Awaitable[bool]] | None
@@ -253,6 +268,8 @@ class Worker:
         if self._process is not None:
             self._process.drain()  # what it wrote before it said this
         match report:
+            case Imported(modules):
+                self._imported(modules)
             case Ready():
                 self._ready()
             case Raised(error, True):
@@ -414,7 +431,8 @@ class Worker:
         else:
             self._early.add(piece)
             request_id = self._loads_for
-        self._reader.logged(self._function, request_id, piece)
+        if self._function:  # what a spare one writes is in its first request's log
+            self._reader.logged(self._function, request_id, piece)
 
     def _say(self, line: str) -> None:
         self._heard(line.encode())
