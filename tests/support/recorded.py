@@ -1,7 +1,7 @@
 """Builds of every kind, and whether what they looked at is among the inputs that they recorded.
 
-A case is a project with one function. `build` reads and builds it, and marks in the file system's
-own calls where each phase begins, so that a trace from outside can be split. `unrecorded` judges.
+`build` reads a project and builds each of its functions, and marks in the file system's own calls
+where each phase begins, so that a trace from outside can be split. `unrecorded` judges.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from lambdad.bundler import build as builds
 from lambdad.bundler.config.find import read_project
 from lambdad.bundler.inputs import snapshot
-from lambdad.bundler.model import InputSet, Stems, Walk, Want
+from lambdad.bundler.model import InputSet, Project, Stems, Walk, Want
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.workshop import Workshop
 
 MARK = "/recorded-phase"
-"""A path that is looked at to say which phase begins: MARK/configuration, MARK/zip, MARK/live."""
+"""A path that marks a phase: MARK/configuration, MARK/zip NAME or MARK/live NAME."""
+
+NOTHING: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,30 @@ class Asked:
     """Absolute; symlinks not resolved."""
 
 
-def build(root: str, store: str, environ: Mapping[str, str]) -> dict[str, InputSet]:
-    """What each phase recorded."""
+def read(
+    root: str, environ: Mapping[str, str], case: Mapping[str, Any] = NOTHING
+) -> tuple[Project, dict[str, InputSet]]:
+    """The project, and what reading it recorded; `case` is as in fixtures/config/*/case.json."""
     mark("configuration")
-    project = read_project(root, environ)
-    found = {"configuration": project.inputs}
+    project = read_project(
+        os.path.join(root, case.get("start", ".")),
+        {**environ, **case.get("environ", {})},
+        case.get("templates", ()),
+        case.get("parameters", {}),
+        case.get("options", {}),
+    )
+    mark("")
+    return project, {"configuration": _from(root, project, project.inputs)}
+
+
+def build(
+    root: str, store: str, environ: Mapping[str, str], case: Mapping[str, Any] = NOTHING
+) -> dict[str, InputSet]:
+    """What each phase recorded: reading the project, and each function in each of its forms. The
+    case's `fails` has the forms that can't be built; AssertionError if others can't, or these can.
+    """
+    project, found = read(root, environ, case)
+    assert project.functions, project
     workshop = Workshop(
         root=project.root,
         repository=project.repository,
@@ -44,17 +66,33 @@ def build(root: str, store: str, environ: Mapping[str, str]) -> dict[str, InputS
         environ=environ,
         recall=False,
     )
-    for want in Want:
-        mark(want.value)
-        builds.build(project.functions, workshop, want=want)
-        mark("")
-        recorded = (
-            builds.recorded(workshop.state(), one.name, want, None) for one in project.functions
-        )
-        (known,) = recorded
-        assert known is not None, f"nothing is recorded of the {want.value}"
-        found[want.value] = snapshot.inputs_of(known.inputs)
+    for function in project.functions:
+        for want in Want:
+            phase = f"{want.value} {function.name}"
+            mark(phase)
+            builds.build([function], workshop, want=want)
+            mark("")
+            known = builds.recorded(workshop.state(), function.name, want, None)
+            assert known is not None, f"nothing is recorded of the {phase}"
+            assert known.succeeded is (want.value not in case.get("fails", ())), known.diagnostics
+            found[phase] = _from(root, project, snapshot.inputs_of(known.inputs))
     return found
+
+
+def _from(root: str, project: Project, inputs: InputSet) -> InputSet:
+    """The same inputs with their paths from `root`, of which the project may be a member."""
+    below = os.path.relpath(project.root, root)
+    if below == ".":
+        return inputs
+
+    def moved(path: str) -> str:
+        return os.path.normpath(os.path.join(below, path))
+
+    return InputSet(
+        files=frozenset(map(moved, inputs.files)),
+        links=frozenset(map(moved, inputs.links)),
+        listings={moved(path): names for path, names in inputs.listings.items()},
+    )
 
 
 def mark(phase: str) -> None:
@@ -105,7 +143,8 @@ class _Judge:
         otherwise (bundler/store/freshness.py)."""
         for call in calls:
             path = os.path.relpath(call.path, self._root)
-            if path.split("/")[0] not in ("..", ".lambdad"):
+            parts = path.split("/")
+            if parts[0] != ".." and ".lambdad" not in parts:
                 yield call, path
 
     def misses(self, call: Asked) -> bool:

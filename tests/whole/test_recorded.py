@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import pickle
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +18,16 @@ import pytest
 
 from lambdad.bundler.model import InputSet
 from tests.conftest import write_tree
-from tests.support import recorded, recorded_cases
+from tests.support import config_cases, recorded, recorded_cases
+from tests.support.paths import FIXTURES, ROOT
 from tests.support.recorded import Asked
 
 CASES: Final = recorded_cases.cases()
+DESCRIBED: Final = (
+    *config_cases.NAMES,
+    *(f"../serverless/{path.name}" for path in sorted((FIXTURES / "serverless").iterdir())),
+)
+"""Projects in each format, by their folder from fixtures/config on."""
 
 
 def faults(calls: list[Asked], found: dict[str, InputSet], root: str) -> dict[str, list[str]]:
@@ -52,6 +59,20 @@ def heard() -> None:
     sys.addaudithook(_hear)
 
 
+def heard_during(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[], dict[str, InputSet]], root: str
+) -> dict[str, list[str]]:
+    """What was heard meanwhile that is not among the inputs that `run` returns."""
+    calls: list[Asked] = []
+    monkeypatch.setattr(
+        recorded, "mark", lambda phase: calls.append(Asked("look", f"{recorded.MARK}/{phase}"))
+    )
+    monkeypatch.setattr(sys.modules[__name__], "_heard", calls)
+    found = run()
+    monkeypatch.setattr(sys.modules[__name__], "_heard", None)
+    return faults(calls, found, root)
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("heard")
 def test_what_python_reads_is_recorded(
@@ -59,14 +80,21 @@ def test_what_python_reads_is_recorded(
 ) -> None:
     """Every file and folder of the project that this process opens or lists is an input."""
     root, store, environ = recorded_cases.lay_out(name, tmp_path)
-    calls: list[Asked] = []
-    monkeypatch.setattr(
-        recorded, "mark", lambda phase: calls.append(Asked("look", f"{recorded.MARK}/{phase}"))
-    )
-    monkeypatch.setattr(sys.modules[__name__], "_heard", calls)
-    found = recorded.build(root, store, environ)
-    monkeypatch.setattr(sys.modules[__name__], "_heard", None)
-    assert faults(calls, found, root) == {}
+    case = recorded_cases.OPTIONS.get(name, {})
+    missed = heard_during(monkeypatch, lambda: recorded.build(root, store, environ, case), root)
+    assert missed == {}
+
+
+@pytest.mark.parametrize("folder", DESCRIBED)
+@pytest.mark.usefixtures("heard")
+def test_what_python_reads_of_a_description_is_recorded(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is every file from which a project's functions are read, in each format."""
+    case = config_cases.lay_out(folder, tmp_path / "project")
+    root = os.path.realpath(tmp_path / "project")
+    missed = heard_during(monkeypatch, lambda: recorded.read(root, {}, case)[1], root)
+    assert missed == {}
 
 
 # --- what the system is asked, by child processes too --------------------------------------------
@@ -104,22 +132,19 @@ def _text(shown: str) -> str:
     return shown.encode().decode("unicode_escape").encode("latin-1").decode(errors="replace")
 
 
-@pytest.mark.strace
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("name", CASES)
-def test_what_the_system_is_asked_is_recorded(name: str, tmp_path: Path) -> None:
-    """Every path of the project that is looked at, there or absent, by us or by a tool that we
-    run, is an input."""
-    root, store, environ = recorded_cases.lay_out(name, tmp_path)
+def missed_by_trace(
+    tmp_path: Path, root: str, store: str, environ: Mapping[str, str], case: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """What a process of its own asked the system about and did not record, by phase."""
     log = tmp_path / "log"
     done = subprocess.run(
         [
             *("strace", "-f", "-y", "-qq", "-s", "4096", "-e", "trace=%file,getdents64"),
             *("-o", str(log), sys.executable, "-P", "-m", "tests.support.recorded_run"),
-            *(root, store),
+            *(root, store, json.dumps(case)),
         ],
         cwd="/",
-        env=environ,
+        env=dict(environ),
         capture_output=True,
         check=False,
     )
@@ -130,7 +155,33 @@ def test_what_the_system_is_asked_is_recorded(name: str, tmp_path: Path) -> None
         for phase, (files, links, listings) in plain.items()
     }
     calls = list(traced(log.read_text(errors="surrogateescape")))
-    assert faults(calls, found, root) == {}
+    return faults(calls, found, root)
+
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@pytest.mark.strace
+@needs_strace
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_system_is_asked_is_recorded(name: str, tmp_path: Path) -> None:
+    """Every path of the project that is looked at, there or absent, by us or by a tool that we
+    run, is an input."""
+    root, store, environ = recorded_cases.lay_out(name, tmp_path)
+    case = recorded_cases.OPTIONS.get(name, {})
+    assert missed_by_trace(tmp_path, root, store, environ, case) == {}
+
+
+@pytest.mark.strace
+@needs_strace
+@pytest.mark.parametrize("folder", DESCRIBED)
+def test_what_the_system_is_asked_for_a_description_is_recorded(
+    folder: str, tmp_path: Path
+) -> None:
+    case = config_cases.lay_out(folder, tmp_path / "project")
+    root = os.path.realpath(tmp_path / "project")
+    environ = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    assert missed_by_trace(tmp_path, root, "", environ, case) == {}
 
 
 # --- the judge itself ----------------------------------------------------------------------------

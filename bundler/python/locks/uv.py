@@ -24,7 +24,7 @@ from lambdad.bundler.model import Function, Location, ProjectError, RelPath, err
 from lambdad.bundler.python import built, indexes
 from lambdad.bundler.python import target as targets
 from lambdad.bundler.python.locks import lock as locks
-from lambdad.bundler.python.locks import poetry, pylock
+from lambdad.bundler.python.locks import poetry, pylock, uv_workspace
 from lambdad.bundler.python.locks.lock import Lock, anew
 from lambdad.bundler.python.locks.manifest import DeclaredDependency, Manifest
 from lambdad.bundler.python.target import Target
@@ -166,7 +166,7 @@ def read(
     text = locks.text(path, workshop.seen, MEND)
     document = _document(text, path)
     top = os.path.dirname(path) or "."
-    manifests = tuple(_read_by_uv(document, top))
+    manifests = (*_read_by_uv(document, top), *uv_workspace.manifests(top, workshop.seen))
     workshop.seen.file(*manifests)
     member = _member(document, path, manifest.folder, workshop)
     if member is None:

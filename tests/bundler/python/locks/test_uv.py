@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lambdad.bundler.inputs.snapshot import changes, observe
 from lambdad.bundler.model import Architecture, ProjectError
 from lambdad.bundler.python import locking
 from lambdad.bundler.runtimes import RUNTIMES
@@ -209,6 +211,21 @@ def test_a_member_that_the_lock_lacks(project: Project, index: str) -> None:
     )
     assert faults(project, code="functions/new") == ["lock-outdated"]
     assert "`uv lock`" in (project.last.diagnostics[0].hint or "")
+
+
+def test_a_new_member_of_the_workspace(project: Project, index: str) -> None:
+    """uv refuses a lock that lacks a member: a new folder makes a build stale, and so does its
+    removal."""
+    lay_workspace(project, index)
+    pack(project, code="functions/api")
+    before = observe(str(project.root), project.inputs)
+    project.lay({"libs/new/pyproject.toml": pyproject(index, "alpha", name="new")})
+    assert next(changes(str(project.root), before), None) is not None
+    assert faults(project, code="functions/api") == ["bad-lock"]
+    broken = observe(str(project.root), project.inputs)
+    shutil.rmtree(project.root / "libs/new")
+    assert next(changes(str(project.root), broken), None) is not None
+    pack(project, code="functions/api")
 
 
 def test_path_dependencies(project: Project, index: str) -> None:
