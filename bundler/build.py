@@ -421,7 +421,7 @@ def _write(
 
 
 def _publish(job: Job, made: Artifact | Live, output: Output) -> Iterable[str]:
-    """Makes it what the function's name stands for; the paths that must stay as they are."""
+    """Puts it under the function's name. Returns the paths that must stay as they are."""
     if isinstance(made, Live):
         return live_folders.publish(output, job.name, made)
     output.publish(made)

@@ -1,4 +1,4 @@
-"""The nouns of the project: what a user declared, what a build is asked, what it answers.
+"""The nouns of the project: what a user declared, what a build is to do, and how it ended.
 
 Everything here is frozen, compares by value and imports nothing of ours, so any module may use it.
 """
@@ -257,7 +257,7 @@ class Project:
     inputs: InputSet
     """Every configuration file read, or looked for and absent."""
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Functions' names by others that they go by: an AWS CDK function's logical id."""
+    """Functions' names by their other names: an AWS CDK function's logical id."""
     environ: frozenset[str] = frozenset()
     """The environment's variables that the configuration asked for."""
 
@@ -495,7 +495,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A function that is not ours to build as it stands; the diagnostics say why."""
+    """A function that is not ours to build as it is declared; the diagnostics say why."""
 
     name: str
     diagnostics: tuple[Diagnostic, ...] = ()

@@ -26,7 +26,7 @@ Made = Contents | Runnable | Failure
 Maker = Callable[
     [Sequence[BuildRequest], Workshop, Mapping[str, Seen]], Iterable[Mapping[str, Made]]
 ]
-"""Some at a time, by the functions' names: the next ones are made when they are asked for."""
+"""Some at a time, by the functions' names: the next ones are made when they are needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ class Rooted(Protocol):
 def request_of(
     place: Rooted, function: Function, *, want: Want = Want.ZIP, locked: bool = False
 ) -> BuildRequest:
-    """What is asked of a build of one of the project's functions by this installation."""
+    """The request for a build of one of the project's functions by this installation."""
     return BuildRequest(
         function=function,
         toolchain=current_toolchain(),

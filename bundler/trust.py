@@ -5,7 +5,7 @@ server) may run the project's tools and build backends once a person has run suc
 terminal there: that leaves a mark in the user's state folder, where no project can write one.
 
 The mark names the project's path, its token (store/identity.py), and inode and change time of the
-token's file. So a project that is moved, copied or cloned anew is asked for again, even if the
+token's file. So a project that is moved, copied or cloned anew needs a new mark, even if the
 token came along: by git, in an archive, or from another user's folder.
 """
 

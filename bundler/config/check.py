@@ -37,7 +37,7 @@ ARCHIVES: Final = (".zip", ".jar")
 OUTPUTS: Final = frozenset(
     {".aws-sam", ".build", ".esbuild", ".webpack", "build", "dist", "out", "output", "target"}
 )
-"""Names that compilers' and bundlers' output folders go by."""
+"""Usual names of the output folders of compilers and bundlers."""
 
 OTHERS: Final = (
     ("provided", "a custom runtime"),

@@ -33,7 +33,7 @@ Ending = type[Failed] | type[Refused] | type[Skipped]
 
 @dataclass(frozen=True, slots=True)
 class Said(Generic[T]):
-    """A setting's value, and where it stands."""
+    """A setting's value, and its place."""
 
     value: T
     where: Location
@@ -52,7 +52,7 @@ class Reason:
 class Draft:
     name: str
     alias: str | None = None
-    """Another name that it goes by, where no other function has it."""
+    """Another name of it, unless another function has that name."""
     where: Location
     code: Said[RelPath]
     staged: RelPath | None = None
@@ -138,7 +138,7 @@ class Found:
 
 
 def aliases(drafts: Collection[Draft]) -> dict[str, str]:
-    """The functions' names, by the other names that they alone go by."""
+    """The functions' names, by those of their other names that are unique."""
     names = {draft.name for draft in drafts}
     found: dict[str, list[str]] = {}
     for draft in drafts:

@@ -145,7 +145,7 @@ def read_project(
 
     `templates`, relative to `start`, describe it instead of what lies there; its folder is then
     that of a lambdad.toml upwards, else `start`. `parameters` go before what any file says, and
-    `options` are what `${opt:NAME}` stands for.
+    `options` are the values of `${opt:NAME}`.
     Raises BundlerError `no-project`.
     """
     start = os.path.realpath(start)
@@ -347,7 +347,7 @@ def _files(
 
 
 def _format(file: RelPath) -> Format:
-    """By its name; a name that no format goes by is a SAM template's."""
+    """By its name; a name of no format is a SAM template's."""
     name = posixpath.basename(file)
     if name.startswith("serverless"):  # services of one folder: serverless.api.yml
         return next(form for form in FORMATS if form.files == SERVERLESS)

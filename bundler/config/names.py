@@ -1,4 +1,4 @@
-"""Functions' names: each becomes a file's name, so some can't stand, and some not side by side."""
+"""Functions' names: each becomes a file's name, so some are not possible, and some not together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ LONGEST: Final = 200
 
 
 def is_safe(name: str) -> bool:
-    """Whether it can be a file's name everywhere, "/" written as "-", and stand in a terminal."""
+    """Whether it can be a file's name everywhere, "/" written as "-", and be shown in a
+    terminal."""
     parts = name.split("/")
     return (
         all(part not in ("", ".", "..") and part == part.strip() for part in parts)
@@ -31,7 +32,7 @@ def file_name(name: str) -> str:
 
 
 def sort_out(drafts: Iterable[Draft]) -> tuple[list[Draft], list[NotBuilt]]:
-    """Those whose names can stand, and the others, one for each name."""
+    """Those whose names are possible, and the others, one for each name."""
     groups: dict[str, list[Draft]] = {}
     bad: list[NotBuilt] = []
     for draft in drafts:

@@ -130,7 +130,7 @@ def _checked(seen: Seen, file: RelPath, top: Node) -> Own:
 def overlay(own: Own, found: Found, seen: Seen) -> list[Draft]:
     """The functions that readers found, changed as the file says, and those it adds.
 
-    Reports in `found.diagnostics` what is said of functions that are not there.
+    Reports in `found.diagnostics` tables of functions that are not there.
     """
     by_name = {draft.name: draft for draft in found.drafts}
     _rename(own, aliases(found.drafts))
@@ -151,7 +151,7 @@ def overlay(own: Own, found: Found, seen: Seen) -> list[Draft]:
 
 
 def _rename(own: Own, names: Mapping[str, str]) -> None:
-    """Tables that go by another name of their function go by its own, unless it has one too."""
+    """Tables under another name of their function get its own name, unless it has a table, too."""
 
     def renamed(table: Mapping[str, T]) -> dict[str, T]:
         taken = {**own.functions, **own.faults}

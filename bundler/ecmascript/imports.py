@@ -35,7 +35,7 @@ class ImportStatement(NamedTuple):
     loading: bool
     """It runs when the file is loaded, not only once some function is called."""
     guarded: bool
-    """It stands in a `try` block: its failing is provided for."""
+    """It is in a `try` block, which handles its failure."""
 
 
 class Use(NamedTuple):

@@ -21,7 +21,7 @@ LONGEST: Final = 512 * 1024
 class TokenKind(enum.Enum):
     NAME = "name"
     STRING = "string"
-    """Of plain text; the token's text is what stands between the quotes."""
+    """Of plain text; the token's text is what is between the quotes."""
     VALUE = "value"
     """A number, a regular expression, a template, a string with escapes."""
     SIGN = "sign"
@@ -36,7 +36,7 @@ class Token(NamedTuple):
     nested: int
     """How many braces are open around it: at 0 it runs when the file is loaded."""
     guarded: bool
-    """It stands in a `try` block: its failing is provided for."""
+    """It is in a `try` block, which handles its failure."""
 
 
 NOTHING: Final = Token(TokenKind.SIGN, "", -1, 0, 0, guarded=False)

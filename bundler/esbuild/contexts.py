@@ -246,7 +246,7 @@ class Contexts:
             self._leave(process)
 
     def _enter(self) -> _Process:
-        with self._starting:  # one start at a time, and those who wait take what it gave
+        with self._starting:  # one start at a time, whose result all that wait take
             with self._lock:
                 if self._closed:
                     raise EsbuildGone("esbuild was closed")
@@ -266,7 +266,7 @@ class Contexts:
             self._end(process)
 
     def _retire(self, process: _Process) -> None:
-        """Nothing more is asked of it; it ends with the last build that runs in it."""
+        """It gets no more builds; it ends with the last one that runs in it."""
         with self._lock:
             if self._process is process:
                 self._process = None
@@ -309,7 +309,7 @@ class _Kept:
     _last: dict[str, FileKey | None] = field(default_factory=dict)
     """Of each input the key that it had before the last build; None: not there."""
     _ctimes: dict[tuple[str | int, ...], int] = field(default_factory=dict)
-    """By path and state, which is what esbuild goes by: the one ctime it was seen with."""
+    """By path and state, by which esbuild recognises a file: the one ctime it was seen with."""
 
     def holds(self, look: Stat) -> bool:
         """Before a build: whether esbuild will notice every input that changed."""

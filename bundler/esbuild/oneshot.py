@@ -111,7 +111,7 @@ class OneShotContext:
 
 
 def parse_messages(text: str) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """(errors, warnings) of esbuild's own rendering on stderr; anything else is passed over."""
+    """(errors, warnings) of esbuild's own rendering on stderr; anything else is ignored."""
     found: dict[str, list[Message]] = {"ERROR": [], "WARNING": []}
     blocks = re.split(r"(?m)^(?=\S+ \[(?:ERROR|WARNING)\] )", text)
     for block in blocks:

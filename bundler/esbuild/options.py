@@ -1,7 +1,7 @@
 """esbuild's build options under the names its JavaScript API gives them, as a table.
 
 Source: https://esbuild.github.io/api/ and esbuild 0.28.2, lib/shared/common.ts. What has no place
-in a Lambda function's bundle is in the table too, with the reason: no option is passed over.
+in a Lambda function's bundle is in the table too, with the reason: no option is ignored.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def plan(function: Function, workshop: Workshop, *, live: bool = False) -> Bundl
     code, single = _code_folder(function, workshop)
     chosen = _Choice(function, seen, code).settle()
     if live:
-        # Where a debugger finds it; what it maps to is at hand, so it need not hold that.
+        # Where a debugger finds it; the sources it maps to are there, so it need not hold them.
         chosen["sourcemap"] = "linked"
         chosen.setdefault("sourcesContent", False)
     entries, extra = _entries(function, workshop, code, single)

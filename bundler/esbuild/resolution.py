@@ -235,7 +235,7 @@ class Resolver:
             self._package(place, name, below, found)
 
     def _package(self, modules: str, name: str, below: str, found: str | None) -> bool:
-        """A package in a node_modules folder; True if nothing beyond that folder is asked."""
+        """A package in a node_modules folder; True if nothing beyond that folder is looked at."""
         top = self.prober.real(modules)
         if top is None or self._disk.kind(top) != "d":
             return False

@@ -206,7 +206,7 @@ class EsbuildService:
         return _output(built if ended is None else ended, job)
 
     def _leave_off(self) -> None:
-        """Ends the process amid a build that would never end; the others are asked again."""
+        """Ends the process amid a build that would never end; the other builds are sent again."""
         with self._lock:
             self._gone = EsbuildGone("esbuild read what is no file, and was ended")
         self._kill()

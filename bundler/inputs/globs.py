@@ -18,7 +18,7 @@ ANY: Final = None
 """A segment "**": any folders, none too."""
 
 ALTERNATIVES: Final = 500
-"""That the braces of one pattern may stand for."""
+"""The most patterns that the braces of one may expand to."""
 LONGEST: Final = 1000
 """Characters of a pattern."""
 
@@ -61,7 +61,7 @@ def verdict(patterns: Sequence[str], path: str) -> bool | None:
 
 def enters(patterns: Sequence[str], folder: str) -> bool | None:
     """False: no file below the folder is in. True: a pattern names files that may lie there.
-    None: nothing is said of it."""
+    None: no pattern matches it."""
     parts = folder.split("/")
     for glob in reversed(_globs(tuple(patterns))):
         if glob.keeps:
@@ -146,7 +146,7 @@ def _glob(pattern: str) -> Glob:
     for plain in _expanded(text):
         segments = [part for part in plain.split("/") if part not in ("", ".")]
         if not segments or plain.endswith("/"):
-            continue  # of a folder alone: micromatch is asked about files
+            continue  # of a folder alone: micromatch matches files
         if ".." in segments:
             if not keeps:
                 continue  # nothing of it would be in

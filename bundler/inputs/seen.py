@@ -48,7 +48,7 @@ class Seen:
     )
 
     def __init__(self, root: str, repository: str, *, once: bool = False) -> None:
-        """With `once`, `kind` gives the same answer for a path each time it is asked."""
+        """With `once`, `kind` gives the same answer for a path at each call."""
         self.root: Final = root
         self.repository: Final = repository
         self._inside: Final = f"{root.rstrip('/')}/"

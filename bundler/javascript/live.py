@@ -36,7 +36,7 @@ from lambdad.bundler.workshop import Workshop
 from lambdad.bundler.zips.member import Contents
 
 SCOPE: Final = Entry(name="package.json", content=b"{}\n")
-"""On Lambda no package.json stands above a bundle; here the project's could, and its `type` would
+"""On Lambda no package.json is above a bundle; here the project's could be, and its `type` would
 decide how Node.js reads the bundle."""
 
 

@@ -228,7 +228,7 @@ def _lacking(
         if use.package == aws_sdk.V2:
             fault = aws_sdk.v2_missing(function.runtime, where, install(use.package))
             if not use.imported.loading:
-                # It may stand where no request comes by.
+                # It may be where no request comes by.
                 fault = replace(fault, severity=Severity.WARNING)
         elif use.imported.loading:
             fault = _undeclared(function, declared, use.package, where, install)

@@ -1,6 +1,6 @@
 """A plain JavaScript function loaded where the user wrote it, with whatever is installed there.
 
-No production set and no platform is asked for: those are Lambda's. What a worker would load decides
+No production set and no platform is needed: those are Lambda's. What a worker would load decides
 the digest: own code, and the packages it can reach (bundler/npm/reach.py).
 """
 

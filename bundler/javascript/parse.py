@@ -66,7 +66,7 @@ def _errors(function: Function, paths: list[RelPath], workshop: Workshop) -> tup
     esbuild = OneShot(binary.find(workshop), workshop.environ)
     job = EsbuildJob(
         entries=tuple((str(number), workshop.absolute(path)) for number, path in enumerate(paths)),
-        # No tsconfig.json has a say in what Node.js takes. Errors go by the names that we asked by,
+        # No tsconfig.json decides what Node.js takes. Errors have the names that we sent,
         # though they lie behind links.
         flags=(
             *("--platform=node", "--target=esnext", "--log-limit=0"),

@@ -1,9 +1,9 @@
 """Imports that fail on Lambda: what neither own code, nor the dependencies, nor the runtime, nor a
 layer provides.
 
-Only the certain is said. An import under a condition, or in a `try` that catches ImportError,
-passes; so does any of a function whose code changes `sys.path`. One in a function that may never be
-called is a warning.
+Only what is certain is reported. An import under a condition, or in a `try` that catches
+ImportError, passes; so does any of a function whose code changes `sys.path`. One in a function that
+may never be called is a warning.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The project's own tools: where they are installed, and how they are run.
 
-They are code of that project. Who calls this has made sure that it is trusted.
+They are code of that project. The caller has made sure that it is trusted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ruff, with the project's own rules and its own version, each file for the Python it is for.
 
-Start reading here: `lint`. The rules are asked with the target version that the project says, else
+Start reading here: `lint`. The rules run with the target version that the project says, else
 that of the oldest runtime the file is for. What that runtime can't parse is an error in any case.
 """
 

@@ -29,7 +29,7 @@ _DEEP: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class RuffConfig:
-    """What ruff goes by in one folder."""
+    """What decides ruff's findings in one folder."""
 
     digest: str
     """Equal digests: the same settings, and the same modules around."""
@@ -169,6 +169,6 @@ def _target(
 
 
 def _sources(settings: Mapping[str, Any]) -> list[str]:
-    """Folders that modules are imported from, by ruff's own default where nothing is said."""
+    """Folders that modules are imported from, by ruff's own default where nothing is set."""
     said = settings.get("src")
     return [item for item in said if isinstance(item, str)] if isinstance(said, list) else ["src"]

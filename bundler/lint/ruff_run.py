@@ -52,7 +52,7 @@ _UNFORMATTED: Final = re.compile(r"^Would reformat: (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked of a ruff."""
+    """The options of one run of ruff."""
 
     binary: str
     command: str

@@ -85,7 +85,7 @@ def lint(
     formatting: bool = False,
 ) -> Report:
     """Lints all that the functions hold, and the files alone, each with whatever functions hold it;
-    a folder stands for the files below it that functions hold.
+    a folder means the files below it that functions use.
 
     Functions whose `lint` is "off" are named, and not linted. Of `not_built`, what is wrong with
     their declaration is reported.

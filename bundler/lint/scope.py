@@ -1,4 +1,4 @@
-"""What decides the findings of a tool that reads more than the file it is asked about: all of the
+"""What decides the findings of a tool that reads more than the file that it is to check: all of the
 project's files that it may read, by their contents.
 
 A finding in one file may come from another: a type that changed, a name that is no longer exported.

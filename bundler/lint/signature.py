@@ -1,7 +1,7 @@
 """Whether Lambda can call what the handler names: with an event and a context, for a value.
 
-Only the certain is said: a name that is decorated, bound twice or under a condition, imported, or
-made by code that is not here passes.
+Only what is certain is reported: a name that is decorated, bound twice or under a condition,
+imported, or made by code that is not here passes.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Batch:
     """What is to be linted."""
 
     files: tuple[RelPath, ...]
-    """Sorted. One that is gone, or no file of the tool's language, is passed over by a tool."""
+    """Sorted. One that is gone, or no file of the tool's language, is skipped by a tool."""
     holders: Mapping[RelPath, tuple[Function, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -126,7 +126,7 @@ def _add(known: list[Diagnostic], more: Iterable[Diagnostic]) -> None:
 def by_file(
     items: Iterable[Diagnostic], linted: Iterable[RelPath] = ()
 ) -> Mapping[RelPath, tuple[Diagnostic, ...]]:
-    """Each once, where it stands; of `linted` files those without any, too."""
+    """Each once, at its place; of `linted` files those without any, too."""
     found: dict[RelPath, list[Diagnostic]] = {path: [] for path in linted}
     for item in dict.fromkeys(items):
         if item.where is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def loads(content: str | bytes, *, strict: bool = True) -> Any:
-    r"""The value, with U+FFFD for each "\ud800" that stands alone: it is no character.
+    r"""The value, with U+FFFD for each "\ud800" without its other half: it is no character.
 
     RFC 8259, section 8.2, lets a text hold them and leaves open what is made of them.
     Raises ValueError and RecursionError, as json.loads does.

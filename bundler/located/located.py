@@ -150,7 +150,7 @@ def check_depth(
 
 
 def duplicate(key: Node, first: Node) -> Diagnostic:
-    """The warning that `key` stands again, after the one that names `first`."""
+    """The warning that `key` is there again, after the one that names `first`."""
     return warning(
         "duplicate-key",
         f'"{shortened(key.text)}" is here a second time, and only this one counts',

@@ -49,7 +49,7 @@ def parse(text: str, file: RelPath, first: int = 1) -> Document:
 
 
 def _values(text: str) -> int:
-    """How many it holds, and brackets; what stands in strings is none."""
+    """How many it holds, and brackets, but for those in strings."""
     return sum(match[0] in _PARTS for match in _SEPARATOR.finditer(text))
 
 

@@ -66,7 +66,7 @@ class _Scan:
     text: str
     at: int = 0
     keys: dict[KeyPath, int] = field(default_factory=dict)
-    """Where the key of a value stands, by the value's path; offsets into the text."""
+    """The place of a value's key, by the value's path; offsets into the text."""
     values: dict[KeyPath, int] = field(default_factory=dict)
     tables: dict[KeyPath, int] = field(default_factory=dict)
     """How many tables an array of tables has so far."""

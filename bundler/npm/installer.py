@@ -1,4 +1,4 @@
-"""Who installed node_modules, and the command that does it again.
+"""Which tool installed node_modules, and the command that does it again.
 
 Known by the lock beside package.json or at the workspace's root, and by the record each of them
 leaves in node_modules. Sources: the documentation of npm, pnpm, Yarn and Bun.

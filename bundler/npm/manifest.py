@@ -43,7 +43,7 @@ class PackageJson:
     named: frozenset[str] = frozenset()
     """Packages that the function's own settings ask for, however they are declared."""
     local: frozenset[str] = frozenset()
-    """Dependencies that are asked for by a place on this machine."""
+    """Dependencies that are declared by a place on this machine."""
     os: tuple[str, ...] = ()
     cpu: tuple[str, ...] = ()
     libc: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 On disk there are many layouts: npm's nesting, packages hoisted into a folder above the code,
 pnpm's store behind symlinks, workspaces. The zip has one root and no symlinks. A package goes
 where its layout had it, if that lies below the code; else to the zip's node_modules if the place
-is free; else below who asks for it. Then every lookup is checked, as Node.js would do it.
+is free; else below the package that needs it. Then every lookup is checked, as Node.js would do it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class _Search:
     """Folders of packages that carry others, which no lock but npm's knows."""
     edges: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
     missing: list[tuple[str, str]] = field(default_factory=list)
-    """Who asks, "" being own code, and for what."""
+    """Which package requires ("" for own code), and what."""
     outdated: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
@@ -113,7 +113,7 @@ def _for_development(ground: Ground, declared: PackageJson, by: Installer) -> fr
     """What is installed for development alone, where packages are named one by one.
 
     A whole production set has it if a package has it for an optional peer, as package managers
-    do: typescript, for instance. Who names a package asks for what that can't do without.
+    do: typescript, for instance. A package that is named brings what it can't do without.
     """
     if not declared.named:
         return frozenset()

@@ -45,7 +45,7 @@ class Reach:
 
 
 def reach(ground: Ground, names: Iterable[str], asker: str, local: Collection[str] = ()) -> Reach:
-    """From code in the real folder `asker`; what is not installed is passed over.
+    """From code in the real folder `asker`; what is not installed is skipped.
 
     `local` are the names that the asker has from a place on this machine. Raises ProjectError:
     `bad-package-json`, and what bundler/inputs/tree.py finds in local packages.

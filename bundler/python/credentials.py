@@ -1,6 +1,6 @@
 """Credentials for private indexes, from where uv, Poetry and pipenv keep them.
 
-They are asked for only where a URL is given to pip or uv, in their environment: never kept, never
+They are looked up only where a URL is given to pip or uv, in their environment: never kept, never
 shown. What pip itself knows (netrc, keyring, its configuration) it finds by itself.
 """
 

@@ -55,7 +55,7 @@ def keep(
 
 
 def _key(request: BuildRequest) -> tuple[BuildRequest, bool, Location]:
-    """Where a setting stands is part of it: the diagnostics point there."""
+    """The place of a setting is part of it: the diagnostics point there."""
     return request, request.locked, request.function.where
 
 

@@ -343,7 +343,7 @@ def _built_at(errand: _Errand, pin: Pinned, *, at_url: bool) -> Wheel | Miss:
 
 
 def _is_listed(pin: Pinned, log: str) -> bool:
-    """Whether pip, while it found nothing that fits, passed over a file of that version."""
+    """Whether pip, while it found nothing that fits, skipped a file of that version."""
     name = re.escape(pin.name).replace(r"\-", "[-_.]+")
     version = re.escape(pin.version or "")
     pattern = rf"Skipping link: .*\b{name}-{version}[-.]"

@@ -1,4 +1,5 @@
-"""Whether Lambda can load the handler: its file, its syntax, its name; only the certain is said."""
+"""Whether Lambda can load the handler: its file, its syntax, its name. Only what is certain is
+reported."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def of_lock(urls: Sequence[str], environ: Mapping[str, str]) -> Indexes:
 @functools.cache
 def default() -> str:
     """What pip, uv, Poetry and pipenv mean where no index is named: their locks and digests have
-    it. pip's word for it, since that is who fetches."""
+    it. pip's word for it, since pip fetches."""
     from pip._internal.models.index import PyPI
 
     return str(PyPI.simple_url)

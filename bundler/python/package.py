@@ -62,7 +62,7 @@ def pack(request: BuildRequest, workshop: Workshop) -> Contents:
 
 
 def _pack_remembered(request: BuildRequest, workshop: Workshop) -> Contents | None:
-    """The contents, if all but own code is as it was; faults are told by the long way."""
+    """The contents, if all but own code is as it was; faults are reported by the long way."""
     installed = dependency_cache.find(request, workshop)
     if installed is None:
         return None

@@ -1,4 +1,4 @@
-"""How pip is asked for files: with the user's settings, and writing down what indexes answer."""
+"""How pip fetches files: with the user's settings, and recording what indexes answer."""
 
 from __future__ import annotations
 

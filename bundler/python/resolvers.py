@@ -1,4 +1,4 @@
-"""The tools that resolve, uv and pip-tools: how each is asked, and what its answers mean."""
+"""The tools that resolve, uv and pip-tools: how each is run, and what its answers mean."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _uv(run_: _Run) -> str:
     answer = _uv_for_target(run_)
     if not run_.for_lock:
         return answer
-    # The versions that fit the target are kept, as they stand in the file that uv updates.
+    # The versions that fit the target are kept, as they are in the file that uv updates.
     with_all = replace(run_, known=answer)
     platform = ["--universal", f"--python-version={run_.question.target.short}"]
     everywhere = _run_uv(with_all, [], platform)

@@ -44,7 +44,7 @@ _MOST_PARSED: Final = 10_000
 def parse(source: bytes, version: tuple[int, ...], environ: Mapping[str, str]) -> Module | Broken:
     """The module as a Python of that version reads it; remembered by content.
 
-    What this Python can't read is shown to one of that version, if that is newer and at hand.
+    What this Python can't read is shown to one of that version, if that is newer and installed.
     """
     key = (hashlib.sha256(source).hexdigest(), version)
     if key not in _PARSED:

@@ -42,7 +42,7 @@ _UV_MINORS: Final = (34, 17)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What tells a developer's machine from Lambda's."""
+    """What distinguishes a developer's machine from Lambda's."""
 
     system: str
     """As `platform.system()` says it: Linux or Darwin."""

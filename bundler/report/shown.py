@@ -27,7 +27,7 @@ STYLES = {
     "bold": 1,
     "dim": 2,
 }
-"""What is said -> the terminal's code (ECMA-48, SGR)."""
+"""A word for a style -> the terminal's code (ECMA-48, SGR)."""
 
 
 def plain(text: str, _style: str) -> str:

@@ -40,7 +40,7 @@ _LONGEST_RECORD: Final = 64 << 20
 
 
 class PackageKind(enum.Enum):
-    """What stands behind a package's name."""
+    """What follows a package's name."""
 
     OWN = "own"
     NPM = "npm"

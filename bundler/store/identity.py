@@ -32,7 +32,7 @@ _TOKEN: Final = re.compile(rb"[0-9a-f]{64}\n")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a project is, on this machine."""
+    """A project's identity on this machine."""
 
     root: str
     """Absolute, symlinks resolved."""

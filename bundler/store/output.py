@@ -52,7 +52,7 @@ class Output(ProjectFolder):
         return f"{FOLDER}/build/{file_stem(function)}.zip"
 
     def publish(self, artifact: Artifact) -> None:
-        """The zip stands under the function's name: the file that `immutable_path` names."""
+        """The zip gets the function's name, too: the file that `immutable_path` names."""
         target, source = self.at(artifact.path), self.at(artifact.immutable_path)
         build, artifacts = self.make(target.folder), self.folder(source.folder)
         # rename(2) between two links of one file does nothing and would leave the temporary.

@@ -78,7 +78,7 @@ def write_atomic(
 
     What it returns was true of it before it had its name: its ctime moves with that.
 
-    With `missable` it may also be gone. That is for what nobody misses and many a build waits for:
+    With `missable` it may also be gone. That is for what can be missing and many builds wait for:
     where ext4 renames over a file it waits for the disk, 10 ms behind a large zip.
     """
     temporary = path.with_name(temporary_name())
@@ -146,7 +146,7 @@ class Store:
         return Path(self._made(kind).path, name)
 
     def private(self, name: str) -> str:
-        """A name that stands for this one, and that only this user's processes can know."""
+        """A name in place of this one that only this user's processes can know."""
         return hmac.digest(self.secret, f"private\0{name}".encode(), "sha256").hex()[:40]
 
     def find(self, kind: str, name: str) -> Path | None:

@@ -58,7 +58,7 @@ class Prefix:
 def write(out: BinaryIO, contents: Contents, prefix: Prefix | None = None) -> ArchiveSummary:
     """Writes the zip at the start of `out`, which is empty, and digests it on the way.
 
-    With the segment's `prefix` at hand its bytes are copied by the kernel and not read.
+    If the segment's `prefix` is given, its bytes are copied by the kernel and not read.
 
     Raises ProjectError: `zip-name` or `zip-clash`. Raises BundlerError: `store-damaged` if the
     segment is not what its digest says; it is then gone from the store, so the next build heals.

@@ -41,7 +41,7 @@ _DATE: Final = 1 << 5 | 1  # 1980-01-01, the format's first day; its time is 0
 
 
 def local_header(member: Member) -> bytes:
-    """What stands right before the member's compressed bytes."""
+    """What comes right before the member's compressed bytes."""
     name = member.name.encode()
     sizes = (member.compressed_size, member.size)
     extra = b""

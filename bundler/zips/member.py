@@ -77,7 +77,7 @@ def pack(entry: Entry) -> tuple[Member, bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Local headers and compressed bytes of dependencies, ready to stand at the head of a zip."""
+    """Local headers and compressed bytes of dependencies, ready for the head of a zip."""
 
     digest: str
     """SHA-256 of its bytes, in hex."""

@@ -1,4 +1,4 @@
-"""The paths that files have in a zip: which are fit, and which can't stand beside each other."""
+"""The paths that files have in a zip: which are possible, and which can't be together."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _tail(archived: OurFile) -> bytes:
 
 
 def load(state: ProjectState, function: str) -> Makeup | None:
-    """What was noted last; its user checks that it is of the zip at hand."""
+    """What was noted last; its user checks that it is of this zip."""
     saved = _read(state.zip_sources(function))
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         return _makeup(saved)

@@ -26,7 +26,7 @@ from lambdad.bundler.workshop import Workshop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at. `needed_for` says who must care if it is not well."""
+    """One thing that was checked. `needed_for` says what needs it."""
 
     what: str
     well: bool
@@ -96,8 +96,8 @@ def _tool(folder: str, name: str, arguments: Sequence[str], needed_for: str, hin
 
 
 def _managers(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
-    """Who installs the npm packages of the project's functions, as far as files say: none of them
-    is run, since some would fetch another version of themselves."""
+    """Which tool installs the npm packages of the project's functions, as far as files say: none of
+    them is run, since some would fetch another version of themselves."""
     from lambdad.bundler.config.find import read_project
     from lambdad.bundler.model import ProjectError
     from lambdad.bundler.npm import installer, manifest

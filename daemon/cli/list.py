@@ -1,4 +1,4 @@
-"""`lambdad list`: the functions, where each is declared, what builds it, and how it stands."""
+"""`lambdad list`: the functions, where each is declared, what builds it, and its state."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FRAMEWORKS: Final = "framework-function"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A declared function, as it stands."""
+    """A declared function and its state."""
 
     function: Function | NotBuilt
     state: str

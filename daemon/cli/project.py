@@ -155,7 +155,7 @@ def names_of(project: Project) -> list[str]:
 
 
 def called(project: Project, names: Sequence[str]) -> list[str]:
-    """The functions' own names, where others that they go by were given."""
+    """The functions' own names, where other names of theirs were given."""
     return [project.aliases.get(name, name) for name in names]
 
 

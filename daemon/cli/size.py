@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lambdad.bundler.report.shown import Paint
 
 LAST: Final = "the build before"
-"""What --compare stands for without a file."""
+"""The value of --compare without a file."""
 PACKAGES: Final = 25
 """Packages that are listed; the smaller ones are summed up."""
 

@@ -32,8 +32,8 @@ def request(
     """The daemon's answer: its status, and the JSON. If it takes long, `hear` is called meanwhile.
 
     One is started if none runs, or if it is of another version or configuration; if it dies on
-    the way, the request is made once more. Without `start`, whichever runs is asked, once. Raises
-    NoDaemon.
+    the way, the request is made once more. Without `start`, the daemon that runs gets the request,
+    once. Raises NoDaemon.
     """
     where = address(root, environ)
     if os.path.lexists(where.folder) and (reason := unsafe(where)):

@@ -39,7 +39,7 @@ MEMORY_BEATS: Final = 1 if process.LINUX else 15
 LAST_S: Final = 4.5
 """A daemon that is to leave is gone after so long: before `stop` loses patience."""
 LOCK_S: Final = 1.0
-"""For so long a lock may be taken by those who only look whether it is."""
+"""For so long a process that only looks may hold a lock."""
 LOG_BYTES: Final = 1_000_000
 BACKLOG: Final = 256
 DESCRIPTORS: Final = 65536
@@ -220,10 +220,10 @@ def _note(root: str, environ: Mapping[str, str]) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _listening(where: Address) -> Iterator[socket.socket]:
-    """The socket, under its name only once it listens: who finds it can connect."""
+    """The socket, under its name only once it listens: a client that finds it can connect."""
     temporary = f"{where.socket[:-5]}.new"  # shorter than the name: a path that fits, fits
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)  # of a daemon killed just here; only who holds the lock binds
+        os.unlink(temporary)  # of a daemon killed just here; only the lock's holder binds
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # Only now: a umask for life would show in the modes of what builds write.
@@ -325,7 +325,7 @@ def _tell_ready() -> None:
 
 
 def _tell(what: bytes, *, spawned: bool) -> None:
-    """To the starter, who reads until our end of the pipe is closed; it may have gone."""
+    """To the starter, which reads until our end of the pipe is closed; it may have gone."""
     if spawned:
         with contextlib.suppress(OSError):
             os.write(1, what)

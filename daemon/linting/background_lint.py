@@ -32,7 +32,7 @@ AT_ONCE: Final = 2
 """Tools that run at a time: each reads a whole project, and may use all processors."""
 ROUNDS: Final = 3
 """A program may write to the sources all the time, the tool itself for one: so often it runs for
-the same files, and then when it is asked to again."""
+the same files, and then with the next request."""
 
 HINT: Final = "stop the program that keeps writing to them; the daemon's log may say more"
 

@@ -24,7 +24,7 @@ class Invocation:
     """A request to a function."""
 
     function: str
-    """Its name in the project, or another name that it goes by."""
+    """Its name in the project, or another name of it."""
     payload: bytes
     """The event, as JSON."""
     request_id: str
@@ -170,7 +170,7 @@ class FunctionConfig:
     name: str
     function: Function
     aliases: tuple[str, ...] = ()
-    """Other names that it goes by."""
+    """Other names of it."""
     timeout_s: float = 3.0
     memory_mb: int = 128
     environment: Mapping[str, str] = field(default_factory=dict)

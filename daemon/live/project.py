@@ -30,7 +30,7 @@ class LiveConfig:
     """Of the files of variables, by function; "" for all."""
 
     def named(self, name: str) -> FunctionConfig | None:
-        """The function that goes by that name."""
+        """The function with that name."""
         return self.functions.get(self.aliases.get(name, name))
 
     def known(self) -> tuple[str, ...]:

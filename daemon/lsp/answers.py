@@ -31,7 +31,7 @@ class Lens:
 
 
 class EditorQuestion:
-    """A file of a project, as an editor has it open, and what is asked about it."""
+    """A file of a project, as an editor has it open, and the questions about it."""
 
     def __init__(self, site: Site, project: Project, path: str, opened: Mapping[str, str]) -> None:
         self._site = site
@@ -53,7 +53,7 @@ class EditorQuestion:
         return self._sources.get(self._path)
 
     def hover(self, line: int, character: int) -> str | None:
-        """About the functions whose handler or declaration stands there, as Markdown."""
+        """About the functions whose handler or declaration is there, as Markdown."""
         found = self._at(line, character)
         told = [about.hover(each, self._project, self._site) for each in found[: about.SHOWN]]
         if len(found) > len(told):

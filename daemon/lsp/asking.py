@@ -1,8 +1,8 @@
-"""One project's talk with its daemon: saves are asked about, and what happens there is heard.
+"""One project's talk with its daemon: it sends saves, and hears what happens there.
 
 Only the loop's thread comes here but for `_ask`, which waits in a worker. At most one request runs
 and one waits, so that an answer is about files as they were after the last save. Events are hints:
-whatever they say of lint, the daemon is asked again, and its answer is the truth.
+whatever they say of lint, the daemon gets the request again, and its answer is the truth.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from lambdad.daemon.wire import exchange
 from lambdad.daemon.wire.address import NoDaemon, address
 
 SOON_S: Final = 5.0
-"""What is known by then is shown; what is still being built is asked for when it is done."""
+"""What is known by then is shown; what is still being built is requested once it is done."""
 MOST_FILES: Final = 500
 """A request's."""
 RESTLESS: Final = 3
-"""Linters that never come to rest are asked again so often, and then after the next save."""
+"""Linters that never come to rest are requested again so often, and then after the next save."""
 _LONGEST: Final = 16 << 20
 """Bytes of an event."""
 _LISTEN: Final = b"GET /v1/events HTTP/1.0\r\nHost: lambdad\r\nAccept: text/event-stream\r\n\r\n"
-"""Of HTTP/1.0, since a stream comes in chunks to who can read them."""
+"""Of HTTP/1.0, since a client of HTTP/1.1 gets a stream in chunks."""
 
 log = logging.getLogger("lambdad")
 
@@ -40,7 +40,7 @@ class Listener(Protocol):
     """Who gets the news. Every call comes in the loop."""
 
     def files_to_ask(self) -> Iterable[str]:
-        """Files, absolute, that are asked about with every save."""
+        """Files, absolute, that are sent with every save."""
 
     def is_of_interest(self, path: str) -> bool:
         """Whether an editor shows the file, absolute."""
@@ -113,7 +113,7 @@ class Asking:
     async def _run(self) -> None:
         try:
             while self._wanted:
-                # Those that are asked about because they show something can wait.
+                # Those that are sent because they show something can wait.
                 first = sorted(self._wanted)
                 others = [path for path in self._listener.files_to_ask() if path not in first]
                 asked = (*first, *others)[: max(MOST_FILES, len(first))]

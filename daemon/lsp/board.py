@@ -47,7 +47,7 @@ class Board:
         if project is None:
             self._declared, self._homes, self.builds, self._findings = (), {}, {}, ()
             return
-        # That something is skipped as it should be is no news to who reads the file.
+        # That something is skipped as it should be is no news to a reader of the file.
         wrong = [each for each in project.not_built if not isinstance(each.outcome, Skipped)]
         faults = (item for each in wrong for item in each.diagnostics)
         self._declared = (*project.diagnostics, *faults)

@@ -26,7 +26,7 @@ Shown = Mapping[str, list[Diagnostic]]
 
 
 class Editor(Protocol):
-    """Who sees it."""
+    """The editor that sees it."""
 
     def is_open(self, path: str) -> bool: ...
 

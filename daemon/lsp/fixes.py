@@ -31,14 +31,14 @@ PACKAGES: Final[Mapping[str, str]] = {
     "serial": "pyserial", "sklearn": "scikit-learn", "slugify": "python-slugify",
     "socks": "PySocks", "telegram": "python-telegram-bot", "yaml": "PyYAML", "zmq": "pyzmq",
 }  # fmt: skip
-"""Modules whose distribution on PyPI goes by another name."""
+"""Modules whose distribution on PyPI has another name."""
 _NO_GUESS: Final = frozenset({"google", "azure", "opentelemetry", "zope"})
 """Modules that many distributions have a part of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A part of a file, absolute, and what is to stand there."""
+    """A part of a file, absolute, and its new text."""
 
     path: str
     span: Span
@@ -112,7 +112,7 @@ def _definition(
 
 
 def _names(text: TextLines, function: Function) -> Counter[str] | None:
-    """How often each word stands in the file; of scripts in code alone."""
+    """How often each word is in the file; of scripts in code alone."""
     if function.runtime.language is Language.PYTHON:
         return Counter(re.findall(r"\w+", text.text))
     found = tokens(text.text)

@@ -148,7 +148,7 @@ def _binds(node: ast.stmt, name: str) -> bool:
 
 
 def _named(node: ast.stmt, name: str, text: TextLines) -> Span:
-    """The name in the statement; decorators stand above it."""
+    """The name in the statement; decorators are above it."""
     line = text.line(node.lineno - 1)
     start = len(line.encode("utf-8", "surrogatepass")[: node.col_offset].decode("utf-8", "replace"))
     for number in range(node.lineno - 1, (node.end_lineno or node.lineno)):

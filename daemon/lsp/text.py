@@ -41,7 +41,7 @@ class TextLines:
         return self.lines[number] if 0 <= number < len(self.lines) else ""
 
     def span(self, where: Location, *, whole: bool = False) -> Span:
-        """What stands at a place of ours: the word, with `whole` the path or dotted name; of a
+        """What is at a place of ours: the word, with `whole` the path or dotted name; of a
         place without a column the line without its indent."""
         number = min(max((where.line or 1) - 1, 0), len(self.lines) - 1)
         line = self.line(number)
@@ -57,7 +57,7 @@ class TextLines:
         return Span(number, start, found.end() if found else min(start + 1, len(line)))
 
     def find(self, where: Location, wanted: str) -> Span | None:
-        """Where the text stands from that place on, in its line."""
+        """Where the text is from that place on, in its line."""
         if where.line is None or not wanted:
             return None
         start = self.line(where.line - 1).find(wanted, max((where.column or 1) - 1, 0))

@@ -1,6 +1,6 @@
 """The protocol's own ends of stdin and stdout, and messages that are none.
 
-Whatever a client sends, the server goes on: what can't be read is passed over up to the next
+Whatever a client sends, the server goes on: what can't be read is skipped up to the next
 message, and a request that can't be understood is answered with an error.
 Source: the Language Server Protocol 3.17, "Base Protocol".
 """
@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.protocol import LanguageServerProtocol
 
 MOST_BYTES: Final = 128 << 20
-"""Of a message; a longer one is passed over."""
+"""Of a message; a longer one is skipped."""
 _LONGEST_LINE: Final = 64 << 10
 _CHUNK: Final = 1 << 20
 _LENGTH: Final = re.compile(rb"content-length:[ \t]*(\d{1,12})[ \t]*\r?\n", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""The daemon's HTTP: connections within bounds, who is at their other end, problem documents."""
+"""The daemon's HTTP: connections within bounds, the user at their other end, problem documents."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class _Declared:
         self._requests: dict[Key, BuildRequest] = {}
 
     def request(self, key: Key) -> BuildRequest | None:
-        """What is asked of a build under that key; None if no such function is declared."""
+        """The request for a build under that key; None if no such function is declared."""
         made = self._requests.get(key)
         if made is None and (function := self.functions.get(key.function)) is not None:
             made = request_of(self.project, function, want=key.want, locked=key.locked)

@@ -20,7 +20,7 @@ from lambdad.daemon.serving.schedule import Key
 
 STREAM: Final = "text/event-stream"
 SOON_S: Final = 0.3
-"""An answer that is there by then comes as JSON, also to who would take events."""
+"""An answer that is there by then comes as JSON, also to a client that would take events."""
 _BACKLOG: Final = 256
 
 
@@ -35,7 +35,7 @@ def encode(kind: str, data: Mapping[str, Any]) -> bytes:
 
 
 class Broadcast:
-    """What happens, for all who listen."""
+    """What happens, for all that listen."""
 
     def __init__(self, leave: Leave) -> None:
         self._leave = leave
@@ -44,7 +44,9 @@ class Broadcast:
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         event = encode(kind, data) if self._listeners else b""
         for queue in self._listeners:
-            with contextlib.suppress(asyncio.QueueFull):  # who does not read misses events
+            with contextlib.suppress(
+                asyncio.QueueFull
+            ):  # a client that does not read misses events
                 queue.put_nowait(event)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:

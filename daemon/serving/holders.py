@@ -1,4 +1,4 @@
-"""What a saved file is to each function: who holds it, and whether that made it stale.
+"""What a saved file is to each function: whether it uses the file, and is stale by it.
 
 A function that was built holds what its last builds looked at; one that never was, what lies in its
 code folder. A configuration file is held by those of whom it says something else than was built.
@@ -96,8 +96,9 @@ def touched(
     lately: Iterable[Key],
     declared: Mapping[str, float],
 ) -> Touched:
-    """Who holds the files. `lately` are the keys that were wanted, the latest last; `declared` says
-    of functions whose declaration changed when that was first read, in seconds since 1970."""
+    """The functions that use the files. `lately` are the keys that were wanted, the latest last;
+    `declared` says of functions whose declaration changed when that was first read, in seconds
+    since 1970."""
     errand = _Errand(project, files, recorded, declared)
     order = list(lately)[::-1]
     rank: dict[str, int] = {}
@@ -136,7 +137,7 @@ def _holding(
 
 
 def _chosen(name: str, wants: Mapping[Want, bool], order: Iterable[Key]) -> Key:
-    """As what the function is rebuilt: as it was wanted last, else as it stands there."""
+    """As what the function is rebuilt: as it was wanted last, else as it is there."""
     for key in order:
         if key.function == name and key.want in wants:
             return key
@@ -194,7 +195,7 @@ class _Errand:
         return found
 
     def tells(self, item: NotBuilt) -> bool:
-        """Whether what is wrong with its declaration is news to who saved the files."""
+        """Whether what is wrong with its declaration is news after this save."""
         if isinstance(item.outcome, Skipped) or not self._told:
             return False
         places = {item.where.file, *(each.where.file for each in item.diagnostics if each.where)}
@@ -236,7 +237,7 @@ class _Errand:
 
     def _has_moved(self, inputs: Snapshot, path: RelPath) -> bool | None:
         names = {path}
-        if self._kind(path) != "file":  # a folder, or one that is gone, stands for all below it
+        if self._kind(path) != "file":  # a folder, or one that is gone, means all below it
             below = f"{path}/"
             names |= {name for name in (*inputs.files, *inputs.links) if name.startswith(below)}
         part = Snapshot(

@@ -1,10 +1,11 @@
 """What the daemon does next: (state, event) -> (state, actions). No I/O, clock or threads.
 
 A task is a function wanted as one thing, live or as a zip. Its turn is a check, and a build if the
-check finds it stale. The promise lies in one distinction: who asked before a turn began has
-`joined` it and is answered by it; who asked later is `queued` and gets a turn of its own, which
-begins after it asked (docs/design.md, freshness rule 1). A check that turns into a build takes the
-queued along, because the build begins then. One turn per function runs, and one waits (rule 2).
+check finds it stale. The promise rests on one distinction: a request that came before a turn began
+has `joined` it and is answered by it; one that came later is `queued` and gets a turn of its own,
+which begins after it asked (docs/design.md, freshness rule 1). A check that turns into a build
+takes the queued along, because the build begins then. One turn per function runs, and one waits
+(rule 2).
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ class _Turn(Generic[T]):
         self.builds.append(key)
 
     def settle(self, key: Key, outcome: T) -> None:
-        """The turn is over: who joined it is answered; who queued gets the next one."""
+        """The turn is over: requests that joined it are answered; those queued get the next one."""
         task = self.tasks.pop(key)
         for request in sorted(task.joined):
             wait = self.waits[request]

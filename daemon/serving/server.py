@@ -80,7 +80,7 @@ async def serve(
         server.application(),
         handle_signals=False,
         shutdown_timeout=WIND_UP_S,
-        handler_cancellation=True,  # who goes away waits no more, and keeps no daemon alive
+        handler_cancellation=True,  # a client that went away keeps no daemon alive
     )
     await runner.setup()
     server.start()
@@ -219,7 +219,7 @@ class Server:
     def _done(self, key: Key, outcome: Outcome) -> None:
         task = self._state.tasks.get(key)
         for number, following in self._following.items():
-            if task is not None and number in task.joined:  # who asked later gets another build
+            if task is not None and number in task.joined:  # a later request gets another build
                 following.done(key, outcome)
 
     def _said(self, keys: tuple[Key, ...], text: str) -> None:

@@ -1,6 +1,6 @@
 """macOS: one FSEvents stream per root, through watchdog's binding.
 
-Not run by our tests but against a stand-in for the binding: no Mac was at hand. It is therefore
+Not run by our tests but against a stand-in for the binding: no Mac was available. It is therefore
 kept thin. The paths are taken as the system gives them; watchdog's own sorting of them into
 creations and moves, which costs a stat each, is left out: here a changed path is all that counts.
 FSEvents enters every folder, so what is not to be watched is left out as it is heard. It has no

@@ -11,7 +11,7 @@ from lambdad.daemon.watching.aliases import above
 
 UNWATCHED: Final = counted.LEFT_OUT
 """Folders of these names are not entered, unless one is a root itself. That they come and go is
-told, since they lie in a watched folder."""
+reported, since they are in a watched folder."""
 SHOWN: Final = 20
 """So many unwatched folders are named in `Health.missing`."""
 STOP_S: Final = 5.0

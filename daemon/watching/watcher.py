@@ -39,7 +39,7 @@ class Changes:
 
     paths: frozenset[str] = frozenset()
     """Absolute, under each name known for it: the real one, and those through symlinks.
-    A folder stands for all below it: of one that went, the folders known below are named too; of
+    A folder means all below it: of one that went, the folders known below are named too; of
     one that came, the files."""
     everything: bool = False
     """Changes may have gone unheard: any input is suspect."""

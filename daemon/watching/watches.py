@@ -92,7 +92,7 @@ class Watches:
         self._reader.start()
 
     def add(self, folder: Watched, mask: Mask) -> str | None:
-        """Adds or renews a watch: "" if it stands, else why not; None if there is no such folder.
+        """Adds or renews a watch: "" if it is there, else why not; None if there is no such folder.
 
         Under a new number each time, and the old one is removed last: so a watch that is alive is
         kept, and one that died with a folder of the same inode number is not believed. To remove

@@ -79,7 +79,7 @@ def _talk(
 ) -> tuple[int, bytes]:
     """The status and the body. In `doubt`, long silence makes it ask for a sign of life."""
     payload = b"" if body is None else quick.dumps(body).encode()
-    # Of HTTP/1.0, since a stream comes in chunks to who can read them.
+    # Of HTTP/1.0, since a client of HTTP/1.1 gets a stream in chunks.
     accept = f"1.0\r\nAccept: application/json, {STREAM}" if hear else "1.1"
     head = (
         f"{method} {target} HTTP/{accept}\r\nHost: lambdad\r\nConnection: close\r\n"

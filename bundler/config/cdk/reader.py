@@ -1,6 +1,6 @@
 """AWS CDK apps, by the cloud assembly that `cdk synth` writes: which functions their stacks hold.
 
-A function goes by its construct's path (Stack/Handler), or by its resource's logical id. The source
+A function's name is its construct's path (Stack/Handler), or its resource's logical id. The source
 of its asset is known if the assembly names it: by default it holds copies, without their origin.
 """
 
@@ -264,7 +264,7 @@ def _asset(assembly: Assembly, stack: Stack, draft: Draft, resource: Node, code:
     if bundled.value is True if bundled else _bundles(assembly, draft.name):
         draft.skipped("source", "ready-asset", "the CDK bundled its asset already", where)
         if draft.runtime and draft.runtime.value.startswith("nodejs"):
-            # Who says in lambdad.toml what it is made of has it bundled by lambdad.
+            # If lambdad.toml says what it is made of, lambdad bundles it.
             draft.bundle = True
     elif staged := STAGED.fullmatch(path):
         if staged[1]:

@@ -51,7 +51,7 @@ class TemplateScope:
     mappings: Mapping[str, Node] = field(default_factory=dict)
     conditions: Mapping[str, Node] = field(default_factory=dict)
     resources: Collection[str] = ()
-    """Their names: what is said of them is known after a deploy."""
+    """Their names: values of them are known after a deploy."""
     given: Mapping[str, str] = field(default_factory=dict)
     """Parameters' values from outside; they count before defaults."""
     decided: dict[str, bool | None] = field(default_factory=dict)
@@ -153,7 +153,7 @@ def _made(node: Node, text: str) -> Node:
 
 
 def _value_of(scope: TemplateScope, name: str, node: Node) -> Node | None:
-    """What a name stands for: a parameter or a pseudo parameter."""
+    """The value of a name: a parameter or a pseudo parameter."""
     if name == NO_VALUE:
         return None
     declared = scope.parameters.get(name)

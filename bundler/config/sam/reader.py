@@ -45,7 +45,7 @@ ParameterValues = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """A template, and where it stands among those that nest it."""
+    """A template, and its place among those that nest it."""
 
     file: RelPath
     given: ParameterValues
@@ -239,7 +239,7 @@ def _mentions_function(node: Node) -> bool:
 def _nested(
     reading: _Reading, stack: _Stack, context: Context, name: str, resource: Node
 ) -> _Stack | None:
-    """The stack that a resource stands for, if its template lies in the project's files."""
+    """The stack of a resource, if its template is among the project's files."""
     properties = resource.fields.get("Properties")
     own = properties.fields if properties else {}
     location = own.get(NESTED[resource.fields["Type"].text])

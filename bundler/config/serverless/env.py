@@ -39,7 +39,7 @@ def parse(text: str, known: Mapping[str, str]) -> dict[str, str]:
 
 
 def _expanded(text: str, known: Mapping[str, str]) -> str:
-    """Refers to what stands above alone, so there is nothing to go round in circles."""
+    """Refers only to lines above it, so there can be no circle."""
 
     def value(match: re.Match[str]) -> str:
         if match[0].startswith("\\"):

@@ -62,7 +62,7 @@ class ServiceBundling:
     code: list[Diagnostic] = field(default_factory=list)
     """Why none can, unless lambdad.toml has options to take in place of this code."""
     ready: Location | None = None
-    """Where it is said that the bundles are there already."""
+    """The setting that says that the bundles are there already."""
 
     @property
     def takes_patterns(self) -> bool:

@@ -30,7 +30,7 @@ INJECTED: Final = {
 """Modules that a plugin puts into the package, and how they can be had before."""
 
 SCRIPTS: Final = ("build", "compile", "bundle", "tsc", "prebuild", "package")
-"""Names that the script of package.json goes by that compiles."""
+"""Usual names of the script in package.json that compiles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

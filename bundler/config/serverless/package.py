@@ -99,7 +99,7 @@ def of_folder(service: Service, packaging: Packaging) -> tuple[str, ...]:
         excluded += _texts(level, "exclude")
         taken += _texts(level, "include")
         taken += _texts(level, "patterns")
-    # The framework, too, passes over what stands again.
+    # The framework, too, skips what is there a second time.
     patterns = [*map(_turned, dict.fromkeys(excluded)), *dict.fromkeys(taken)]
     return _good(packaging.own, patterns)
 

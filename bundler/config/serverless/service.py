@@ -51,7 +51,7 @@ class Service:
         return joined(self.folder, written, self.seen.root)
 
     def custom(self, path: str) -> Node | None:
-        """What stands there, variables resolved throughout. Raises UnresolvedError."""
+        """The value there, with all variables resolved. Raises UnresolvedError."""
         found = at(self.scope, path)
         return None if found is None else resolve_all(self.scope, found)
 

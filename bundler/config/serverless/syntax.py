@@ -85,7 +85,7 @@ class _Reader:
         return tuple(part for part in parts if part != "")
 
     def _opened(self, slashes: int, after: int) -> Text:
-        """The variable, or the text that only begins like one; behind it the reader stands."""
+        """The variable, or the text that only begins like one; the reader is then behind it."""
         self._at = after
         before = "\\" * (slashes // 2)
         start = TYPE.match(self._text, after)

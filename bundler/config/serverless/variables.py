@@ -1,4 +1,4 @@
-"""Serverless Framework variables, worked out where a value is asked for, and nowhere else.
+"""Serverless Framework variables, worked out where a value is needed, and nowhere else.
 
 Nothing is fetched and nothing of the project's is run: what only AWS, a dashboard, a plugin or a
 JavaScript file could give is unknown, with a fallback behind it too, since the deploy might find
@@ -150,7 +150,8 @@ def _resolve_all(scope: ServiceScope, node: Node, depth: int) -> Node:
 
 
 def at(scope: ServiceScope, path: str) -> Node | None:
-    """What stands at a path such as "custom.stages.dev"; None: nothing. Raises UnresolvedError."""
+    """The value at a path such as "custom.stages.dev"; None: there is none. Raises
+    UnresolvedError."""
     return _below(scope, scope.top, path)
 
 

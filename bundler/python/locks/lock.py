@@ -67,7 +67,7 @@ class Lock:
     indexes: Indexes = field(default_factory=Indexes)
     """Where it says its files lie."""
     named: tuple[tuple[str, str], ...] = ()
-    """Indexes by the names that credentials go by: (name, URL)."""
+    """Indexes with the names by which credentials are found: (name, URL)."""
 
 
 LAMBDAD_LOCK: Final = "lambdad lock"

@@ -42,7 +42,7 @@ class Manifest:
     groups: frozenset[str] = frozenset()
     indexes: Indexes = field(default_factory=Indexes)
     named: tuple[tuple[str, str], ...] = ()
-    """Indexes by the names that credentials go by: (name, URL)."""
+    """Indexes with the names by which credentials are found: (name, URL)."""
     dynamic: bool = False
     """Only its build backend knows the dependencies."""
     unknown: bool = False

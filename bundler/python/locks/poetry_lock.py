@@ -181,7 +181,7 @@ def _chosen(table: Any, keys: Iterable[str]) -> dict[str, Any]:
     return {key: found[key] for key in keys if found.get(key) is not None}
 
 
-# --- from what is asked for to what is installed ---------------------------------------------
+# --- from what is required to what is installed ----------------------------------------------
 
 
 @dataclass(slots=True, kw_only=True)
@@ -208,7 +208,7 @@ class _Edge:
 
 def _follow(walk: _Walk, manifest: Manifest) -> None:
     """Takes all that is needed. A package that is locked in several versions is taken in the
-    highest that all who ask for it admit, as an installer's resolver would."""
+    highest that all requirements admit, as an installer's resolver would."""
     for package in walk.document.package:
         walk.by_name.setdefault(canonicalize_name(package.name), []).append(package)
     roots = [

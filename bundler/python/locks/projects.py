@@ -1,4 +1,4 @@
-"""Python projects with a tool of their own: whose files they are, and who reads them.
+"""Python projects with a tool of their own: their files, and how each is read.
 
 A new format is a module that gives a Lock, and a line in FORMATS.
 """
@@ -32,7 +32,7 @@ from lambdad.bundler.workshop import Workshop
 
 @dataclass(frozen=True, slots=True)
 class LockFormat:
-    """A lock, the file that says what it was made from, and who reads it."""
+    """A lock, the file that it was made from, and how it is read."""
 
     lock: str
     manifest: str

@@ -130,7 +130,7 @@ def _knows(path: RelPath, folder: RelPath, workshop: Workshop) -> bool:
     try:
         document = _document(locks.text(path, workshop.seen, MEND), path)
     except ProjectError:
-        return True  # for whoever reads it to complain of
+        return True  # its reader reports what is wrong
     return _member(document, path, folder, workshop) is not None
 
 
@@ -188,7 +188,7 @@ def read(
 
 
 def _named(top: RelPath, workshop: Workshop) -> tuple[tuple[str, str], ...]:
-    """The workspace's indexes: a member's credentials go by their names."""
+    """The workspace's indexes: a member's credentials are found by their names."""
     try:
         path = os.path.normpath(f"{top}/pyproject.toml")
         said = anytoml.loads(workshop.seen.content(path).decode())
@@ -261,7 +261,7 @@ def _digest(path: RelPath, workshop: Workshop) -> str:
 # --- whether it still fits -------------------------------------------------------------------
 
 _Ask = tuple[str, frozenset[str], SpecifierSet | None]
-"""Name, extras, and the versions where an index is asked."""
+"""Name, extras, and, where it comes from an index, the versions."""
 
 
 def _check_fit(manifest: Manifest, member: _Package, path: RelPath, target: Target) -> None:

@@ -1,4 +1,4 @@
-"""Who needs whom among the wheels of a function, by their own metadata."""
+"""Which wheels of a function need which, by their own metadata."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def needs(
 def left_out(without: Collection[str], needs_: Needs, roots: Collection[str]) -> frozenset[str]:
     """The names of `without`, and what only they need.
 
-    `roots` are what people asked for; where no file tells, what nothing else needs takes their
-    place. A dependency of anything that stays, stays.
+    `roots` are what the project requires itself; where no file says that, what nothing else needs
+    takes their place. A dependency of anything that stays, stays.
     """
     gone = frozenset(without) & needs_.keys()
     if not gone:

@@ -76,7 +76,7 @@ class Wheel:
     tags: frozenset[str]
     """Of its file name, one by one: cp312-cp312-manylinux_2_17_x86_64."""
     requires_python: str | None
-    """As its metadata says it; nobody has checked that it can be read."""
+    """As its metadata says it, not checked yet."""
     dist_info: str
     """Its folder's name."""
     files: tuple[WheelFile, ...]

@@ -1,4 +1,4 @@
-"""From what a function returns to the HTTP response, by the rules of what stands before it.
+"""From what a function returns to the HTTP response, by the rules of what is before it.
 
 Sources: API Gateway Developer Guide, "Output format of a Lambda function for proxy integration",
 "Create AWS Lambda proxy integrations for HTTP APIs" and "Gateway response types"; Lambda Developer
