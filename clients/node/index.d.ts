@@ -68,7 +68,7 @@ export interface LambdaFunction {
 
 export interface Answer {
   schema: 1;
-  /** Every function asked for is built or skipped, and nothing is wrong with the project. */
+  /** Every function of the request is built or skipped, and nothing is wrong with the project. */
   ok: boolean;
   /** Of the project as a whole. */
   diagnostics: Diagnostic[];
@@ -106,7 +106,7 @@ export interface Place {
   command?: string | readonly string[];
   /** The environment of the command, and of a daemon that it starts. Default: this process's. */
   env?: Record<string, string | undefined>;
-  /** A person asks, in a terminal: from now on the project's own tools may run on every save. */
+  /** A person in a terminal makes the requests: from now on the project's own tools may run on every save. */
   typed?: boolean;
 }
 
@@ -166,7 +166,7 @@ export class LambdadError extends Error {
   readonly code: string;
 }
 
-/** It is not built. `function.machine_fault` tells whether the machine is at fault, not the project. */
+/** It is not built. `function.machine_fault` is true if the machine is at fault, not the project. */
 export class BuildFailed extends LambdadError {
   readonly code: "build-failed";
   /** The project's own diagnostics, then the function's. */
@@ -190,7 +190,7 @@ export class RequestError extends LambdadError {
     code: string;
     detail: string;
     title?: string;
-    /** Of `unknown-function`: what was asked for, and what there is. */
+    /** Of `unknown-function`: the names of the request that don't exist, and those that do. */
     unknown?: string[];
     known?: string[];
   };

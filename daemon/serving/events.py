@@ -44,9 +44,8 @@ class Broadcast:
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         event = encode(kind, data) if self._listeners else b""
         for queue in self._listeners:
-            with contextlib.suppress(
-                asyncio.QueueFull
-            ):  # a client that does not read misses events
+            # A client that does not read misses events.
+            with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(event)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
