@@ -208,7 +208,8 @@ def _state(workshop: Workshop, of: str) -> str:
     """Where a checker keeps what makes its next run quicker, absolute: in the store, where no
     project can bring a symlink that the checker would follow, or a state that it would believe."""
     name = workshop.state().checkers(os.path.relpath(of, workshop.root))
-    name += os.path.splitext(of)[1]
+    name = workshop.store.named(of, name) + os.path.splitext(of)[1]
+    workshop.store.drop_former(KIND, name)
     return str(workshop.store.find(KIND, name) or workshop.store.path(KIND, name))
 
 

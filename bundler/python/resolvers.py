@@ -251,7 +251,7 @@ def _pip_tools_environment(python: str, version: tuple[int, int], run_: _Run) ->
     release = PIP_TOOLS_LAST.get(version, run_.tools.pip_tools)
     store = run_.workshop.store
     name = f"pip-tools-{release}-{version[0]}.{version[1]}"
-    name = f"{name}-{store.private(f'tools/{name}')[:16]}"
+    name = f"{store.private(f'tools/{name}')}-{name}"
     if (found := store.find("tools", name)) and (found / "bin/python").exists():
         return found
     run_.workshop.say(f"installing pip-tools {release} for Python {version[0]}.{version[1]}")

@@ -19,8 +19,10 @@ for lying there: content under its digest proves itself, JSON is sealed with the
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import hmac
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -30,6 +32,10 @@ from lambdad.bundler.store import ownership
 from lambdad.bundler.store.anchored import Folder, temporary_name
 from lambdad.bundler.store.ownership import this_user_or_root
 from lambdad.bundler.store.user_state import process_secret, user_key
+
+FORMER_KEPT_S: Final = 600.0
+"""A worker may be loading what a process left that knew no lasting key."""
+_OF_A_RUN: Final = "run-"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -53,7 +59,8 @@ def usual_cache_folder(environ: Mapping[str, str]) -> Path | None:
     if own := environ.get("LAMBDAD_CACHE_DIR"):
         return Path(own).absolute()
     try:
-        base = Path(environ.get("XDG_CACHE_HOME") or f"{environ.get('HOME') or '~'}/.cache")
+        home = environ.get("HOME") or "~"
+        base = Path(environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"))
         return base.expanduser().absolute() / "lambdad"
     except RuntimeError:  # a user that no table of users knows
         return None
@@ -104,7 +111,8 @@ def write_atomic(
 
 def store_of(environ: Mapping[str, str], root: str) -> Store:
     """The user's store, for the project at `root`, its symlinks resolved."""
-    return Store(cache_folder(environ), user_key(environ, root).secret)
+    key = user_key(environ, root)
+    return Store(cache_folder(environ), key.secret if key.fault is None else None)
 
 
 class Store:
@@ -118,9 +126,11 @@ class Store:
     KINDS: Final = ("wheels", "trees", "segments", "locks", "esbuild", "tools", "checks", "caches")
 
     def __init__(self, root: Path, secret: bytes | None = None) -> None:
-        """`secret` is the user's key; without one, what this process notes is a miss for others."""
+        """`secret` is the user's key; without one, what this process notes is a miss for others,
+        and what it keeps under private names is of no use to them."""
         self.root = root
         self.secret = secret or process_secret()
+        self._is_lasting = secret is not None
         self._tidied: set[str] = set()
 
     def folder(self, kind: str | None = None) -> Folder:
@@ -147,7 +157,28 @@ class Store:
 
     def private(self, name: str) -> str:
         """A name in place of this one that only this user's processes can know."""
-        return hmac.digest(self.secret, f"private\0{name}".encode(), "sha256").hex()[:40]
+        made = hmac.digest(self.secret, f"private\0{name}".encode(), "sha256")
+        return self.named(name, made.hex()[:40])
+
+    def named(self, about: str, private: str) -> str:
+        """A private name that is made elsewhere, as it is used here. Where the key ends with this
+        process, it also says what it is about, for `drop_former`."""
+        if self._is_lasting:
+            return private
+        public = hashlib.sha256(about.encode(errors="surrogateescape")).hexdigest()
+        return f"{_OF_A_RUN}{public[:16]}-{private}"
+
+    def drop_former(self, kind: str, name: str, now_s: float | None = None) -> None:
+        """What earlier processes kept for the same purpose under names that ended with them is
+        gone, unless it was used lately: it would pile up, a copy for each run."""
+        if not name.startswith(_OF_A_RUN):
+            return
+        same = name[: len(_OF_A_RUN) + 17]
+        limit = (time.time() if now_s is None else now_s) - FORMER_KEPT_S
+        with contextlib.suppress(OSError):
+            for other, status in self.folder(kind).listed():
+                if other.startswith(same) and other != name and status.st_mtime < limit:
+                    self.discard(kind, other)
 
     def find(self, kind: str, name: str) -> Path | None:
         """The content, marked as used now, or None. A store that may be read but not written still
@@ -195,6 +226,7 @@ class Store:
     def adopt(self, folder: Path, kind: str, name: str) -> Path:
         """Moves a finished folder of a workspace into the store; if another process was first,
         theirs stays."""
+        self.drop_former(kind, name)
         above, target = self.folder(), self._made(kind)
         *parts, last = folder.relative_to(self.root).parts
         for part in parts:

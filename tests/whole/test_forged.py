@@ -264,7 +264,7 @@ def test_nothing_is_remembered(clone: Clone, command: str) -> None:
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stderr.splitlines() if "not-remembered" in line)
     assert line.startswith("warning[not-remembered]: nothing is remembered between runs: ")
-    assert "lies inside the project" in line
+    assert "is inside the project" in line
     assert "unchanged" not in done.stdout
     assert not Path(state).exists()
     assert "not-remembered" not in lambdad(clone, "list", state=f"{clone.root}.state").stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -79,6 +80,35 @@ def test_private_names(ours: Store, theirs: Store) -> None:
     """They stay the same for a user, and no other user can tell them."""
     assert ours.private("tree") == Store(ours.root, OURS).private("tree")
     assert len({ours.private("tree"), ours.private("other"), theirs.private("tree")}) == 3
+
+
+def test_names_that_end_with_a_process(tmp_path: Path) -> None:
+    """Without a lasting key each process takes names of its own; those that others took for the
+    same purpose go when nothing has used them for a while, and no other names do."""
+
+    def process() -> Store:
+        made = Store(tmp_path / "store")
+        made.secret = os.urandom(32)
+        return made
+
+    def keep(store: Store, about: str) -> str:
+        name = store.private(about)
+        with store.workspace() as folder:
+            (folder / "tree").mkdir()
+            store.adopt(folder / "tree", "trees", name)
+        return name
+
+    lasting = Store(tmp_path / "store", OURS)
+    theirs, other, kept = (keep(process(), "a"), keep(process(), "b"), keep(lasting, "a"))
+    old = [tmp_path / "store/trees" / name for name in (theirs, other, kept)]
+    mine = keep(process(), "a")
+    assert all(path.is_dir() for path in old)
+    for path in old:
+        os.utime(path, (0, 0))
+    again = keep(process(), "a")
+    assert sorted(os.listdir(tmp_path / "store/trees")) == sorted([other, kept, mine, again])
+    assert len({theirs, mine, again}) == 3
+    assert not {theirs, mine, again} & {lasting.private("a")}
 
 
 def test_the_users_store(workshop: Workshop, tmp_path: Path) -> None:

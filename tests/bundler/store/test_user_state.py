@@ -136,7 +136,7 @@ def test_a_key_for_this_process(tmp_path: Path, where: str) -> None:
     environ, fault = {
         "no home": ({}, "there is no home folder"),
         "a file in the way": ({"HOME": str(tmp_path / "file")}, "can't be written"),
-        "in the project": ({"XDG_STATE_HOME": f"{root}/state"}, "lies inside the project"),
+        "in the project": ({"XDG_STATE_HOME": f"{root}/state"}, "is inside the project"),
         "not writable": ({"HOME": "/proc/self"}, "can't be written"),
     }[where]
     known = user_key(environ, root)
