@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-MOST_HEAD: Final = 64 << 10
+MOST_HEAD: Final = 1 << 20
 """Bytes of a request's line and headers."""
 _PIECE: Final = 64 << 10
 

@@ -389,7 +389,9 @@ def described(fault: BaseException, request_id: str) -> dict[str, Any]:
         frames = traceback.extract_tb(fault.__traceback__)
         first = next((at for at, frame in enumerate(frames) if frame.filename != __file__), 0)
         kind, message = type(fault).__name__, str(fault)
-        trace = traceback.format_list(frames[first:])
+        # Without the marks below a line that newer versions of Python add: Lambda has none.
+        bare = [(frame.filename, frame.lineno, frame.name, frame.line) for frame in frames[first:]]
+        trace = traceback.format_list(bare)  # type: ignore[arg-type]  # a number may be unknown
     return {
         "errorMessage": message,
         "errorType": kind,
