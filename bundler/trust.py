@@ -12,10 +12,12 @@ token came along: by git, in an archive, or from another user's folder.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from lambdad.bundler.model import BundlerError
@@ -70,6 +72,53 @@ def _name(root: str) -> str:
 
 def _content(who: Identity) -> bytes:
     return os.fsencode(f"{who.root}\n{who.token}\n{who.file[0]} {who.file[1]}\n")
+
+
+# --- programs ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPath:
+    """The folders of a PATH in which programs are looked for."""
+
+    folders: tuple[str, ...]
+    """Absolute, in their order."""
+    passed_over: tuple[str, ...]
+    """Those that lie in the project, which decides what programs they hold."""
+
+    def has_passed_over(self, name: str) -> str | None:
+        """The program of that name that the project would have supplied."""
+        return in_folders(name, self.passed_over)
+
+
+EVERYWHERE: Final = SearchPath((), ())
+"""Of a project that is trusted."""
+
+
+def in_folders(name: str, folders: Sequence[str]) -> str | None:
+    """The first program of that name in the folders, which is not run."""
+    paths = (os.path.join(folder, name) for folder in folders)
+    return next((each for each in paths if os.path.isfile(each) and os.access(each, os.X_OK)), None)
+
+
+@functools.lru_cache(maxsize=256)  # what a project swaps changes none of the folders that are kept
+def search_path(path: str, root: str, repository: str, home: str) -> SearchPath:
+    """A PATH for a project that is not trusted.
+
+    A relative or empty entry leads into whatever folder a program runs in, and one below the
+    repository leads to what a clone brought. A repository that the home folder lies in is the
+    user's own (dotfiles are often kept so), and only the project itself counts then.
+    """
+    inside = root if _lies_in(os.path.realpath(home), repository) else repository
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for folder in filter(os.path.isabs, path.split(os.pathsep)):
+        places = (os.path.normpath(folder), os.path.realpath(folder))
+        found[any(_lies_in(place, inside) for place in places)].append(folder)
+    return SearchPath(tuple(found[False]), tuple(found[True]))
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def untrusted(what: str) -> BundlerError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from lambdad.bundler import trust
 from lambdad.bundler.attempts import Attempts
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.inputs.snapshot import Clock, Stat, stat_key
@@ -16,6 +18,7 @@ from lambdad.bundler.store.kept_files import Coding, KeptFiles, KeptTable
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.store import Store
+from lambdad.bundler.trust import EVERYWHERE, SearchPath
 
 T = TypeVar("T")
 
@@ -40,7 +43,8 @@ class Workshop:
     """The version control root above it, else the same."""
     store: Store
     environ: Mapping[str, str]
-    """The caller's environment; tools inherit it."""
+    """The caller's environment; tools inherit it. Where the project is not trusted, its PATH leads
+    to no folder of the project, and to none that is relative (trust.search_path)."""
     say: Callable[[str], None] = silent
     """Called with a short line before each step that may take long ("fetching 18 wheels")."""
     trusted: bool = True
@@ -58,12 +62,24 @@ class Workshop:
     """How what is kept is looked at before a build; a build that has begun passes its Look."""
     attempts: Attempts = field(default_factory=Attempts, compare=False, repr=False)
     """What failed in this batch of builds; each batch begins with none."""
+    programs: SearchPath = field(default=EVERYWHERE, compare=False, repr=False)
+    """Where programs are looked for, and where not; each workshop finds that by itself."""
     seen: Seen = field(default=_NOTHING, compare=False, repr=False)
     """Through which the project's files are looked at; each build has its own."""
 
     def __post_init__(self) -> None:
         if (self.seen.root, self.seen.repository) != (self.root, self.repository):
             object.__setattr__(self, "seen", Seen(self.root, self.repository))
+        if not self.trusted:
+            self._leave_out_the_projects_programs()
+
+    def _leave_out_the_projects_programs(self) -> None:
+        path, home = self.environ.get("PATH", ""), self.environ.get("HOME", "")
+        found = trust.search_path(path, self.root, self.repository, home)
+        kept = os.pathsep.join(found.folders)
+        if path != kept:
+            object.__setattr__(self, "environ", {**self.environ, "PATH": kept})
+            object.__setattr__(self, "programs", found)
 
     def recording(self) -> Workshop:
         """The same with a recorder in which nothing is yet."""

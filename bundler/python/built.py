@@ -62,7 +62,7 @@ def build(
     """
     if not workshop.trusted:
         raise trust.untrusted("a package must be built from source, which runs its code")
-    python = interpreters.find(target.version, workshop.environ)
+    python = interpreters.find(target.version, workshop.environ, workshop.programs)
     version = target.version if python else sys.version_info[:2]
     with workshop.store.workspace() as folder:
         environ = pip.environ(sources or Indexes(), workshop, folder)

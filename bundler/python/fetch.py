@@ -296,8 +296,10 @@ def _build(errand: _Errand, pin: Pinned) -> None:
 
 def _in_vain(errand: _Errand, pin: Pinned) -> str | None:
     """Why a build here would take minutes and give a wheel for this machine only."""
-    target = errand.target
-    alike = targets.is_host(target) and interpreters.find(target.version, errand.workshop.environ)
+    target, workshop = errand.target, errand.workshop
+    alike = targets.is_host(target) and interpreters.find(
+        target.version, workshop.environ, workshop.programs
+    )
     here = targets.host_glibc()
     if alike and here is not None and here <= target.glibc:
         return None

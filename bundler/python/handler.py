@@ -35,7 +35,10 @@ def check(
         return [_missing_file(function, files, workshop)]
     diagnostics = _check_syntax(found, function, files, workshop)
     module = parse(
-        tree.read(workshop.seen, files[found]), function.runtime.version, workshop.environ
+        tree.read(workshop.seen, files[found]),
+        function.runtime.version,
+        workshop.environ,
+        workshop.programs,
     )
     if isinstance(module, Module) and module.is_certain and handler.export not in module.names:
         diagnostics.append(_missing_export(function, files[found], module))
@@ -132,7 +135,10 @@ def _check_syntax(
     while left:
         name = left.pop()
         module = parse(
-            tree.read(workshop.seen, files[name]), function.runtime.version, workshop.environ
+            tree.read(workshop.seen, files[name]),
+            function.runtime.version,
+            workshop.environ,
+            workshop.programs,
         )
         if isinstance(module, Broken):
             diagnostics.append(_syntax_error(files[name], module, function))

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from lambdad.bundler import tools
-from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler import tools, trust
 from lambdad.bundler.model import BundlerError
+from lambdad.bundler.trust import EVERYWHERE, SearchPath
+from lambdad.bundler.workshop import Workshop
 
 PythonVersion = tuple[int, int]
 
@@ -22,12 +23,28 @@ PIP_RUNS_SINCE: Final[PythonVersion] = (3, 10)
 """Our pip can run under interpreters from here on; older ones have to bring their own."""
 
 
-def find(version: PythonVersion, environ: Mapping[str, str]) -> str | None:
-    """An interpreter of that version: ours, one on PATH, one of pyenv's, one of uv's; or None."""
+def find(
+    version: PythonVersion, environ: Mapping[str, str], programs: SearchPath = EVERYWHERE
+) -> str | None:
+    """An interpreter of that version: ours, one on PATH, one of pyenv's, one of uv's; or None.
+
+    Raises BundlerError `untrusted-build` if there is only one of an untrusted project's own.
+    """
     if sys.version_info[:2] == version:
         return sys.executable
     path, pyenv, home = (environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
-    return _known((version, path, pyenv, home))
+    found = _known((version, path, pyenv, home))
+    if found is None and (passed_over := programs.has_passed_over(_name(version))):
+        raise _the_projects(passed_over)
+    return found
+
+
+def _name(version: PythonVersion) -> str:
+    return f"python{version[0]}.{version[1]}"
+
+
+def _the_projects(found: str) -> BundlerError:
+    return trust.untrusted(f"{found} must be run, which lies in the project")
 
 
 ABSENT_S: Final = 3.0
@@ -48,12 +65,19 @@ def _known(key: _Key) -> str | None:
     return found
 
 
-def for_worker(version: PythonVersion, environ: Mapping[str, str], seen: Seen) -> str | None:
+def for_worker(version: PythonVersion, workshop: Workshop) -> str | None:
     """The interpreter that runs functions of that version here: the user's before ours, since it
-    has what the user installed in it. Whatever PATH has by its name is an input."""
+    has what the user installed in it. Whatever PATH has by its name is an input.
+
+    Raises BundlerError `untrusted-build` if PATH has one of an untrusted project's own: another is
+    not taken instead, since what was built with that would answer once the project is trusted.
+    """
+    environ, seen = workshop.environ, workshop.seen
+    if passed_over := workshop.programs.has_passed_over(_name(version)):
+        raise _the_projects(passed_over)
     path, pyenv, home = (environ.get(name, "") for name in ("PATH", "PYENV_ROOT", "HOME"))
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
-    named = [os.path.join(folder, f"python{version[0]}.{version[1]}") for folder in folders]
+    named = [os.path.join(folder, _name(version)) for folder in folders]
     seen.file(*named)
     found = _known((version, path, pyenv, home, *map(_changed, named)))
     if found is None and sys.version_info[:2] == version:
@@ -82,9 +106,9 @@ def _find(version: PythonVersion, path: str, pyenv: str, home: str) -> str | Non
 def _candidates(
     version: PythonVersion, path: str, pyenv: str, home: str, environ: Mapping[str, str]
 ) -> Iterator[str]:
-    name = f"python{version[0]}.{version[1]}"
-    for folder in path.split(os.pathsep):
-        if found := shutil.which(name, path=folder):
+    # A relative folder would lead elsewhere from where the interpreter is run.
+    for folder in filter(os.path.isabs, path.split(os.pathsep)):
+        if found := shutil.which(_name(version), path=folder):
             yield found
     versions = os.path.join(pyenv or os.path.join(home, ".pyenv"), "versions")
     pattern = re.compile(rf"{version[0]}\.{version[1]}\.(\d+)")

@@ -60,7 +60,7 @@ def _load(function: Function, found: Gathered, workshop: Workshop) -> Runnable:
     code = os.path.dirname(function.code) or "." if single else function.code
     diagnostics += _split(function, (code, *function.shared), found.own)
     major, minor = function.runtime.version
-    interpreter = interpreters.for_worker((major, minor), workshop.environ, workshop.seen)
+    interpreter = interpreters.for_worker((major, minor), workshop)
     if interpreter is None:
         diagnostics.append(_no_interpreter(function))
     own = (

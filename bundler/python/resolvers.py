@@ -201,7 +201,7 @@ def _pip_tools(run_: _Run) -> str:
     """pip-compile resolves only for the interpreter that runs it (pip-tools issues 585, 1382)."""
     question = run_.question
     version = question.target.version
-    python = interpreters.find(version, run_.workshop.environ)
+    python = interpreters.find(version, run_.workshop.environ, run_.workshop.programs)
     if python is None:
         raise ProjectError(*retried([_no_interpreter(question)]))
     environment = _pip_tools_environment(python, version, run_)

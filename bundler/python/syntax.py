@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from lambdad.bundler.trust import EVERYWHERE, SearchPath
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -41,10 +43,16 @@ _PARSED: Final[dict[tuple[str, tuple[int, ...]], Module | Broken]] = {}
 _MOST_PARSED: Final = 10_000
 
 
-def parse(source: bytes, version: tuple[int, ...], environ: Mapping[str, str]) -> Module | Broken:
+def parse(
+    source: bytes,
+    version: tuple[int, ...],
+    environ: Mapping[str, str],
+    programs: SearchPath = EVERYWHERE,
+) -> Module | Broken:
     """The module as a Python of that version reads it; remembered by content.
 
     What this Python can't read is shown to one of that version, if that is newer and installed.
+    Raises BundlerError `untrusted-build` if there is only one of an untrusted project's own.
     """
     key = (hashlib.sha256(source).hexdigest(), version)
     if key not in _PARSED:
@@ -52,7 +60,7 @@ def parse(source: bytes, version: tuple[int, ...], environ: Mapping[str, str]) -
             _PARSED.clear()
         parsed = _parse(source, version)
         if isinstance(parsed, Broken) and version > sys.version_info[:2]:
-            parsed = _ask_newer(source, (version[0], version[1]), parsed, environ)
+            parsed = _ask_newer(source, (version[0], version[1]), parsed, environ, programs)
         _PARSED[key] = parsed
     return _PARSED[key]
 
@@ -156,7 +164,11 @@ else:
 
 
 def _ask_newer(
-    source: bytes, version: tuple[int, int], broken: Broken, environ: Mapping[str, str]
+    source: bytes,
+    version: tuple[int, int],
+    broken: Broken,
+    environ: Mapping[str, str],
+    programs: SearchPath,
 ) -> Module | Broken:
     import json
 
@@ -168,7 +180,7 @@ def _ask_newer(
         text = source.decode("utf-8")
     except UnicodeDecodeError:
         return broken
-    if python := interpreters.find(version, environ):
+    if python := interpreters.find(version, environ, programs):
         answer = tools.run(
             [python, "-I", "-X", "utf8", "-c", _SCRIPT],
             cwd=tempfile.gettempdir(),

@@ -64,26 +64,23 @@ def examine(folder: str, environ: dict[str, str]) -> Iterator[Finding]:
         well=True,
         found=f"{LAMBDAD} on Python {platform.python_version()}, {platform.platform(terse=True)}",
     )
-    yield _tool(folder, "node", ["--version"], "tests of bundles", "install Node.js")
-    yield _tool(
-        folder, "npm", ["--version"], "fetching esbuild", "install Node.js, which brings npm"
-    )
+    yield _tool("node", ["--version"], "tests of bundles", "install Node.js")
+    yield _tool("npm", ["--version"], "fetching esbuild", "install Node.js, which brings npm")
     yield from _managers(folder, environ)
     yield _esbuild(folder, environ)
     yield _package("deflate", DEFLATE)
     yield _package("uv", UV)
-    yield _tool(
-        folder, sys.executable, ["-m", "pip", "--version"], "fetching wheels", "reinstall lambdad"
-    )
+    yield _tool(sys.executable, ["-m", "pip", "--version"], "fetching wheels", "reinstall lambdad")
     yield _interpreters(environ)
     yield _store(cache_folder(environ))
     yield _state(environ)
 
 
-def _tool(folder: str, name: str, arguments: Sequence[str], needed_for: str, hint: str) -> Finding:
+def _tool(name: str, arguments: Sequence[str], needed_for: str, hint: str) -> Finding:
     shown = os.path.basename(name) if name != sys.executable else arguments[1]
     try:
-        answer = tools.run([name, *arguments], cwd=folder, timeout_s=20)
+        # Python and npm take code and settings of the folder that they run in.
+        answer = tools.run([name, *arguments], cwd="/", timeout_s=20)
     except BundlerError as fault:
         return Finding(
             what=shown, well=False, found=fault.message, needed_for=needed_for, hint=hint
