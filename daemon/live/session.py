@@ -20,7 +20,7 @@ from lambdad.bundler.model import BundlerError, Diagnostic
 from lambdad.bundler.report.render import diagnostic_text
 from lambdad.daemon.live.building import FreshCode, FreshSource
 from lambdad.daemon.live.http.app import HttpApis, HttpSettings
-from lambdad.daemon.live.http.connections import PatientConnection
+from lambdad.daemon.live.http.connections import Listener
 from lambdad.daemon.live.invoker import LiveInvoker
 from lambdad.daemon.live.lambda_api import LambdaApi
 from lambdad.daemon.live.project import LiveProject
@@ -29,8 +29,6 @@ from lambdad.daemon.live.workers import launch
 from lambdad.daemon.live.workers.crew import Crew
 from lambdad.daemon.live.workers.launch import Surroundings
 
-BACKLOG: Final = 512
-"""Connections that wait to be taken."""
 END_S: Final = 1.5
 """What requests that run are given at the end; then all is ended."""
 INTERRUPTED: Final = 130
@@ -93,18 +91,13 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         return config.apis, config.project.diagnostics
 
     http = HttpApis(invoker, apis, _digests(source), settings=settings, note=lines.note)
-    runners: list[web.AppRunner] = []
-    listeners: list[asyncio.Server] = []
+    listeners: list[Listener] = []
     try:
         lambda_port = await _listen(
-            runners,
-            listeners,
-            api.application(),
-            (options.host, options.lambda_port),
-            "--lambda-port",
+            listeners, api.application(), (options.host, options.lambda_port), "--lambda-port"
         )
         http_port = await _listen(
-            runners, listeners, http.application(), (options.host, options.http_port), "--port"
+            listeners, http.application(), (options.host, options.http_port), "--port"
         )
         http.settings = replace(settings, port=http_port)
         shown = f"[{options.host}]" if ":" in options.host else options.host
@@ -116,42 +109,28 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         await leave.wait()
     finally:
         for listener in listeners:
-            listener.close()
+            listener.refuse()
         await crew.close()
         await api.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S):
-                await asyncio.gather(*(runner.cleanup() for runner in runners))
+                await asyncio.gather(*(listener.close() for listener in listeners))
         await source.close()
     return INTERRUPTED
 
 
 async def _listen(
-    runners: list[web.AppRunner],
-    listeners: list[asyncio.Server],
-    app: web.Application,
-    where: tuple[str, int],
-    option: str,
+    listeners: list[Listener], app: web.Application, where: tuple[str, int], option: str
 ) -> int:
     """The port that it listens on. Raises BundlerError `port-in-use`."""
-    runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=0.2, handler_cancellation=True
-    )
-    await runner.setup()
-    runners.append(runner)
-    loop = asyncio.get_running_loop()
-    server = runner.server
     host, port = where
     try:
-        listening = await loop.create_server(
-            lambda: PatientConnection(server, loop=loop), host, port, backlog=BACKLOG
-        )
+        listeners.append(await Listener.begin(app, host, port))
     except OSError as fault:
         hint = f"say {option} with another one, or 0 for any that is free"
         message = f"can't listen on port {port} of {host}: {fault.strerror or fault}"
         raise BundlerError("port-in-use", message, hint) from fault
-    listeners.append(listening)
-    return int(listening.sockets[0].getsockname()[1])
+    return listeners[-1].port
 
 
 def _digests(source: FreshSource) -> Callable[[str], Awaitable[str | None]]:

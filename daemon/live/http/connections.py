@@ -13,6 +13,11 @@ from lambdad.daemon.serving.boundary import Connection
 HEAD_S: Final = 20.0
 """A request's head has arrived by then, or the connection is closed."""
 
+BACKLOG: Final = 512
+"""Connections that wait to be taken."""
+END_S: Final = 0.2
+"""What a request that runs is given at the end."""
+
 
 class PatientConnection(Connection):
     """Is closed if the head of a request does not come to its end; `timed` reports each that did.
@@ -74,3 +79,48 @@ async def timed(
         return await handler(request)
     finally:
         connection.ended()
+
+
+class Listener:
+    """An application on a port."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        self._runner = runner
+        self._server = server
+        self.port: Final = int(server.sockets[0].getsockname()[1])
+
+    @classmethod
+    async def begin(
+        cls, app: web.Application, host: str, port: int, head_s: float = HEAD_S
+    ) -> Listener:
+        """Raises OSError."""
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=END_S,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        loop = asyncio.get_running_loop()
+        manager = runner.server
+        try:
+            server = await loop.create_server(
+                lambda: PatientConnection(manager, loop=loop, head_s=head_s),
+                host,
+                port,
+                backlog=BACKLOG,
+            )
+        except BaseException:
+            await runner.cleanup()
+            raise
+        return cls(runner, server)
+
+    def refuse(self) -> None:
+        """Takes no more connections."""
+        self._server.close()
+
+    async def close(self) -> None:
+        """Ends what still runs after a short time."""
+        self._server.close()
+        await self._runner.cleanup()
