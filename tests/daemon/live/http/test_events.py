@@ -323,3 +323,7 @@ def test_ids_look_like_those_of_aws_and_stay() -> None:
     assert one != other
     assert len(one) == 10
     assert one.isalnum()
+
+
+def test_of_a_header_that_is_sent_twice_the_last_counts() -> None:
+    assert request(headers=(("X-A", "1"), ("x-a", "2"))).header("x-a") == "2"
