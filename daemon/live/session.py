@@ -20,7 +20,7 @@ from lambdad.bundler.model import BundlerError, Diagnostic
 from lambdad.bundler.report.render import diagnostic_text
 from lambdad.daemon.live.building import FreshCode, FreshSource
 from lambdad.daemon.live.http.app import HttpApis, HttpSettings
-from lambdad.daemon.live.http.connections import Listener
+from lambdad.daemon.live.http.connections import ListeningServer
 from lambdad.daemon.live.invoker import LiveInvoker
 from lambdad.daemon.live.lambda_api import LambdaApi
 from lambdad.daemon.live.project import LiveProject
@@ -91,7 +91,7 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         return config.apis, config.project.diagnostics
 
     http = HttpApis(invoker, apis, _digests(source), settings=settings, note=lines.note)
-    listeners: list[Listener] = []
+    listeners: list[ListeningServer] = []
     try:
         lambda_port = await _listen(
             listeners, api.application(), (options.host, options.lambda_port), "--lambda-port"
@@ -120,12 +120,12 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
 
 
 async def _listen(
-    listeners: list[Listener], app: web.Application, where: tuple[str, int], option: str
+    listeners: list[ListeningServer], app: web.Application, where: tuple[str, int], option: str
 ) -> int:
     """The port that it listens on. Raises BundlerError `port-in-use`."""
     host, port = where
     try:
-        listeners.append(await Listener.begin(app, host, port))
+        listeners.append(await ListeningServer.begin(app, host, port))
     except OSError as fault:
         hint = f"say {option} with another one, or 0 for any that is free"
         message = f"can't listen on port {port} of {host}: {fault.strerror or fault}"

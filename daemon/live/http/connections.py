@@ -81,7 +81,7 @@ async def timed(
         connection.ended()
 
 
-class Listener:
+class ListeningServer:
     """An application on a port."""
 
     def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
@@ -92,7 +92,7 @@ class Listener:
     @classmethod
     async def begin(
         cls, app: web.Application, host: str, port: int, head_s: float = HEAD_S
-    ) -> Listener:
+    ) -> ListeningServer:
         """Raises OSError."""
         runner = web.AppRunner(
             app,

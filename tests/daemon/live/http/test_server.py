@@ -25,7 +25,7 @@ from lambdad.bundler.config.routes import (
 )
 from lambdad.bundler.model import Diagnostic, Location, error
 from lambdad.daemon.live.http.app import HttpApis, HttpSettings
-from lambdad.daemon.live.http.connections import Listener
+from lambdad.daemon.live.http.connections import ListeningServer
 from lambdad.daemon.live.invocation import (
     PRELUDE_TYPE,
     Answered,
@@ -126,7 +126,7 @@ async def serving(
         settings=HttpSettings(origins=("https://ok.example",), hosts=("box.example",)),
         note=notes.append,
     )
-    listener = await Listener.begin(http.application(), "127.0.0.1", 0, head_s)
+    listener = await ListeningServer.begin(http.application(), "127.0.0.1", 0, head_s)
     http.settings = replace(http.settings, port=listener.port)
     try:
         async with aiohttp.ClientSession(auto_decompress=False) as session:
