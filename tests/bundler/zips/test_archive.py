@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -21,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.bundler.model import BundlerError, Entry, ProjectError
-from lambdad.bundler.store.anchored import Folder
+from lambdad.bundler.store import anchored
+from lambdad.bundler.store.anchored import Folder, Staged
 from lambdad.bundler.store.ownership import this_user
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.zips import archive, headers, reader, segments
@@ -398,3 +400,42 @@ def test_a_fault_leaves_nothing_behind(
     with pytest.raises(BundlerError):
         archive.write_file(Folder.root(str(folder), this_user()), contents(TREE, segment))
     assert os.listdir(folder) == []
+
+
+def test_writers_of_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that publish at once the first one's file stays, and the second one is content."""
+    folder = Folder.root(str(tmp_path), this_user())
+    inodes: list[int] = []
+
+    class Late(Staged):
+        def publish_first(self, name: str) -> bool:
+            if not inodes:  # the other one comes in between
+                inodes.append(0)
+                archive.write_file(folder, contents(TREE))
+                inodes.append((tmp_path / name).stat().st_ino)
+            return super().publish_first(name)
+
+    monkeypatch.setattr(anchored, "Staged", Late)
+    summary = archive.write_file(folder, contents(TREE))
+    path = tmp_path / f"{summary.sha256}.zip"
+    assert path.stat().st_ino == inodes[1]
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the file is renamed; what has the name and other bytes is replaced in any case."""
+
+    def refused(*_arguments: object, **_more: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(os, "link", refused)
+    folder = Folder.root(str(tmp_path), this_user())
+    for _ in range(2):
+        summary = archive.write_file(folder, contents(TREE))
+        path = tmp_path / f"{summary.sha256}.zip"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == summary.sha256
+        path.chmod(0o644)
+        path.write_bytes(b"other")
+    monkeypatch.undo()
+    archive.write_file(folder, contents(TREE))
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == summary.sha256
