@@ -79,6 +79,15 @@ Exit code: 130 interrupted; 2 usage or machine.""",
 )
 @click.option("--profile", metavar="NAME", help="The AWS profile that functions use.")
 @click.option("--region", metavar="NAME", help="The AWS region that functions see.")
+@click.option(
+    "--inspect",
+    metavar="[FUNCTION[:PORT]]",
+    multiple=True,
+    is_flag=False,
+    flag_value="",
+    help="Let a debugger attach to a Node.js function, or to each of them, on port 9229 and those "
+    "after it. Their time-outs don't count then.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def command(project: str | None, port: int, lambda_port: int, host: str, **given: object) -> int:
     """Run functions on this machine: HTTP and Lambda's API, always with fresh code."""

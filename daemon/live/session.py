@@ -16,14 +16,15 @@ from aiohttp import web
 
 from lambdad.bundler.config.find import LiveDeclaration
 from lambdad.bundler.config.routes import Apis
-from lambdad.bundler.model import BundlerError, Diagnostic
+from lambdad.bundler.model import BundlerError, Diagnostic, Language
 from lambdad.bundler.report.render import diagnostic_text
 from lambdad.daemon.live.building import FreshCode, FreshSource
 from lambdad.daemon.live.http.app import HttpApis, HttpSettings
 from lambdad.daemon.live.http.connections import ListeningServer
+from lambdad.daemon.live.http.request import Account
 from lambdad.daemon.live.invoker import LiveInvoker
 from lambdad.daemon.live.lambda_api import LambdaApi
-from lambdad.daemon.live.project import LiveProject
+from lambdad.daemon.live.project import LiveConfig, LiveProject
 from lambdad.daemon.live.terminal import RequestLines
 from lambdad.daemon.live.workers import launch
 from lambdad.daemon.live.workers.crew import Crew
@@ -32,6 +33,8 @@ from lambdad.daemon.live.workers.launch import Surroundings
 END_S: Final = 1.5
 """What requests that run are given at the end; then all is ended."""
 INTERRUPTED: Final = 130
+INSPECTOR: Final = 9229
+"""The first port of Node.js's inspector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,8 @@ class StartOptions:
     env_files: Sequence[str] = ()
     profile: str | None = None
     region: str | None = None
+    inspect: Sequence[str] = ()
+    """Node.js functions that a debugger may hold, as NAME or NAME:PORT; "" is every one."""
     as_json: bool = False
 
 
@@ -73,6 +78,7 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         session=f"{now:%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}",
         profile=options.profile,
         region=options.region,
+        inspected=inspected(options.inspect, first),
     )
     crew = Crew(lines)
     source = FreshSource(options.root, environ)
@@ -84,7 +90,13 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         origins=options.origins,
         root=options.root,
     )
-    settings = HttpSettings(hosts=options.hosts, origins=options.origins, root=options.root)
+    settings = HttpSettings(
+        account=Account(id=launch.ACCOUNT, region=launch.region(around)),
+        hosts=options.hosts,
+        origins=options.origins,
+        root=options.root,
+        is_patient=bool(around.inspected),
+    )
 
     def apis() -> tuple[Apis, Sequence[Diagnostic]]:
         config = project.now()
@@ -104,6 +116,8 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         lines.ready(
             f"http://{shown}:{http_port}", f"http://{shown}:{lambda_port}", list(first.functions)
         )
+        for name, port in around.inspected.items():
+            lines.note(f"{name}: a debugger attaches to 127.0.0.1:{port}")
         for fault in (*first.project.diagnostics, *first.apis.diagnostics):
             lines.note(diagnostic_text(fault, root=options.root))
         await leave.wait()
@@ -131,6 +145,27 @@ async def _listen(
         message = f"can't listen on port {port} of {host}: {fault.strerror or fault}"
         raise BundlerError("port-in-use", message, hint) from fault
     return listeners[-1].port
+
+
+def inspected(asked: Sequence[str], config: LiveConfig) -> dict[str, int]:
+    """The inspectors' ports, by function. Raises BundlerError `unknown-function`, `bad-inspect`."""
+    known = [
+        name
+        for name, one in config.functions.items()
+        if one.function.runtime.language is Language.JAVASCRIPT
+    ]
+    found: dict[str, int] = {}
+    wanted = [one for text in asked for one in ([text] if text else known)]
+    for text in wanted:
+        name, _, port = text.partition(":")
+        name = config.aliases.get(name, name)
+        if name not in known:
+            hint = f"there are: {', '.join(known) or 'none'}"
+            raise BundlerError("unknown-function", f"no Node.js function is called {name}", hint)
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise BundlerError("bad-inspect", f"{port} is no port", "say --inspect NAME:9229")
+        found[name] = int(port) if port else INSPECTOR + len(found)
+    return found
 
 
 def _digests(source: FreshSource) -> Callable[[str], Awaitable[str | None]]:

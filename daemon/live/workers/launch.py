@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from lambdad.bundler.model import BundlerError, Function, Language, Live
@@ -76,6 +77,12 @@ class Surroundings:
     """Names the log streams of this run of `start`."""
     profile: str | None = None
     region: str | None = None
+    inspected: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Node.js functions that a debugger may hold, each with its inspector's port."""
+
+
+DEBUGGED_S: Final = 86_400.0
+"""A function's time-out where a debugger may hold it."""
 
 
 def prepare(
@@ -106,8 +113,10 @@ def prepare(
         environ=tuple(sorted(variables.items())),
         dependencies=tuple(folder for folder in folders if LASTING.fullmatch(folder)),
     )
+    port = None if is_python else around.inspected.get(function.name)
     load = Load(
         assignment={
+            "inspect": port,
             "path": folders,
             "handler": handler,
             "root": task_root,
@@ -116,7 +125,7 @@ def prepare(
             "dependencies": list(launch.dependencies),
         },
         is_mutable="/.lambdad/live/" not in entry,
-        timeout_s=config.timeout_s,
+        timeout_s=config.timeout_s if port is None else DEBUGGED_S,
         memory_mb=config.memory_mb,
     )
     return launch, load

@@ -5,7 +5,8 @@
  */
 
 import { Agent, request as httpRequest } from "node:http";
-import { Socket } from "node:net";
+import inspector from "node:inspector";
+import { createServer, Socket } from "node:net";
 import { Writable } from "node:stream";
 import { format } from "node:util";
 
@@ -369,6 +370,39 @@ function watchFaults() {
   });
 }
 
+// --- a debugger -----------------------------------------------------------------------------------
+
+const RETRY_MS = 50;
+/** So long the function is not loaded, so that a debugger sees it from its first line. */
+const WAIT_MS = 1000;
+
+/** Opens the inspector. The worker of the code before may still have the port: until it has ended,
+ * it is tried again, in the end while the function runs. */
+async function inspected(port) {
+  const until = Date.now() + WAIT_MS;
+  while (!(await opened(port))) {
+    if (Date.now() > until) {
+      setTimeout(() => inspected(port), RETRY_MS * 10).unref();
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+/** Whether it is open now. A port that is taken is looked at first, since Node.js would complain. */
+function opened(port) {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.on("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () =>
+      probe.close(() => {
+        inspector.open(port, "127.0.0.1");
+        resolve(inspector.url() !== undefined);
+      }),
+    );
+  });
+}
+
 async function main() {
   const { body } = await call("GET", "/assignment");
   const assignment = JSON.parse(body);
@@ -377,6 +411,7 @@ async function main() {
   patchConsole();
   provideAwslambda();
   watchFaults();
+  if (assignment.inspect) await inspected(assignment.inspect);
   let handler;
   try {
     handler = await load(assignment.root, assignment.handler, assignment.rules);
