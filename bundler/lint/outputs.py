@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from lambdad.bundler.lint.run import Report
 from lambdad.bundler.model import Diagnostic, Project, RelPath, Severity
 from lambdad.bundler.report.render import diagnostic_json, outcome_json, place
-from lambdad.bundler.report.shown import plain
+from lambdad.bundler.report.shown import plain, printable
 from lambdad.bundler.toolchain import LAMBDAD
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def document(report: Report) -> dict[str, object]:
 
 def line(item: Diagnostic, paint: Paint = plain) -> str:
     """`path:line:column: severity[code] message`, as far as there is a place."""
-    at = f"{paint(_printable(place(item.where)), 'bold')}: " if item.where is not None else ""
+    at = f"{paint(printable(place(item.where)), 'bold')}: " if item.where is not None else ""
     return f"{at}{_said(item, paint)}"
 
 
@@ -63,28 +63,18 @@ def errorformat(report: Report, _project: Project) -> str:
         where = item.where
         at = ""
         if where is not None:
-            at = f"{_printable(where.file)}:{where.line or 1}:{where.column or 1}: "
+            at = f"{printable(where.file)}:{where.line or 1}:{where.column or 1}: "
         told.append(f"{at}{_said(item, plain)}\n")
     return "".join(told)
 
 
 def _said(item: Diagnostic, paint: Paint) -> str:
-    label = paint(f"{item.severity.value}[{_printable(item.code)}]", item.severity.value)
+    label = paint(f"{item.severity.value}[{printable(item.code)}]", item.severity.value)
     return f"{label} {_in_line(item.message)}"
 
 
 def _in_line(told: str) -> str:
-    return _printable(" ".join(told.split()))
-
-
-def _printable(told: str) -> str:
-    """What a tool says, or a file is called, may hold what ends a line or speaks to a terminal."""
-    if told.isprintable():
-        return told
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
-        for sign in told
-    )
+    return printable(" ".join(told.split()))
 
 
 def _whole(item: Diagnostic) -> str:

@@ -25,7 +25,7 @@ from lambdad.bundler.model import (
     Severity,
     Skipped,
 )
-from lambdad.bundler.report.shown import plain
+from lambdad.bundler.report.shown import LINES, plain, printable
 from lambdad.bundler.store.output import artifact_json
 
 if TYPE_CHECKING:
@@ -139,13 +139,15 @@ def diagnostic_text(
 ) -> str:
     """As docs/diagnostics.md shows: what is wrong, the place with its line, what to do next."""
     label = paint(f"{item.severity.value}[{item.code}]", item.severity.value)
-    named = f" {paint(function, 'bold')}:" if function else ":"
-    lines = [f"{label}{named} {item.message}"]
+    named = f" {paint(printable(function), 'bold')}:" if function else ":"
+    lines = [f"{label}{named} {printable(item.message, LINES)}"]
     if item.where is not None:
         source = source_line(root, item.where) if root else ""
-        lines.append(f"  {place(item.where)}{'  ' + paint(source, 'dim') if source else ''}")
+        lines.append(
+            f"  {printable(place(item.where))}{'  ' + paint(source, 'dim') if source else ''}"
+        )
     if item.hint is not None:
-        first, *more = item.hint.splitlines()
+        first, *more = printable(item.hint, LINES).splitlines() or [""]
         lines += [f"  hint: {first}", *(f"        {line}" for line in more)]
     return "\n".join(lines)
 

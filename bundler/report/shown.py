@@ -30,6 +30,10 @@ STYLES = {
 """A word for a style -> the terminal's code (ECMA-48, SGR)."""
 
 
+LINES = "\n\t"
+"""Control characters that a text of several lines has."""
+
+
 def plain(text: str, _style: str) -> str:
     return text
 
@@ -46,21 +50,32 @@ def paint_for(stream: TextIO) -> Paint:
     return ansi if wanted or os.environ.get("FORCE_COLOR") else plain
 
 
+def printable(text: str, kept: str = "") -> str:
+    """The text without control characters, but for those that are `kept`. The name of a file, or
+    what a tool says of it, may hold some that end a line or that a terminal obeys."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in kept else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+
+
 def function_line(item: Mapping[str, Any], width: int, paint: Paint = plain) -> str:
     """One line for one function of an answer's JSON; `width` is that of the longest name."""
     status = item["status"]
-    line = f"{paint(f'{status:<8}', status)} {item['name']:<{width}}"
+    line = f"{paint(f'{status:<8}', status)} {printable(item['name']):<{width}}"
     artifact, live = item.get("artifact"), item.get("live")
     if status == "built":
         took = "unchanged" if item["cached"] else duration_text(item["duration_ms"] / 1000)
         if artifact:
-            line += f"  {size_text(artifact['size']):>9}  {took:>9}  {artifact['path']}"
+            line += f"  {size_text(artifact['size']):>9}  {took:>9}  {printable(artifact['path'])}"
         elif live:
-            line += f"  {took:>9}  {live['entry']}"
+            line += f"  {took:>9}  {printable(live['entry'])}"
     elif artifact:
-        line += f"  the last good build stays: {artifact['path']}"
+        line += f"  the last good build stays: {printable(artifact['path'])}"
     elif status == "skipped" and item["diagnostics"]:
-        line += f"  {item['diagnostics'][0]['message']}"
+        line += f"  {printable(item['diagnostics'][0]['message'])}"
     return line.rstrip()
 
 

@@ -16,7 +16,7 @@ import click
 
 from lambdad.bundler import tools
 from lambdad.bundler.model import BundlerError
-from lambdad.bundler.report.shown import paint_for, size_text
+from lambdad.bundler.report.shown import paint_for, printable, size_text
 from lambdad.bundler.store import prune
 from lambdad.bundler.store.store import Store, cache_folder, store_of
 from lambdad.bundler.store.user_state import state_folder
@@ -51,9 +51,9 @@ def command(as_json: bool) -> int:
         paint = paint_for(sys.stdout)
         for finding in findings:
             mark = paint("ok  ", "green") if finding.well else paint("lack", "yellow")
-            click.echo(f"{mark}  {finding.what:<16} {finding.found}")
+            click.echo(f"{mark}  {finding.what:<16} {printable(finding.found)}")
             if not finding.well:
-                click.echo(f"      {finding.needed_for}: {finding.hint}")
+                click.echo(printable(f"      {finding.needed_for}: {finding.hint}"))
     return 0 if all(finding.well for finding in findings) else 2
 
 

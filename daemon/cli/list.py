@@ -13,7 +13,7 @@ import click
 from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.model import Artifact, Diagnostic, Function, NotBuilt, Project, Severity
 from lambdad.bundler.report.render import diagnostic_json, location_json, status
-from lambdad.bundler.report.shown import paint_for, plain, size_text
+from lambdad.bundler.report.shown import paint_for, plain, printable, size_text
 from lambdad.bundler.store import freshness, record
 from lambdad.bundler.store.freshness import Stale
 from lambdad.bundler.store.output import artifact_json
@@ -127,7 +127,7 @@ def _lines(items: Iterable[Item], paint: Paint) -> Iterator[str]:
     yield paint(_row(header, widths).rstrip(), "dim")
     for item, cells in rows:
         line = _row(cells, widths, paint)
-        yield f"{line}  {_why(item)}".rstrip()
+        yield f"{line}  {printable(_why(item))}".rstrip()
 
 
 _STYLES: Final = {"fresh": "built", "stale": "warning", "failed": "failed", "refused": "refused"}
@@ -137,8 +137,8 @@ def _row(cells: Sequence[str], widths: Sequence[int], paint: Paint = plain) -> s
     name, state, built_with, size, where = cells
     told = paint(f"{state:<{widths[1]}}", _STYLES.get(state, "dim"))
     return (
-        f"{name:<{widths[0]}}  {told}  {built_with:<{widths[2]}}  "
-        f"{size:>{widths[3]}}  {where:<{widths[4]}}"
+        f"{printable(name):<{widths[0]}}  {told}  {printable(built_with):<{widths[2]}}  "
+        f"{size:>{widths[3]}}  {printable(where):<{widths[4]}}"
     )
 
 

@@ -10,7 +10,7 @@ import click
 from lambdad.bundler.model import Function, Project, Skipped, Snapshot
 from lambdad.bundler.report.explain import counted_text, document, stale_because
 from lambdad.bundler.report.render import status
-from lambdad.bundler.report.shown import duration_text
+from lambdad.bundler.report.shown import duration_text, printable
 from lambdad.bundler.store import record
 from lambdad.bundler.store.record import Record
 from lambdad.daemon.cli import project as projects
@@ -38,7 +38,7 @@ def command(
     if not_built:
         outcome = not_built[0].outcome
         reasons = "; ".join(item.message for item in outcome.diagnostics)
-        click.echo(f"{function} is {status(outcome)}: {reasons}")
+        click.echo(printable(f"{function} is {status(outcome)}: {reasons}"))
         return 0 if isinstance(outcome, Skipped) else 1
     known = record.load(projects.state_of(app).record(wanted[0].name))
     stale = stale_because(app, wanted[0], known)
@@ -46,7 +46,7 @@ def command(
         click.echo(json.dumps(document(function, stale, known), indent=2))
     else:
         for line in _lines(app, wanted[0], stale, known, show_all=flags["show_all"]):
-            click.echo(line)
+            click.echo(printable(line))
     return 0
 
 

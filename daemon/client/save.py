@@ -178,4 +178,9 @@ def _line(item: Mapping[str, Any], path: str | None) -> str:
     where, message = item.get("where", {}), " ".join(item["message"].split())
     place = f"{path}:{where.get('line', 1)}:{where.get('column', 1)}: " if path else ""
     hint = f"\n  hint: {item['hint']}" if path is None and item.get("hint") else ""
-    return f"{place}{item['severity']}[{item['code']}] {message}{hint}\n"
+    line = f"{place}{item['severity']}[{item['code']}] {message}"
+    if not (line.isprintable() and hint.isprintable()):
+        from lambdad.bundler.report.shown import LINES, printable  # an editor waits for imports
+
+        line, hint = printable(line), printable(hint, LINES)
+    return f"{line}{hint}\n"

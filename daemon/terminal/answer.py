@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from lambdad.bundler.report.shown import duration_text, function_line, paint_for
+from lambdad.bundler.report.shown import duration_text, function_line, paint_for, printable
 from lambdad.daemon.wire import quick
 
 TYPE_CHECKING = False
@@ -87,7 +87,9 @@ class Results:
             sys.stdout.write(function_line(item, self._width, paint_for(sys.stdout)) + "\n")
             sys.stdout.flush()
         if self._verbose:
-            sys.stderr.writelines(f"    because {reason}\n" for reason in item["reasons"])
+            sys.stderr.writelines(
+                f"    because {printable(reason)}\n" for reason in item["reasons"]
+            )
         if item["status"] == "skipped" and not self._verbose:
             return  # its line says why
         for told in item["diagnostics"]:
@@ -118,7 +120,7 @@ class Results:
         self.clear()
         paint = paint_for(sys.stdout)
         for name in building:
-            line = f"{paint('building', 'building')} {name:<{self._width}}  time is up\n"
+            line = f"{paint('building', 'building')} {printable(name):<{self._width}}  time is up\n"
             sys.stdout.write(line)
         sys.stdout.flush()
         if self._held_back:

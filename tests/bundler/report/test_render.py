@@ -33,6 +33,22 @@ ZIP = Artifact(path="p.zip", immutable_path="i.zip", sha256="00ff", size=1234567
 LIVE = Live(entry="e", path=("p",), digest="00")
 
 
+SPEAKS = "a\x1b]0;title\x07\x9bb\r"
+SHOWN = "a\\x1b]0;title\\x07\\x9bb\\r"
+
+
+def test_no_name_speaks_to_a_terminal() -> None:
+    """What a clone calls its files and functions may hold escapes; each is shown as text."""
+    item = error("bad", f"{SPEAKS}\n{SPEAKS}", Location(SPEAKS, 1, 1), f"{SPEAKS}\n{SPEAKS}")
+    text = render.diagnostic_text(item, function=SPEAKS)
+    assert text.count(SHOWN) == 6
+    assert text.replace("\n", "").isprintable()
+    failed = {"name": SPEAKS, "status": "failed"}
+    assert shown.function_line(failed, 4) == f"failed   {SHOWN}"
+    built = {"name": SPEAKS, "status": "built", "cached": True}
+    assert shown.function_line({**built, "live": {"entry": SPEAKS}}, 4).count(SHOWN) == 2
+
+
 def test_a_diagnostic_shows_its_line(tmp_path: Path) -> None:
     """What is wrong, the place with its line, what to do next."""
     (tmp_path / "template.yaml").write_text("Resources:\n  Handler: src/orders.handler\n")
