@@ -21,6 +21,7 @@ from lambdad.bundler.report.render import diagnostic_text
 from lambdad.daemon.live.building import FreshCode, FreshSource
 from lambdad.daemon.live.http.app import HttpApis, HttpSettings
 from lambdad.daemon.live.http.connections import ListeningServer
+from lambdad.daemon.live.http.matching import overview
 from lambdad.daemon.live.http.request import Account
 from lambdad.daemon.live.invoker import LiveInvoker
 from lambdad.daemon.live.lambda_api import LambdaApi
@@ -116,6 +117,9 @@ async def _serve(options: StartOptions, environ: Mapping[str, str]) -> int:
         lines.ready(
             f"http://{shown}:{http_port}", f"http://{shown}:{lambda_port}", list(first.functions)
         )
+        if not options.as_json:
+            for text in overview(first.apis.apis, http_port):
+                lines.note(text)
         for name, port in around.inspected.items():
             lines.note(f"{name}: a debugger attaches to 127.0.0.1:{port}")
         for fault in (*first.project.diagnostics, *first.apis.diagnostics):

@@ -19,6 +19,7 @@ from lambdad.daemon.live.http.request import Matched, decoded
 
 PARAMETER: Final = re.compile(r"\{([^{}+]+)(\+?)\}")
 DEFAULT: Final = "$default"
+MOST_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,20 @@ def listed(apis: Iterable[Api]) -> Iterator[tuple[Api, Route]]:
         for route in api.routes:
             if not (isinstance(route.target, Fixed) and route.method == "OPTIONS"):
                 yield api, route
+
+
+def overview(apis: Sequence[Api], port: int) -> list[str]:
+    """Every route with its function, at most MOST_SHOWN of them: what people read at the start."""
+    shown: list[str] = []
+    for api, route in listed(apis):
+        target = route.target if isinstance(route.target, str) else f"{route.target.status}"
+        if api.kind is ApiKind.URL and len(apis) > 1:
+            shown.append(f"http://{label(api)}.localhost:{port}/  {target}")
+        else:
+            shown.append(f"{route.method} {route.path}  {target}")
+    if len(shown) > MOST_SHOWN:
+        return [*shown[:MOST_SHOWN], f"and {len(shown) - MOST_SHOWN} more routes"]
+    return shown
 
 
 def _nearest(apis: Sequence[Api], method: str, path: str) -> list[str]:

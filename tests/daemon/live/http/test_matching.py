@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from lambdad.bundler.config.routes import ApiKind, Fixed
-from lambdad.daemon.live.http.matching import NotFound, label, match, parameters_of
+from lambdad.daemon.live.http.matching import (
+    NotFound,
+    label,
+    match,
+    overview,
+    parameters_of,
+)
 from lambdad.daemon.live.http.request import Matched
 from tests.support.http_requests import api, route
 
@@ -142,6 +148,20 @@ def test_the_nearest_route_comes_first() -> None:
     wrong_method = match([api(ApiKind.HTTP, *routes)], "localhost", "PUT", "/notes/1")
     assert isinstance(wrong_method, NotFound)
     assert wrong_method.near[0] == "GET /notes/{id}"
+
+
+def test_an_overview_for_people() -> None:
+    """A function's URL by its own host, unless it is all there is."""
+    routes = [*map(route, ("GET /users", "$default")), route("OPTIONS /users", Fixed(status=200))]
+    apis = [api(ApiKind.HTTP, *routes), APIS[2]]
+    assert overview(apis, 3000) == [
+        "GET /users  F",
+        "ANY $default  F",
+        "http://hook.localhost:3000/  F",
+    ]
+    assert overview(APIS[2:], 3000) == ["ANY $default  F"]
+    many = [api(ApiKind.HTTP, *(route(f"GET /{number}") for number in range(25)))]
+    assert overview(many, 3000)[20:] == ["and 5 more routes"]
 
 
 def test_a_name_that_is_no_host() -> None:
