@@ -31,6 +31,9 @@ GENERATED: Final = frozenset({"content-length", "transfer-encoding"})
 NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name: a token of RFC 9110, section 5.6.2."""
 
+CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header's value may hold (RFC 9110, section 5.5)."""
+
 SEPARATOR: Final = b"\0" * 8
 """Between the prelude of a streamed HTTP response and its body."""
 PRELUDE_TYPE: Final = "application/vnd.awslambda.http-integration-response"
@@ -124,7 +127,19 @@ def gateway_says(
 
 def fixed(target: Fixed) -> HttpAnswer:
     """What a MOCK integration answers."""
-    return HttpAnswer(status=target.status, headers=target.headers, body=target.body.encode())
+    headers = tuple(
+        (name, value)
+        for name, value in target.headers
+        if NAME.fullmatch(name) and not CONTROL.search(value)
+    )
+    body = target.body.encode("utf-8", "replace")
+    return HttpAnswer(status=target.status, headers=headers, body=body)
+
+
+def typed(content_type: str) -> HttpAnswer:
+    """The head of a stream that has no prelude. Raises MalformedError."""
+    value = _clean("Content-Type", content_type)
+    return HttpAnswer(status=200, headers=(("Content-Type", value),))
 
 
 # --- what a function returned --------------------------------------------------------------------
@@ -247,9 +262,9 @@ def _header(name: str, value: object) -> str:
 def _clean(name: str, value: str) -> str:
     if not NAME.fullmatch(name):
         raise MalformedError(f"{json.dumps(name[:40])} is no header's name")
-    if any(char in "\r\n\0" for char in value):
-        raise MalformedError(f"its header {name} holds a line break")
-    return value
+    if CONTROL.search(value):
+        raise MalformedError(f"its header {name} holds a line break or another control character")
+    return value.encode("utf-8", "replace").decode()  # half a character has no bytes
 
 
 def _merged(single: list[tuple[str, str]], several: list[tuple[str, str]]) -> list[tuple[str, str]]:

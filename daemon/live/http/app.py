@@ -417,11 +417,11 @@ def _multi(headers: Pairs) -> CIMultiDict[str]:
 
 async def _head(api: Api, outcome: StreamedAnswer, pieces: AsyncIterator[bytes]) -> HttpAnswer:
     """The status, the headers, and the first bytes of the body; with `fault`: there are none."""
-    if outcome.content_type != PRELUDE_TYPE:
-        return HttpAnswer(status=200, headers=(("Content-Type", outcome.content_type),))
     prelude = Prelude(api)
     fault = "its stream has no 8 NUL bytes behind a prelude"
     try:
+        if outcome.content_type != PRELUDE_TYPE:
+            return answers.typed(outcome.content_type)
         async for chunk in pieces:
             if (fed := prelude.feed(chunk)) is not None:
                 return replace(fed[0], body=fed[1])

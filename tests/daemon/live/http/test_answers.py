@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.bundler.config.routes import ApiKind, Payload
+from lambdad.bundler.config.routes import ApiKind, Fixed, Payload
 from lambdad.daemon.live.http import answers
 from lambdad.daemon.live.http.answers import HttpAnswer, MalformedError, Prelude
 from tests.support.http_requests import api, request, route
@@ -67,6 +67,8 @@ def test_what_is_a_response(kind: ApiKind, returned: Any, expected: tuple[int, s
         ({"statusCode": 200, "headers": []}, "its headers are a list"),
         ({"statusCode": 200, "headers": {"a": {}}}, "its header a is an object"),
         ({"statusCode": 200, "headers": {"a": "x\r\nb: y"}}, "holds a line break"),
+        ({"statusCode": 200, "headers": {"a": "x\x01"}}, "control character"),
+        ({"statusCode": 200, "headers": {"a": "x\x7f"}}, "control character"),
         ({"statusCode": 200, "headers": {"a b": "x"}}, "no header's name"),
         ({"statusCode": 200, "multiValueHeaders": {"a": "x"}}, "is text, not a list"),
         ({"statusCode": 200, "wrong": 1}, "which REST APIs refuse"),
@@ -113,6 +115,18 @@ def test_headers_of_both_kinds_are_merged() -> None:
         ("Set-Cookie", "y=2"),
         ("Content-Type", "application/json"),
     )
+
+
+def test_half_a_character_is_a_question_mark() -> None:
+    """It has no bytes that could be sent."""
+    found = answer(REST, {"statusCode": 200, "headers": {"A": "\ud800 \t"}, "body": "\ud800"})
+    assert found.headers[0] == ("A", "? \t")
+    assert found.body == b"?"
+
+
+def test_what_the_configuration_says_can_be_sent() -> None:
+    target = Fixed(status=200, headers=(("A", "b"), ("C", "x\r\ny"), ("a b", "c")), body="\ud800")
+    assert answers.fixed(target).headers == (("A", "b"),)
 
 
 def test_cookies_of_format_2() -> None:

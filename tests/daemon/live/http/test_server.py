@@ -484,6 +484,8 @@ def test_a_stream_is_passed_on() -> None:
         async with serving(streams, F=_streaming(Chunks([b"x", b"y"]), "text/plain")) as client:
             _status, headers, body = await client("GET", "/")
             assert (headers["Content-Type"], body) == ("text/plain", b"xy")
+        async with serving(streams, F=_streaming(Chunks([b"x"]), "text/\x01")) as client:
+            assert (await client("GET", "/"))[0] == 502
         async with serving(streams, F=_streaming(Chunks([b"no prelude"]))) as client:
             assert (await client("GET", "/"))[0] == 502
 
