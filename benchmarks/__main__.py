@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import bundles, closures, daemon, memory, rebuilds, save, vendoring, watching
+from benchmarks import bundles, closures, daemon, live, memory, rebuilds, save, vendoring, watching
 from benchmarks.measure import report
 
 BENCHMARKS = {
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "daemon": daemon.claims,
     "save": save.claims,
     "watch": watching.claims,
+    "live": live.claims,
     "memory": memory.claims,
 }
 
