@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,3 +253,37 @@ def test_an_edit_is_in_the_next_answer(tmp_path: Path) -> None:
         assert payload["diagnostics"][0]["where"]["file"] == "src/list.ts"
         session.write("src/list.ts", JS)
         assert invoke(session, "Js", {"do": "well"})[1]["saved"] == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:3001"}, 200),
+        ({"Host": "notes.example"}, 403),
+        ({"Origin": "http://localhost:5173"}, 200),
+        ({"Origin": "https://notes.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost.notes.example"}, 403),
+    ],
+)
+def test_pages_of_others_run_nothing(
+    session: Started, headers: dict[str, str], status: int
+) -> None:
+    """Neither by a name that was made to lead here, nor across origins."""
+    peer = http.client.HTTPConnection(session.api.removeprefix("http://"), timeout=30)
+    peer.request("POST", "/2015-03-31/functions/Py/invocations", '{"do": "well"}', headers)
+    response = peer.getresponse()
+    body = json.loads(response.read())
+    peer.close()
+    assert response.status == status
+    assert ("saved" in body) == (status == 200)
+
+
+def test_the_runtime_api_is_closed(session: Started) -> None:
+    """Another process of this machine, which lacks the worker's token, gets no event."""
+    environ = invoke(session, "Py", {"do": "environ"})[1]
+    peer = http.client.HTTPConnection(environ["AWS_LAMBDA_RUNTIME_API"], timeout=30)
+    peer.request("GET", "/2018-06-01/runtime/invocation/next")
+    assert peer.getresponse().status == 403
+    peer.close()
