@@ -20,7 +20,7 @@ from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.daemon.cli import last_answer
 from lambdad.daemon.client import unchanged
 from lambdad.daemon.wire import quick
-from tests.conftest import write_tree
+from tests.conftest import store_at, write_tree
 
 KINDS = ("files", "folders", "links", "made")
 
@@ -40,6 +40,7 @@ def app(tmp_path: Path) -> Path:
     """Built three times: the first run makes the folder, the second keeps its answer."""
     root = Path(os.path.realpath(tmp_path)) / "app"
     write_tree(root, APP)
+    store_at(tmp_path / "cache")
     for _ in range(3):
         assert lambdad(root, "build", "--no-daemon").returncode == 0
     return root
