@@ -56,8 +56,8 @@ bench: .venv/ready ## Measure, as ratios against a yardstick in the same run
 matrix: .venv/ready ## Tests with many versions of package managers, linters and type checkers
 	@$(BIN)/python -m pytest -m matrix -n auto --dist worksteal $(ARGS)
 
-strace: .venv/ready ## Builds of every kind under strace: whatever they look at is recorded
-	@$(BIN)/python -m pytest -m strace -n auto --dist worksteal $(ARGS) tests/whole/test_recorded.py
+strace: .venv/ready ## Under strace: all that builds look at is recorded, and what lies in our files' way is refused
+	@$(BIN)/python -m pytest -m strace -n auto --dist worksteal $(ARGS) tests/whole/test_recorded.py tests/whole/test_obstacles.py
 
 torture: .venv/ready ## Long model-based runs
 	@$(BIN)/python -m pytest -m torture -p no:xdist $(ARGS)

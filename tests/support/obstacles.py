@@ -6,9 +6,8 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 NOBODY = 65534
@@ -21,21 +20,14 @@ _TEMPORARY = re.compile(r"(^|/)\.tmp-")
 # --- what is looked at ---------------------------------------------------------------------------
 
 
-def traced(
-    command: Sequence[str], roots: Iterable[str], log: Path, environ: Mapping[str, str], cwd: str
-) -> set[str]:
-    """Runs the command; the absolute paths in the `roots` that it and its children named to the
-    system, temporary ones left out. A root is a folder's path, and is named itself, too."""
-    subprocess.run(
-        [*_STRACE, "-o", str(log), *command],
-        env=dict(environ),
-        cwd=cwd,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-        check=False,
-    )
+def under_strace(command: Sequence[str], log: Path) -> list[str]:
+    """The command line that runs the command so that `named_in` can read the log."""
+    return [*_STRACE, "-o", str(log), *command]
+
+
+def named_in(log: Path, roots: Iterable[str]) -> set[str]:
+    """The absolute paths in the `roots` that a command and its children named to the system,
+    temporary ones left out. A root is a folder's path, and is named itself, too."""
     tops = tuple(roots)
     found = set()
     for line in log.read_text(errors="surrogateescape").splitlines():
@@ -51,32 +43,52 @@ def traced(
 
 
 @contextlib.contextmanager
-def in_place_of(path: Path, put: Callable[[Path, Path], None], aside: Path) -> Iterator[Path]:
+def in_place_of(
+    path: Path,
+    put: Callable[[Path, Path], None],
+    aside: Path,
+    held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Iterator[Path]:
     """While it lasts, something else has the path, and what had it lies in `aside`, which is empty:
-    as `victim`, much older than anything that is collected. What is put there may lead to it."""
+    as `victim`, much older than anything that is collected. What is put there may lead to it.
+    `held` surrounds both changes to the path."""
     victim = aside / "victim"
-    was_there = os.path.lexists(path)
-    if was_there:
-        path.rename(aside / "original")
-        if (aside / "original").is_dir():
-            shutil.copytree(aside / "original", victim, symlinks=True)
+    with held():
+        was_there = os.path.lexists(path)
+        if was_there:
+            path.rename(aside / "original")
+            _copy(aside / "original", victim)
         else:
-            shutil.copy2(aside / "original", victim)
-    else:
-        victim.write_bytes(b"precious")
-    old_s = time.time() - 7 * 86_400
-    for each in [*victim.rglob("*"), victim]:
-        os.utime(each, (old_s, old_s), follow_symlinks=False)
-    try:
+            victim.write_bytes(b"precious")
+        old_s = time.time() - 7 * 86_400
+        for each in [*victim.rglob("*"), victim]:
+            os.utime(each, (old_s, old_s), follow_symlinks=False)
         put(path, victim)
+    try:
         yield victim
     finally:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        if was_there:
-            (aside / "original").rename(path)
+        with held():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            if was_there:
+                (aside / "original").rename(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Of a socket an empty file."""
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, copy_function=_copy_file)
+    else:
+        _copy_file(str(source), str(target))
+
+
+def _copy_file(source: str, target: str) -> None:
+    if os.path.isfile(source):
+        shutil.copy2(source, target)
+    else:
+        Path(target).touch()
 
 
 def state_of(victim: Path) -> dict[str, tuple[object, ...]]:
@@ -99,10 +111,7 @@ def a_fifo(path: Path, _victim: Path) -> None:
 
 def another_users(path: Path, victim: Path) -> None:
     """A copy of the victim that belongs to another user. Only root can make one."""
-    if victim.is_dir():
-        shutil.copytree(victim, path, symlinks=True)
-    else:
-        shutil.copy2(victim, path)
+    _copy(victim, path)
     os.chown(path, NOBODY, NOBODY)
 
 
