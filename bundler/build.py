@@ -192,7 +192,7 @@ def look(
     """
     verdict = freshness.check(folder, request, known, once, most=most)
     if isinstance(verdict, Fresh) and not force:
-        return _remembered(request.function, verdict.record)
+        return _remembered(folder, request.function, verdict.record)
     reasons = ("it was requested",) if isinstance(verdict, Fresh) else verdict.reasons
     return Job(request=request, record=known, reasons=reasons)
 
@@ -220,7 +220,7 @@ def produce(
                     reasons = tuple(f"{path} changed during the build" for path in changed)
                     again.append(replace(job, reasons=(*job.reasons, *reasons)))
                 case Superseded(changed):
-                    note(_restless(job, changed))
+                    note(_restless(job, output, changed))
                 case _:
                     assert_never(result)
         if not again:
@@ -324,7 +324,7 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> BuildResult | Supe
     job, output = turn.job, turn.output
     made: Artifact | Live | None = None
     if isinstance(packed, BundlerError):
-        return _machine_fault(job, packed)
+        return _machine_fault(job, output, packed)
     diagnostics = packed.diagnostics
     if isinstance(packed, Contents):
         diagnostics = (*diagnostics, *limits.check(packed))
@@ -334,7 +334,7 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> BuildResult | Supe
         except BundlerError as fault:
             if fault.code == "store-damaged":  # it is mended by now: what was torn is gone
                 return Superseded(("the store",))
-            return _machine_fault(job, fault)
+            return _machine_fault(job, output, fault)
     if made is None and job.record is not None:
         turn.seen.add(snapshot.inputs_of(job.record.inputs))
     inputs = turn.seen.inputs()
@@ -345,7 +345,7 @@ def _finish(turn: _Turn, packed: Made, workshop: Workshop) -> BuildResult | Supe
         with disk_faults():
             outcome = _keep(turn, made, after, diagnostics, workshop)
     except BundlerError as fault:
-        return _machine_fault(job, fault)
+        return _machine_fault(job, output, fault)
     if isinstance(made, Artifact) and isinstance(packed, Contents):
         before = job.record.artifact if job.record else None
         known = zip_sources.of(packed, made)
@@ -378,7 +378,7 @@ def _keep(
             diagnostics=reported,
         )
     else:
-        outcome = replace(_failed(job, *reported), duration_s=duration_s)
+        outcome = replace(_failed(job, output, *reported), duration_s=duration_s)
         if job.record is not None:
             keys = job.record.made
     known = Record(
@@ -428,7 +428,7 @@ def _publish(job: Job, made: Artifact | Live, output: Output) -> Iterable[str]:
     return made.immutable_path, made.path
 
 
-def _remembered(function: Function, known: Record) -> BuildResult:
+def _remembered(folder: ProjectFolder, function: Function, known: Record) -> BuildResult:
     diagnostics = (*function.notes, *known.diagnostics)
     if known.succeeded:
         return Built(
@@ -438,39 +438,41 @@ def _remembered(function: Function, known: Record) -> BuildResult:
             cached=True,
             diagnostics=diagnostics,
         )
+    artifact, live = freshness.last_good(folder, known)
     return Failed(
         name=function.name,
         function=function,
-        artifact=known.artifact,
-        live=known.live,
+        artifact=artifact,
+        live=live,
         cached=True,
         diagnostics=diagnostics,
     )
 
 
-def _machine_fault(job: Job, fault: BundlerError) -> Failed:
+def _machine_fault(job: Job, output: Output, fault: BundlerError) -> Failed:
     reported = error(fault.code, fault.message, hint=fault.hint)
-    return replace(_failed(job, reported), machine_fault=True)
+    return replace(_failed(job, output, reported), machine_fault=True)
 
 
-def _restless(job: Job, changed: Sequence[RelPath]) -> Failed:
+def _restless(job: Job, output: Output, changed: Sequence[RelPath]) -> Failed:
     shown = ", ".join(changed[:3])
     fault = error(
         "restless-sources",
         f"{shown} changed during each of {ROUNDS} builds",
         hint="something writes to the sources all the time; stop it, or exclude what it writes",
     )
-    return _failed(job, *job.request.function.notes, fault)
+    return _failed(job, output, *job.request.function.notes, fault)
 
 
-def _failed(job: Job, *diagnostics: Diagnostic) -> Failed:
-    """What was made last stays."""
+def _failed(job: Job, output: Output, *diagnostics: Diagnostic) -> Failed:
+    """What was made last stays, and is named if nothing was done to it."""
+    artifact, live = freshness.last_good(output, job.record)
     return Failed(
         name=job.name,
         function=job.request.function,
         reasons=job.reasons,
-        artifact=job.record.artifact if job.record else None,
-        live=job.record.live if job.record else None,
+        artifact=artifact,
+        live=live,
         diagnostics=diagnostics,
     )
 

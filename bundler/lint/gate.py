@@ -11,7 +11,7 @@ from lambdad.bundler.lint import builds
 from lambdad.bundler.lint.run import first_builds, formatted, holders_of, of_function, run, tools
 from lambdad.bundler.lint.tool import Batch
 from lambdad.bundler.model import Diagnostic, Failed, Function, Method, Severity
-from lambdad.bundler.store import record
+from lambdad.bundler.store import freshness, record
 from lambdad.bundler.workshop import Workshop
 
 LEVELS: Final = {"warn": Severity.WARNING, "error": Severity.ERROR}
@@ -73,11 +73,12 @@ def failed(
     machine_fault: bool = False,
 ) -> Failed:
     """What a function comes to whose findings keep it from being built; the last zip stays."""
-    known = record.load(workshop.state().record(function.name))
+    state = workshop.state()
+    artifact, _live = freshness.last_good(state.project, record.load(state.record(function.name)))
     return Failed(
         name=function.name,
         function=function,
-        artifact=known.artifact if known is not None else None,
+        artifact=artifact,
         diagnostics=(*function.notes, *items),
         machine_fault=machine_fault,
     )

@@ -260,6 +260,10 @@ class Folder:
             with open(descriptor, "wb") as out:
                 staged = Staged(self, name, out, mode)
                 yield staged
+        except OSError as fault:
+            if fault.filename is None:  # of a write, which knows a descriptor alone
+                raise _located(fault, self.path) from fault
+            raise
         finally:
             if staged is None or not staged.is_published:
                 self.remove(name)

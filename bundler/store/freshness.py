@@ -5,6 +5,7 @@ Stat is the truth: nothing here asks a watcher, and nothing is believed that was
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -15,7 +16,7 @@ from typing import Final
 
 from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.snapshot import Stat
-from lambdad.bundler.model import BuildRequest, Severity
+from lambdad.bundler.model import Artifact, BuildRequest, BundlerError, Live, Severity
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.record import MadeKey, Record, request_changes
 
@@ -92,6 +93,14 @@ def _made_key(status: os.stat_result) -> MadeKey:
     if stat.S_ISDIR(status.st_mode):
         return status.st_ino, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def last_good(folder: ProjectFolder, record: Record | None) -> tuple[Artifact | None, Live | None]:
+    """What the last build that succeeded left, as far as it is still there as it was made."""
+    with contextlib.suppress(BundlerError):
+        if record is not None and _fault_of_made(folder, record) is None:
+            return record.artifact, record.live
+    return None, None
 
 
 def _fault_of_made(folder: ProjectFolder, record: Record) -> str | None:

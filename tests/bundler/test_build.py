@@ -18,6 +18,7 @@ from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.model import (
     BuildRequest,
     BuildResult,
+    Built,
     BundlerError,
     Failed,
     Function,
@@ -430,6 +431,30 @@ def make_zips_by(monkeypatch: pytest.MonkeyPatch, method: Method, maker: Maker) 
     monkeypatch.setattr(packers, "LANGUAGES", {**packers.LANGUAGES, method: changed})
 
 
+@pytest.mark.parametrize("lost", ["artifacts", "build"])
+def test_a_last_good_zip_that_is_gone(workshop: Workshop, lay: Lay, lost: str) -> None:
+    """An answer of a failure names the last good zip as long as it is there as it was made, when
+    the failure is found and when it is reported again."""
+    lay(APP)
+    (good,) = run(workshop, function())
+    assert isinstance(good, Built)
+    Path(workshop.root, "src/app.py").write_text("def handler(:\n")
+    for _ in range(2):
+        (failed,) = run(workshop, function())
+        assert isinstance(failed, Failed)
+        assert failed.artifact == good.artifact
+    assert failed.cached
+    for path in Path(workshop.root, ".lambdad", lost).glob("*.zip"):
+        path.unlink()
+    (again,) = run(workshop, function())
+    assert isinstance(again, Failed)
+    assert again.artifact is None
+    Path(workshop.root, "src/app.py").write_text("def handler(::\n")
+    (anew,) = run(workshop, function())
+    assert isinstance(anew, Failed)
+    assert anew.artifact is None
+
+
 def test_a_full_disk(workshop: Workshop, small_disk: Path) -> None:
     """The last good zip stays whole, nothing half-written is left, and the next build works."""
     narrow = replace(
@@ -445,6 +470,7 @@ def test_a_full_disk(workshop: Workshop, small_disk: Path) -> None:
     assert isinstance(outcome, Failed)
     assert outcome.machine_fault
     assert [item.code for item in outcome.diagnostics] == ["disk-full"]
+    assert f"{narrow.root}/.lambdad/artifacts" in outcome.diagnostics[0].message
     assert outcome.artifact == good.artifact
     assert built(narrow) == whole
     left = [name for _, _, names in os.walk(small_disk / ".lambdad") for name in names]
