@@ -253,7 +253,8 @@ def swept(
                         faults.append(f"{what}: {use.name} touched the victim")
                         before = state_of(victim)
                 met += 1
-                if warm:  # what is done after the answer is reported there
+                # What is done after the answer is reported there, where nothing is in its own way.
+                if warm and os.path.isfile(place.where.log):
                     said += Path(place.where.log).read_text()
                 if str(path) not in said and not _is_missable(place, path, warm=warm):
                     faults.append(f"{what}: none of {[use.name for use in meeting]} names it")
