@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from lambdad.bundler import trust
 from lambdad.bundler.inputs.reading import LOCK, reason
+from lambdad.bundler.inputs.seen import is_inside
 from lambdad.bundler.model import Diagnostic, Location, ProjectError, RelPath, error
 from lambdad.bundler.python.indexes import Indexes, merged
 from lambdad.bundler.python.locks.lines import Line, decoded, logical_lines
@@ -105,6 +106,8 @@ def _read_file(
     if identity in reading.met:
         return  # files may include each other: pip, too, reads each once
     reading.met.add(identity)
+    if not reading.workshop.trusted and not _is_own(reading, path):
+        raise trust.untrusted(f"{path} is outside of the repository")
     try:
         text = decoded(seen.content(path, LOCK))
     except OSError as fault:
@@ -379,4 +382,16 @@ def _add(reading: _Reading, line: Line, wanted: WantedPackage) -> None:
 
 
 def _fault(reading: _Reading, line: Line, code: str, message: str, hint: str | None = None) -> None:
-    reading.faults.append(error(code, message, line.where, hint))
+    where = line.where
+    if not _is_own(reading, where.file):
+        # It may be any file of this machine, and a diagnostic goes to logs and to other people.
+        message = f"a line of {where.file} can't be used as a requirement"
+        hint = "the file is outside of the repository, so lambdad doesn't show its text"
+        where = Location(where.file)
+    reading.faults.append(error(code, message, where, hint))
+
+
+def _is_own(reading: _Reading, path: RelPath) -> bool:
+    """Whether the file is in the repository."""
+    workshop = reading.workshop
+    return is_inside(workshop.seen.real(path), (workshop.repository, workshop.root))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import tomllib
 from collections.abc import Iterator, Sequence
 
 from lambdad.bundler.inputs.counted import LEFT_OUT
 from lambdad.bundler.inputs.seen import Seen
+from lambdad.bundler.located import anytoml
 from lambdad.bundler.model import RelPath, Walk
 
 _WILD = frozenset("*?[")
@@ -27,7 +27,7 @@ def manifests(top: RelPath, seen: Seen) -> Iterator[RelPath]:
 
 def _patterns(top: RelPath, seen: Seen) -> list[str]:
     try:
-        said = tomllib.loads(seen.content(os.path.normpath(f"{top}/pyproject.toml")).decode())
+        said = anytoml.loads(seen.content(os.path.normpath(f"{top}/pyproject.toml")).decode())
         members = said["tool"]["uv"]["workspace"]["members"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []  # uv says itself what is wrong

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pip._internal.req.req_file import preprocess
 
-from lambdad.bundler.model import Diagnostic, ProjectError
+from lambdad.bundler.model import BundlerError, Diagnostic, ProjectError
 from lambdad.bundler.python.indexes import Indexes
 from lambdad.bundler.python.locks import requirements
 from lambdad.bundler.python.locks.lines import decoded, logical_lines
@@ -149,3 +149,26 @@ def test_the_page_tells_the_options() -> None:
     rows = re.findall(r"^\| (`-.*?) \|", page.read_text("utf-8"), re.MULTILINE)
     told = {option for row in rows for option in re.findall(r"`(-[^`]*)`", row)}
     assert told == {*requirements._SHORT, *requirements._FLAGS, *requirements._VALUED}
+
+
+@pytest.mark.parametrize("option", ["-r", "-c"])
+def test_files_of_the_machine_are_not_shown(option: str, tmp_path: Path) -> None:
+    """A clone that names a file outside of the repository learns nothing of its text, and gets none
+    of it read before its user runs lambdad there."""
+    secret = tmp_path / "secret"
+    secret.write_text(
+        "root:$6$HIDDEN$:1::\n--hash=HIDDEN\nname --hash=HIDDEN\n-r https://HIDDEN/\n"
+    )
+    root = tmp_path / "app"
+    write_tree(root, {"requirements.txt": f"{option} {secret}\n"})
+    with pytest.raises(ProjectError) as caught:
+        requirements.read("requirements.txt", workshop_at(root))
+    assert {found.code for found in caught.value.diagnostics} >= {"bad-requirement"}
+    for found in caught.value.diagnostics:
+        assert "HIDDEN" not in f"{found.message}{found.hint}"
+        assert found.where is not None
+        assert (found.where.file, found.where.line) == ("../secret", None)
+    untrusted = dataclasses.replace(workshop_at(root), trusted=False)
+    with pytest.raises(BundlerError) as refused:
+        requirements.read("requirements.txt", untrusted)
+    assert refused.value.code == "untrusted-build"
