@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlunsplit
 
 from lambdad.bundler.inputs.reading import read_regular
 from lambdad.bundler.located import anytoml
-from lambdad.bundler.python.indexes import Indexes, of_pip
+from lambdad.bundler.python.indexes import Indexes, of_pip, parts_of
 
 Login = tuple[str, str]
 """User and password; either may be empty."""
@@ -45,7 +45,7 @@ def expanded(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _filled(url: str, named: Sequence[tuple[str, str]], environ: Mapping[str, str]) -> str:
-    parts = urlsplit(url)
+    parts = parts_of(url)
     if parts.scheme not in ("http", "https") or "@" in parts.netloc:
         return url
     names = [name for name, other in named if name and _same(other, url)]
@@ -62,7 +62,7 @@ def _same(one: str, other: str) -> bool:
 
 def _bare(url: str) -> str:
     """The URL without credentials."""
-    parts = urlsplit(url)
+    parts = parts_of(url)
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
@@ -98,11 +98,11 @@ def _poetry_file(environ: Mapping[str, str]) -> Path:
 
 def _by_url(url: str, environ: Mapping[str, str]) -> Iterator[Login]:
     """What pip and uv have for the same place: URLs in variables and files, and uv's own store."""
-    wanted = urlsplit(url)
+    wanted = parts_of(url)
     ours, _ = of_pip(environ)
     of_pips = (ours.index_url or "", *ours.extra_index_urls)
     for other in (*_uv_variables(environ), *of_pips, *_uv_files(environ)):
-        parts = urlsplit(other)
+        parts = parts_of(other)
         if (parts.scheme, parts.hostname, _port(other)) == (
             wanted.scheme,
             wanted.hostname,
@@ -119,7 +119,7 @@ def _by_url(url: str, environ: Mapping[str, str]) -> Iterator[Login]:
 
 def _port(url: str) -> int | None:
     try:
-        return urlsplit(url).port
+        return parts_of(url).port
     except ValueError:
         return None
 

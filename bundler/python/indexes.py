@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from lambdad.bundler.tool_faults import scrubbed
 
@@ -63,7 +63,16 @@ def _line(option: str, values: Sequence[str]) -> list[str]:
 
 
 def has_secrets(indexes: Indexes) -> bool:
-    return any("@" in urlsplit(url).netloc for url in _urls(indexes))
+    return any("@" in parts_of(url).netloc for url in _urls(indexes))
+
+
+def parts_of(url: str) -> SplitResult:
+    """The URL's parts; one that is no URL, such as `https://[`, is all path: the tool that is given
+    it says what is wrong."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
 
 
 def _urls(indexes: Indexes) -> tuple[str, ...]:

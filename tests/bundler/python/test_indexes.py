@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.bundler.model import BundlerError
-from lambdad.bundler.python import indexes
+from lambdad.bundler.python import credentials, indexes
 from lambdad.bundler.python.indexes import Indexes, Network
 from tests.support.python_index import Project, installed, project
 
@@ -156,3 +156,11 @@ def test_all_indexes_count(project: Project, tmp_path: Path) -> None:
     environ = {**project.workshop.environ}
     environ.pop("PIP_NO_INDEX")
     assert installed(project.pack(replace(project.workshop, environ=environ))) == ["beta-2.0"]
+
+
+@pytest.mark.parametrize("url", ["https://[", "https://[x]/simple", "http://a:b/", "//[", ""])
+def test_what_is_no_url_is_left_to_the_tools(url: str) -> None:
+    """They refuse it in their own words; nothing of ours fails on it."""
+    given = Indexes(index_url=url, extra_index_urls=(url,))
+    assert credentials.filled(given, (), {"PIP_EXTRA_INDEX_URL": url}).index_url == url
+    assert not indexes.has_secrets(given)
