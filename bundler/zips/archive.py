@@ -25,7 +25,7 @@ from lambdad.bundler.model import (
     error,
 )
 from lambdad.bundler.store.anchored import Folder, descriptor_of
-from lambdad.bundler.zips import headers, names
+from lambdad.bundler.zips import headers, names, segments
 from lambdad.bundler.zips.member import Contents, Segment, pack
 
 _CHUNK: Final = 1 << 20
@@ -206,8 +206,9 @@ def _opened(segment: Segment) -> io.FileIO:
 
 
 def _damaged(segment: Segment) -> BundlerError:
-    with contextlib.suppress(OSError):
-        os.unlink(segment.path)
+    with contextlib.suppress(OSError, BundlerError):
+        folder, name = segments.home(segment)
+        folder.remove(name)
     return BundlerError(
         "store-damaged",
         f"the store's {segment.path} is not what was written there; it has been removed",

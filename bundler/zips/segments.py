@@ -19,7 +19,8 @@ from typing import BinaryIO, Final
 
 from lambdad.bundler.model import BundlerError, Entry, ProjectError
 from lambdad.bundler.store import notes
-from lambdad.bundler.store.anchored import descriptor_of
+from lambdad.bundler.store.anchored import Folder, descriptor_of
+from lambdad.bundler.store.ownership import this_user_or_root
 from lambdad.bundler.store.sealed import name_of
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.toolchain import ZIP_FORMAT
@@ -106,17 +107,26 @@ def is_there(segment: Segment) -> bool:
     """As `find` for one that was found before: marked as used, but not more than once an hour,
     since a caller that keeps its archive.Prefix must read it again after that."""
     try:
-        status = os.lstat(segment.path)
+        folder, name = home(segment)
+        status = folder.status(name)
         if status.st_size != segment.size:
             return False
         if time.time() - status.st_mtime > _MARK_EVERY_S:
-            for path in (segment.path, f"{os.path.splitext(segment.path)[0]}.json"):
-                os.utime(path)
-    except FileNotFoundError:
+            for each in (name, f"{os.path.splitext(name)[0]}.json"):
+                folder.mark(each)
+    except (FileNotFoundError, BundlerError):  # what is not ours is refused where it is made anew
         return False
     except OSError:  # a store that may be read but not written still serves
         pass
     return True
+
+
+def home(segment: Segment) -> tuple[Folder, str]:
+    """The folder that it lies in, opened without following a symlink, and its name there. Raises
+    OSError, and BundlerError `not-ours`."""
+    folder, name = os.path.split(segment.path)
+    above, kind = os.path.split(folder)
+    return Folder.beneath(above, kind, this_user_or_root()), name
 
 
 def make(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -162,3 +163,19 @@ def test_keys_hold_all_that_decides() -> None:
     """Other values, another order or another format give another key."""
     keys = {segments.key(*v) for v in (["a"], ["b"], ["a", "b"], ["b", "a"], [["a", "b"]], [])}
     assert len(keys) == 6
+
+
+def test_a_symlink_in_the_way_of_the_folder(store: Store, tmp_path: Path) -> None:
+    """A daemon holds a segment's path for long: what lies there later is no segment, and neither
+    marked nor removed."""
+    made = segments.make(store, "k", [])
+    folder = Path(made.path).parent
+    folder.rename(tmp_path / "victim")
+    folder.symlink_to(tmp_path / "victim")
+    files = sorted((tmp_path / "victim").iterdir())
+    for file in files:
+        os.utime(file, (1, 1))
+    assert not segments.is_there(made)
+    with pytest.raises(BundlerError):
+        archive.read_prefix(replace(made, digest="0" * 64))
+    assert [file.stat().st_mtime for file in files] == [1] * len(files)
