@@ -261,7 +261,7 @@ class Folder:
                 staged = Staged(self, name, out, mode)
                 yield staged
         except OSError as fault:
-            if fault.filename is None:  # of a write, which knows a descriptor alone
+            if fault.errno and fault.filename is None:  # a write knows a descriptor alone
                 raise _located(fault, self.path) from fault
             raise
         finally:
