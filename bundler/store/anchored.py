@@ -423,18 +423,6 @@ class Staged:
         self.is_published = True
         return status
 
-    def publish_first(self, name: str) -> bool:
-        """The file has that name now, unless another has it: of several writers at a time one
-        is the first, and its file stays. Raises OSError, also on a file system without hard
-        links."""
-        self.out.flush()
-        os.fchmod(self.out.fileno(), self.mode)
-        try:
-            self.folder.share(name, self.folder, self.name)
-        except FileExistsError:
-            return False
-        return True
-
 
 def open_file(path: str) -> BufferedReader:
     """A file of this user's or root's, to be read. The folders above it are known to be theirs; no

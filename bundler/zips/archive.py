@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -107,12 +108,14 @@ def write_file(folder: Folder, contents: Contents, prefix: Prefix | None = None)
         name = f"{summary.sha256}.zip"
         # Two functions of equal bytes may be built at once: what the first one published is not
         # replaced, or the record that it writes now would be of a file that is gone.
-        with contextlib.suppress(OSError):
-            if staged.publish_first(name):
-                return summary
-        if not _holds(folder, name, summary.sha256):
-            staged.publish(name)
+        with _PUBLISHING, folder.alone():
+            if not _holds(folder, name, summary.sha256):
+                staged.publish(name)
     return summary
+
+
+_PUBLISHING: Final = threading.Lock()
+"""Among the threads of this process, which may share a Folder."""
 
 
 def _holds(folder: Folder, name: str, sha256: str) -> bool:

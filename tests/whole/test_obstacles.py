@@ -264,10 +264,18 @@ def swept(
 def _is_missable(place: Place, path: Path, *, warm: bool) -> bool:
     """Whether what is in its way may be passed over: what the store keeps of one thing is a miss,
     so is the whole answer of the last build, and an older digest need not be met. A warm daemon
-    looks for nothing in the store that it has in memory, and answers before it writes the sizes."""
+    looks for nothing in the store that it has in memory, and answers before it writes the sizes.
+    What has the name that a socket has before it listens is removed, and not followed."""
     inside = path.is_relative_to(place.store) and (warm or path.parent != place.store)
     after = warm and path.is_relative_to(place.root / ".lambdad/state/makeup")
-    return inside or after or path.name == LAST_ANSWER or DIGEST.search(str(path)) is not None
+    before = path.suffix == ".new" and path.parent == Path(place.where.socket).parent
+    return (
+        inside
+        or after
+        or before
+        or path.name == LAST_ANSWER
+        or DIGEST.search(str(path)) is not None
+    )
 
 
 @pytest.mark.strace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
 import io
 import os
@@ -11,6 +11,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import threading
 import zipfile
 from collections import deque
 from collections.abc import Iterable
@@ -22,8 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.bundler.model import BundlerError, Entry, ProjectError
-from lambdad.bundler.store import anchored
-from lambdad.bundler.store.anchored import Folder, Staged
+from lambdad.bundler.store.anchored import Folder
 from lambdad.bundler.store.ownership import this_user
 from lambdad.bundler.store.store import Store
 from lambdad.bundler.zips import archive, headers, reader, segments
@@ -403,39 +403,33 @@ def test_a_fault_leaves_nothing_behind(
 
 
 def test_writers_of_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two that publish at once the first one's file stays, and the second one is content."""
-    folder = Folder.root(str(tmp_path), this_user())
+    """Of two that write at once, threads or processes, the first one's file stays."""
+    holds = archive._holds
     inodes: list[int] = []
+    both = threading.Barrier(2)
 
-    class Late(Staged):
-        def publish_first(self, name: str) -> bool:
-            if not inodes:  # the other one comes in between
-                inodes.append(0)
-                archive.write_file(folder, contents(TREE))
-                inodes.append((tmp_path / name).stat().st_ino)
-            return super().publish_first(name)
+    def late(folder: Folder, name: str, sha256: str) -> bool:
+        found = holds(folder, name, sha256)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # until the other has looked, too, if it can
+        return found
 
-    monkeypatch.setattr(anchored, "Staged", Late)
-    summary = archive.write_file(folder, contents(TREE))
-    path = tmp_path / f"{summary.sha256}.zip"
-    assert path.stat().st_ino == inodes[1]
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the file is renamed; what has the name and other bytes is replaced in any case."""
-
-    def refused(*_arguments: object, **_more: object) -> None:
-        raise PermissionError(errno.EPERM, "no hard links")
-
-    monkeypatch.setattr(os, "link", refused)
-    folder = Folder.root(str(tmp_path), this_user())
-    for _ in range(2):
+    def wrote() -> None:
+        folder = Folder.root(str(tmp_path), this_user())
         summary = archive.write_file(folder, contents(TREE))
-        path = tmp_path / f"{summary.sha256}.zip"
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == summary.sha256
-        path.chmod(0o644)
-        path.write_bytes(b"other")
-    monkeypatch.undo()
-    archive.write_file(folder, contents(TREE))
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == summary.sha256
+        inodes.append(folder.status(f"{summary.sha256}.zip").st_ino)
+
+    monkeypatch.setattr(archive, "_holds", late)
+    for lock in (threading.Lock(), contextlib.nullcontext()):
+        monkeypatch.setattr(archive, "_PUBLISHING", lock)
+        both.reset()
+        threads = [threading.Thread(target=wrote) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (path,) = tmp_path.iterdir()
+        assert len(inodes) == 2
+        assert set(inodes) == {path.stat().st_ino}
+        path.unlink()
+        inodes.clear()

@@ -265,14 +265,14 @@ BAD: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "can't be inflated",
         lambda: with_file(Raw("pkg/x.py", TEXT, data=b"\xff" * 20)),
     ),
-    "prepended": ("wheel-hostile", "does not lie where", lambda: b"#!" + repacked()),
+    "prepended": ("wheel-hostile", "is not where", lambda: b"#!" + repacked()),
     "prepended, offsets mended": (
         "wheel-hostile",
         "hidden bytes before",
         lambda: build([Raw("first", before=b"#!/bin/sh\n"), *distribution(HONEST)]),
     ),
     "appended": ("wheel-hostile", "after its end", lambda: repacked() + b"\0"),
-    "appended zip": ("wheel-hostile", "does not lie where", lambda: repacked() + repacked()),
+    "appended zip": ("wheel-hostile", "is not where", lambda: repacked() + repacked()),
     "zip in the comment": (
         "wheel-hostile",
         "",
@@ -310,7 +310,7 @@ BAD: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     ),
     "directory elsewhere": (
         "wheel-hostile",
-        "does not lie where",
+        "is not where",
         lambda: build(distribution(HONEST), end={"offset": 3}),
     ),
     "Zip64 sizes missing": (
