@@ -117,11 +117,6 @@ class Builds:
             self._project = kept.observed(self._root, declared, project.inputs, clock)
             return project
 
-    def is_described_as_before(self) -> bool:
-        """Whether the configuration is as it was last read."""
-        with self._project_lock:
-            return self._project is not None and self._project.holds(self._root)
-
     def _declared(self) -> _Declared:
         """As it was last read. Raises BundlerError."""
         if self._project is None:
@@ -273,6 +268,33 @@ class Builds:
             )
 
         return frozenset(key for key in keys if is_touched(key))
+
+    def is_losing(
+        self, keys: Iterable[Key], paths: frozenset[RelPath], *, everything: bool = False
+    ) -> bool:
+        """Whether one of the paths is gone that the configuration, or the last build of a key, was
+        read from. With `everything` any path may be one: all of the configuration's are looked at.
+        """
+        with self._project_lock:
+            known = [] if self._project is None else [self._project.proof]
+        gone = {path for path in paths if not os.path.lexists(os.path.join(self._root, path))}
+        if everything:
+            gone |= {
+                path
+                for proof in known
+                for path, key in proof.files.items()
+                if key is not None and not os.path.lexists(os.path.join(self._root, path))
+            }
+        if not gone:
+            return False
+        records, state = record_cache.of(self._memory), self._state()
+        found = (records.get(state.record(key.function, key.want)) for key in keys)
+        known += [record.inputs for record in found if record is not None]
+        return any(
+            proof.files.get(path) is not None or path in proof.listings
+            for proof in known
+            for path in gone
+        )
 
 
 def _build_alike(

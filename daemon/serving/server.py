@@ -272,10 +272,9 @@ class Server:
             self._pool.submit(self._look_ahead, lately, changes)
 
     def _look_ahead(self, lately: list[Key], changes: Changes) -> None:
-        is_going = any(not os.path.lexists(path) for path in changes.paths)
-        if is_going or (changes.everything and not self._builds.is_described_as_before()):
-            return  # the project may be being removed, and what a build makes would be in the way
         paths = frozenset(os.path.relpath(path, self._root) for path in changes.paths)
+        if self._builds.is_losing(lately, paths, everything=changes.everything):
+            return  # the user may be removing the project: a build would write into its folder
         moved = frozenset(lately) if changes.everything else self._builds.touched(lately, paths)
         if moved:
             self._call(self._apply, Moved(moved))

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.daemons import ends
 from tests.support.served import Served, served
+from tests.support.unixhttp import Connection
 
 ROUNDS = 5
 
@@ -50,3 +51,27 @@ def test_nothing_is_made_where_no_project_is_described(tmp_path: Path) -> None:
         ]
         assert [answer.json["code"] for answer in answers] == ["no-project"] * 4
         assert sorted(os.listdir(app.root)) == ["one", "two", "web"]
+
+
+def saved_by_vim(path: Path, text: str) -> None:
+    """It tries whether it may write to the folder, moves the file aside, writes a new one."""
+    probe, backup = path.with_name("4913"), path.with_name(f"{path.name}~")
+    probe.touch()
+    probe.unlink()
+    path.rename(backup)
+    path.write_text(text)
+    backup.unlink()
+
+
+@pytest.mark.parametrize("want", ["live", "zip"])
+def test_editors_that_remove_files_of_their_own(want: str, tmp_path: Path) -> None:
+    """What they wrote beside is gone, and the function is built ahead all the same."""
+    with served(tmp_path) as app:
+        assert app.fresh("One", want=want)["ok"]
+        connection = Connection(app.socket, timeout_s=20)
+        connection.request("GET", "/v1/events")
+        events = connection.getresponse()
+        saved_by_vim(app.root / "one/app.py", "def handler(event, context):\n    return 'new'\n")
+        while events.readline() != b"event: built\n":
+            pass  # a daemon that builds nothing ahead says nothing: the connection's time ends
+        connection.close()
