@@ -54,9 +54,10 @@ class ProjectFolder:
         empty."""
         top = self._hold("", Folder.make_beneath(self.root, FOLDER, this_user(), _READABLE))
         identity.ensure(self.root)
-        if not top.holds(".gitignore"):
-            for name in FOLDERS:
+        for name in FOLDERS:
+            if not os.path.isdir(f"{self.root}/{FOLDER}/{name}"):
                 self.make(name)
+        if not top.holds(".gitignore"):
             top.write(".gitignore", b"# lambdad's own folder: made anew by any build\n*\n")
 
     def folder(self, name: str = "") -> Folder:
@@ -156,6 +157,11 @@ class OurFile:
             return key_of(self.status())
         except FileNotFoundError:
             return None
+
+    def hold_folder(self) -> None:
+        """A later write goes into the folder that is there now, or fails once that was removed.
+        Raises FileNotFoundError if it is missing."""
+        self.project.folder(self.folder)
 
     def write(self, content: bytes, *, missable: bool = False) -> os.stat_result:
         """As Folder.write; its folder is made if it is missing."""

@@ -63,11 +63,15 @@ def keep(
 ) -> None:
     """Notes it; `before` was the function's artifact up to this build."""
     with contextlib.suppress(OSError):
+        # This runs after the answer, and the user may be removing the project by then: a folder
+        # that is gone is not made again.
+        state.zip_sources(function).file.hold_folder()
+        state.former(function).file.hold_folder()
         if before is None or before.sha256 != now.sha256:
             state.former(function).file.remove()
             if before is not None:
-                _keep_former(output, state, function, before)
-    with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):
+                    _keep_former(output, state, function, before)
         state.zip_sources(function).write(_document(now))
 
 
