@@ -27,6 +27,8 @@ class EsbuildJob:
     out_folder: str
     """Where the outputs would lie: source maps and references are relative to that."""
     node_paths: tuple[str, ...] = ()
+    repository: str = ""
+    """Where the sources and installed packages are; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class OneShot:
         self._environ = environ
 
     def build(self, job: EsbuildJob, look: Stat = stat_key) -> EsbuildOutput:
-        if refused := unreadable.refused(job, packages=True):
+        if refused := unreadable.refused(job, everywhere=True):
             return refused
         with tempfile.TemporaryDirectory(prefix="lambdad-esbuild-") as temporary:
             folder = os.path.realpath(temporary)

@@ -188,15 +188,15 @@ class EsbuildService:
     ) -> EsbuildOutput:
         """The output of a request that builds the job; `calls` has it where esbuild calls back.
 
-        A build that waits for what is no file ends with this process: no request makes it stop.
+        A build that never ends is ended with this process: no request makes it stop.
         """
         answer = self._put(request)
-        for packages, wait_s in zip((False, True), unreadable.LOOKS_S, strict=True):
+        for everywhere, wait_s in zip((False, True), unreadable.LOOKS_S, strict=True):
             try:
                 value = answer.get(timeout=wait_s)
                 break
             except queue.Empty:
-                if refused := unreadable.refused(job, packages=packages):
+                if refused := unreadable.refused(job, everywhere=everywhere):
                     self._leave_off()
                     return refused
         else:
@@ -206,9 +206,9 @@ class EsbuildService:
         return _output(built if ended is None else ended, job)
 
     def _leave_off(self) -> None:
-        """Ends the process amid a build that would never end; the other builds are sent again."""
+        """Ends the process for a build that never ends; its other builds go to the next process."""
         with self._lock:
-            self._gone = EsbuildGone("esbuild read what is no file, and was ended")
+            self._gone = EsbuildGone("esbuild was ended during a build that never ends")
         self._kill()
 
     def _ask(self, request: Mapping[str, Value]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What esbuild can't read and would wait or fill the memory for: FIFOs, devices, huge files.
+"""Files that esbuild never finishes reading, or that fill the memory: FIFOs, devices, huge files.
 
-esbuild opens whatever a path leads to. To look at every file before a build would cost more than
-the build, so a build that takes long is looked into while it runs.
+esbuild opens whatever a path leads to. A look at every file before each build would cost more than
+the build, so only a build that takes long is looked into, while it runs. Only names that esbuild
+reads count: a socket, a pipe or a database dump beside the sources is no fault.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -17,74 +19,89 @@ from lambdad.bundler.inputs.reading import SOURCE, special_kind
 from lambdad.bundler.model import ProjectError
 
 LOOKS_S: Final = (0.3, 2.0)
-"""When a build is looked into, in seconds after the one before it: the second time with all
-installed packages."""
+"""When a build is looked into: seconds after its start, and seconds after the first look."""
+
 _NODE_MODULES: Final = "node_modules"
+_SETTINGS: Final = ("package.json", "tsconfig.json", "jsconfig.json", ".pnp.data.json")
+"""esbuild also reads them in every folder above a source."""
+_SCRIPTS: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
+_CONFIGURED: Final = re.compile(r"--loader:(\.[^=]+)=")
 _SHOWN: Final = 20
 
 
-def refused(job: EsbuildJob, *, packages: bool) -> EsbuildOutput | None:
-    """The output of a job that would never end, with an error for each such file; None if there is
-    none below the folders of its entries, or of packages with `packages`."""
+def refused(job: EsbuildJob, *, everywhere: bool) -> EsbuildOutput | None:
+    """The output of a job that can't end, with an error for each such file; None without one.
+
+    The folders of the job are looked into, and settings files above them; with `everywhere` all of
+    the job's repository, installed packages included.
+    """
     errors = []
-    for path, why in _found(job, packages=packages):
+    for path, why in _found(job, everywhere=everywhere):
         shown = os.path.relpath(path, job.folder)
-        errors.append(
-            Message("", f"can't read {shown}: it is {why}", MessagePlace(shown, 0, 0, ""))
-        )
+        place = MessagePlace(shown, 0, 0, "")
+        errors.append(Message("", f"can't read {shown}: it is {why}", place))
         if len(errors) == _SHOWN:
             break
     return EsbuildOutput(files={}, metafile={}, errors=tuple(errors)) if errors else None
 
 
-def _found(job: EsbuildJob, *, packages: bool) -> Iterator[tuple[str, str]]:
+def _found(job: EsbuildJob, *, everywhere: bool) -> Iterator[tuple[str, str]]:
+    is_read = _readable(job)
+    tops = {os.path.dirname(path) for _out, path in job.entries} | {job.folder} - {"/"}
     met: set[str] = set()
-    for top in _tops(job):
-        try:
-            for folder, below, names in walking.folders(top, _enters(packages=packages)):
-                if folder in met:
-                    continue
-                met.add(folder)
-                for name in names:
-                    if why := _fault(f"{folder}/{name}"):
-                        yield f"{folder}/{name}", why
-                if packages and os.path.basename(folder) == _NODE_MODULES:
-                    yield from _linked(folder, below)
-        except ProjectError:
-            continue  # endless: what was seen of it is all there is to say
+    for path in sorted({f"{above}/{name}" for above in _above(tops) for name in _SETTINGS}):
+        if why := _fault(path):
+            met.add(path)
+            yield path, why
+    if everywhere and job.repository:
+        tops.add(job.repository)
+    for top in sorted(tops):
+        for path in _files(top, everywhere=everywhere):
+            if path not in met and is_read(os.path.basename(path)) and (why := _fault(path)):
+                met.add(path)
+                yield path, why
 
 
-def _linked(folder: str, names: list[str]) -> Iterator[tuple[str, str]]:
-    """In the packages that are symlinks, as those of workspaces and of pnpm are."""
-    for name in names:
-        if os.path.islink(f"{folder}/{name}"):
-            package = os.path.realpath(f"{folder}/{name}")
-            for inner, _below, inner_names in walking.folders(package, _enters(packages=False)):
-                for each in inner_names:
-                    if why := _fault(f"{inner}/{each}"):
-                        yield f"{inner}/{each}", why
+def _readable(job: EsbuildJob) -> Callable[[str], bool]:
+    """By a file's name: whether esbuild may read it for this job."""
+    configured = tuple(found[1] for flag in job.flags if (found := _CONFIGURED.match(flag)))
+    endings = (*_SCRIPTS, ".json", *configured)
+    return lambda name: name.endswith(endings)
 
 
-def _tops(job: EsbuildJob) -> list[str]:
-    """The folders of the entries; esbuild's own folder, unless that is the root of all."""
-    tops = {os.path.dirname(path) for _out, path in job.entries}
-    if job.folder != "/":
-        tops.add(job.folder)
-    return sorted(tops)
+def _files(top: str, *, everywhere: bool) -> Iterator[str]:
+    """Of a tree that is larger than any walk, those that the walk meets."""
+
+    def enters(name: str) -> bool:
+        if name in (_NODE_MODULES, ".pnpm"):
+            return everywhere
+        return not name.startswith(".")
+
+    try:
+        for folder, _below, names in walking.folders(top, enters):
+            for name in names:
+                yield f"{folder}/{name}"
+    except ProjectError:
+        return
 
 
-def _enters(*, packages: bool) -> Callable[[str], bool]:
-    """By a folder's name: whether it may hold what esbuild reads."""
-    if packages:
-        return lambda name: not name.startswith(".") or name == ".pnpm"
-    return lambda name: not name.startswith(".") and name != _NODE_MODULES
+def _above(folders: set[str]) -> set[str]:
+    """The folders, and all that they are in."""
+    found = set(folders)
+    while folders := {os.path.dirname(folder) for folder in folders} - found:
+        found |= folders
+    return found
 
 
 def _fault(path: str) -> str | None:
+    """Why the file can't be read to its end; None if it can, or can't be opened at all."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
     if stat.S_ISREG(status.st_mode):
-        return f"larger than {SOURCE >> 20} MiB" if status.st_size > SOURCE else None
-    return special_kind(status.st_mode)
+        is_code = path.endswith(_SCRIPTS) or os.path.basename(path) in _SETTINGS
+        is_large = is_code and status.st_size > SOURCE
+        return f"larger than {SOURCE >> 20} MiB" if is_large else None
+    ends_at_once = stat.S_ISSOCK(status.st_mode) or os.path.realpath(path) == os.devnull
+    return None if ends_at_once else special_kind(status.st_mode)

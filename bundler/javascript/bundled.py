@@ -163,7 +163,7 @@ class _Packer:
             entries |= {_absolute_out(one, out): path for out, path in one.entries}
         # One folder for all outputs would be none of theirs: they are distinguished by where they
         # would lie, and source maps are relative to that.
-        job = _job(group[0], entries, "/")
+        job = _job(group[0], entries, "/", self._workshop.repository)
         output = self._esbuild.build(job, self._workshop.look)
         if not output.errors:
             built = Success.of(job, output)
@@ -200,7 +200,7 @@ class _Packer:
         return ProjectError(*diagnostics_of(output.errors, output.warnings, self._scene(one)))
 
     def _build_alone(self, one: BundlePlan) -> tuple[EsbuildJob, EsbuildOutput]:
-        job = _job(one, dict(one.entries), one.code)
+        job = _job(one, dict(one.entries), one.code, self._workshop.repository)
         return job, self._esbuild.build(job, self._workshop.look)
 
     def _from_alone(
@@ -368,13 +368,16 @@ def _absolute_out(one: BundlePlan, out: str) -> str:
     return f"{one.code}/{out}".lstrip("/")
 
 
-def _job(one: BundlePlan, entries: Mapping[str, str], out_folder: str) -> EsbuildJob:
+def _job(
+    one: BundlePlan, entries: Mapping[str, str], out_folder: str, repository: str
+) -> EsbuildJob:
     return EsbuildJob(
         entries=tuple(sorted(entries.items())),
         flags=one.flags,
         folder=one.folder,
         out_folder=out_folder,
         node_paths=one.node_paths,
+        repository=repository,
     )
 
 
