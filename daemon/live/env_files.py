@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from lambdad.bundler.inputs import reading
 from lambdad.bundler.model import BundlerError
 
 _LINE: Final = re.compile(
@@ -40,14 +41,16 @@ def read_env_file(path: str, *, required: bool = True) -> Mapping[str, Mapping[s
     Raises BundlerError `env-file`. One that is not `required` may be absent.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
+        text = reading.read_regular(path, reading.SETTINGS).decode("utf-8-sig")
     except FileNotFoundError as fault:
         if not required:
             return {}
         raise BundlerError("env-file", f"{path} is not there") from fault
-    except (OSError, UnicodeDecodeError) as fault:
-        raise BundlerError("env-file", f"{path} can't be read: {fault}") from fault
+    except OSError as fault:
+        message = f"{path} can't be read: {reading.reason(fault)}"
+        raise BundlerError("env-file", message) from fault
+    except UnicodeDecodeError as fault:
+        raise BundlerError("env-file", f"{path} is not UTF-8 text: {fault}") from fault
     if not path.endswith(".json"):
         return {"": dotenv(text)}
     try:
@@ -59,6 +62,6 @@ def read_env_file(path: str, *, required: bool = True) -> Mapping[str, Mapping[s
             }
             for name, variables in document.items()
         }
-    except (ValueError, AttributeError) as fault:
+    except (ValueError, AttributeError, RecursionError) as fault:
         hint = 'it holds an object of variables for each function, or for all under "Parameters"'
         raise BundlerError("env-file", f"{path} is not as it should be: {fault}", hint) from fault

@@ -145,6 +145,9 @@ def _start(
         if not os.path.isdir(cwd):
             raise BundlerError("no-folder", f"{cwd} is no folder") from fault
         raise tools.not_started(command[0], fault) from fault
+    except ValueError as fault:  # it holds a NUL, half a character, or an = in a name
+        message = f"a variable of its environment can't be set: {fault}"
+        raise BundlerError("bad-environment", message) from fault
     if has_signal:
         _end_with_us(life, process.pid)
     return process
