@@ -73,7 +73,10 @@ def refused(request: HttpRequest, reason: str) -> HttpAnswer:
         return _json(403, {"message": "Forbidden", "reason": reason})
     text = f"<p>{html.escape(reason)}</p>"
     if request.method == "GET" and request.header("sec-fetch-mode") == "navigate":
-        target = html.escape(f"{request.path}?{request.query}" if request.query else request.path)
+        # Behind two slashes a browser reads another host's name; "/." stands for none of the path.
+        before = "/." if request.path[1:2] in ("/", "\\") else ""
+        query = f"?{request.query}" if request.query else ""
+        target = html.escape(f"{before}{request.path}{query}")
         text += f'<p><a rel="noreferrer" href="{target}">Open it all the same</a></p>'
     return _page(403, "Not answered", text)
 

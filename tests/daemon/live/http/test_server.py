@@ -315,6 +315,31 @@ def test_a_link_from_another_site_shows_a_page_with_a_way_on() -> None:
     run(test)
 
 
+def test_the_way_on_leads_to_this_server() -> None:
+    """Also where the path begins as an address of another host does."""
+
+    async def test() -> None:
+        headers = {"Accept": "text/html", "Host": "localhost", "Sec-Fetch-Site": "cross-site"}
+        headers["Sec-Fetch-Mode"] = "navigate"
+        async with serving(HTTP) as client:
+            for path in ("//evil.example/x", "/\\evil.example/x"):
+                answer = await sent(client.port, f"GET {path}", headers)
+                assert f'href="/.{path}"'.encode() in answer
+
+    run(test)
+
+
+async def sent(port: int, asked: str, headers: dict[str, str]) -> bytes:
+    """The whole response to a request that is sent as it stands here."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{asked} HTTP/1.1", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
 # --- CORS ----------------------------------------------------------------------------------------
 
 PAGE: Final = {"Origin": "http://localhost:5173"}
