@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from lambdad.bundler.config.find import LiveDeclaration
 from lambdad.bundler.config.function_settings import FunctionSettings
 from lambdad.bundler.config.routes import Apis
-from lambdad.bundler.inputs import kept, snapshot
-from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.model import Diagnostic, Function, Project
-from lambdad.bundler.store.project_folder import ProjectFolder
+from lambdad.bundler.store.reread import Reread
 from lambdad.daemon.live.env_files import read_env_file
 from lambdad.daemon.live.invocation import FunctionConfig
 
@@ -26,7 +23,7 @@ class LiveConfig:
     functions: Mapping[str, FunctionConfig]
     """By name."""
     aliases: Mapping[str, str]
-    variables: Mapping[str, Mapping[str, str]]
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of the files of variables, by function; "" for all."""
 
     def named(self, name: str) -> FunctionConfig | None:
@@ -48,43 +45,39 @@ class LiveProject:
     def __init__(
         self, root: str, read: Callable[[], LiveDeclaration], env_files: Sequence[str] = ()
     ) -> None:
-        self._root = root
-        self._read = read
+        self._usual = f"{root}/.env"
         self._env_files = tuple(env_files)
-        self._lock = threading.Lock()
-        self._kept: Kept[LiveDeclaration] | None = None
+        self._config = Reread(root, lambda: _live(read()), lambda live: live.project.inputs)
 
     def now(self) -> LiveConfig:
         """As it is: every file of it was looked at after this call began. Raises BundlerError."""
-        with self._lock:
-            if self._kept is None or not self._kept.holds(self._root):
-                clock = _clock(self._root)
-                read = self._read()
-                self._kept = kept.observed(self._root, read, read.project.inputs, clock)
-            declared = self._kept.value
-        project = declared.project
+        config = self._config.now()
         variables: dict[str, Mapping[str, str]] = {}
-        usual = (f"{self._root}/.env",)
-        for path in (*usual, *self._env_files):
-            for name, found in read_env_file(path, required=path not in usual).items():
+        for path in (self._usual, *self._env_files):
+            for name, found in read_env_file(path, required=path != self._usual).items():
                 variables[name] = {**variables.get(name, {}), **found}
-        others: dict[str, list[str]] = {}
-        for alias, name in project.aliases.items():
-            others.setdefault(name, []).append(alias)
-        return LiveConfig(
-            project=project,
-            apis=declared.apis,
-            functions={
-                function.name: _config(
-                    function,
-                    tuple(sorted(others.get(function.name, ()))),
-                    declared.settings.get(function.name, FunctionSettings()),
-                )
-                for function in sorted(project.functions, key=lambda one: one.name)
-            },
-            aliases=project.aliases,
-            variables=variables,
-        )
+        return replace(config, variables=variables)
+
+
+def _live(declared: LiveDeclaration) -> LiveConfig:
+    """Without the files of variables."""
+    project = declared.project
+    others: dict[str, list[str]] = {}
+    for alias, name in project.aliases.items():
+        others.setdefault(name, []).append(alias)
+    return LiveConfig(
+        project=project,
+        apis=declared.apis,
+        functions={
+            function.name: _config(
+                function,
+                tuple(sorted(others.get(function.name, ()))),
+                declared.settings.get(function.name, FunctionSettings()),
+            )
+            for function in sorted(project.functions, key=lambda one: one.name)
+        },
+        aliases=project.aliases,
+    )
 
 
 def _config(
@@ -101,13 +94,6 @@ def _config(
         unresolved=settings.unresolved,
         diagnostics=settings.diagnostics,
     )
-
-
-def _clock(root: str) -> snapshot.Clock:
-    try:
-        return ProjectFolder(root).read_clock()
-    except OSError:
-        return snapshot.any_clock()
 
 
 def overridden(config: LiveConfig, function: FunctionConfig) -> Mapping[str, str]:

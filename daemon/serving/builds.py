@@ -6,7 +6,6 @@ Called from worker threads; what outlives a call is guarded here and handed out 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -14,9 +13,8 @@ from typing import Final
 from lambdad.bundler import build, trust
 from lambdad.bundler.build import Job
 from lambdad.bundler.config.find import read_project
-from lambdad.bundler.inputs import kept, snapshot
-from lambdad.bundler.inputs.kept import Kept
-from lambdad.bundler.inputs.snapshot import Clock, Look
+from lambdad.bundler.inputs import snapshot
+from lambdad.bundler.inputs.snapshot import Look
 from lambdad.bundler.memory import Memory
 from lambdad.bundler.model import (
     BuildRequest,
@@ -37,6 +35,7 @@ from lambdad.bundler.store.identity import Identity
 from lambdad.bundler.store.project_folder import ProjectFolder
 from lambdad.bundler.store.project_state import ProjectState
 from lambdad.bundler.store.record import Record
+from lambdad.bundler.store.reread import Reread
 from lambdad.bundler.store.store import store_of
 from lambdad.bundler.store.upkeep import Upkeep
 from lambdad.bundler.toolchain import request_of
@@ -82,8 +81,11 @@ class Builds:
         self._root = root
         self._environ = dict(environ)
         self._store = store_of(self._environ, root)
-        self._project_lock = threading.Lock()
-        self._project: Kept[_Declared] | None = None
+        self._declared = Reread(
+            root,
+            lambda: _Declared(read_project(root, self._environ)),
+            lambda declared: declared.project.inputs,
+        )
         self._memory = Memory()
         self._vouched: Identity | None = None
         """The project as it was when a person who trusts it gave the command to build."""
@@ -102,27 +104,13 @@ class Builds:
 
         Raises BundlerError, as reading it does, and `not-ours`.
         """
-        folder = ProjectFolder(self._root)
         if prepare:
+            folder = ProjectFolder(self._root)
             if not folder.is_there():
                 read_project(self._root, self._environ)  # where none is described, none is made
             with disk_faults():
                 folder.prepare()
-        with self._project_lock:
-            if self._project is not None and self._project.holds(self._root):
-                return self._project.value.project
-            clock = _clock(folder)
-            project = read_project(self._root, self._environ)
-            declared = _Declared(project)
-            self._project = kept.observed(self._root, declared, project.inputs, clock)
-            return project
-
-    def _declared(self) -> _Declared:
-        """As it was last read. Raises BundlerError."""
-        if self._project is None:
-            self.project()
-        assert self._project is not None  # noqa: S101 -- it was read just now
-        return self._project.value
+        return self._declared.now().project
 
     def vouch(self, *, for_good: bool = False) -> None:
         """A person who trusts the project gave the command to build: builds may run its code from
@@ -158,7 +146,7 @@ class Builds:
 
         The configuration is not looked at again: who asks has called `project` before.
         """
-        declared = self._declared()
+        declared = self._declared.last()
         found: dict[Key, Outcome | None] = {}
         zips: list[BuildResult] = []
         wanted = tuple(keys)
@@ -198,7 +186,7 @@ class Builds:
                 settled(key, outcome)
 
         try:
-            declared = self._declared()
+            declared = self._declared.last()
             workshop = replace(self.workshop(declared.project), say=say)
             for want, locked in dict.fromkeys((key.want, key.locked) for key in keys):
                 alike = [key for key in keys if (key.want, key.locked) == (want, locked)]
@@ -275,8 +263,7 @@ class Builds:
         """Whether one of the paths is gone that the configuration, or the last build of a key, was
         read from. With `everything` any path may be one: all of the configuration's are looked at.
         """
-        with self._project_lock:
-            known = [] if self._project is None else [self._project.proof]
+        known = self._declared.proofs()
         gone = {path for path in paths if not os.path.lexists(os.path.join(self._root, path))}
         if everything:
             gone |= {
@@ -322,13 +309,6 @@ def _build_alike(
         settled=lambda outcome: settled(by_name[outcome.name], outcome),
         prepare=False,
     )
-
-
-def _clock(folder: ProjectFolder) -> Clock:
-    try:
-        return folder.read_clock()
-    except OSError:
-        return snapshot.any_clock()
 
 
 def _failed(key: Key, code: str, message: str, hint: str | None = None) -> Failed:

@@ -18,7 +18,8 @@ from lambdad.bundler.inputs import snapshot
 from lambdad.bundler.inputs.kept import Kept
 from lambdad.bundler.inputs.seen import Seen
 from lambdad.bundler.javascript import bundled
-from lambdad.bundler.model import InputSet, Project, ProjectError, Snapshot
+from lambdad.bundler.model import InputSet, ProjectError, Snapshot
+from lambdad.bundler.store.reread import Reread
 from lambdad.bundler.workshop import Workshop
 from lambdad.daemon.serving import schedule
 from lambdad.daemon.serving.builds import Builds
@@ -204,12 +205,12 @@ def _remembers_dependencies() -> None:
 
 def _reads_configuration_once() -> None:
     """Rule 9."""
-    real = Builds.project
+    real = Reread.now
 
-    def project(self: Builds) -> Project:
-        return self._project.value.project if self._project is not None else real(self)
+    def now(self: Reread[Any]) -> Any:
+        return real(self) if self._kept is None else self._kept.value
 
-    put(Builds, "project", project)
+    put(Reread, "now", now)
 
 
 MUTANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
