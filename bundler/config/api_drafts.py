@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from lambdad.bundler.config.routes import Api, ApiKind, Cors, Pairs, Route
+from lambdad.bundler.config.routes import (
+    Api,
+    ApiKind,
+    Authorizer,
+    AuthorizerKind,
+    Cors,
+    Pairs,
+    Route,
+)
 from lambdad.bundler.located.located import shortened
 from lambdad.bundler.model import Diagnostic, Location, warning
 
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+IAM: Final = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
+KEY: Final = Authorizer(name="API key", check=AuthorizerKind.KEY)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from lambdad.bundler.model import BundlerError, Diagnostic, error
@@ -130,8 +131,6 @@ class LiveInvoker:
         )
 
     def _around_with(self, config: LiveConfig, function: FunctionConfig) -> Surroundings:
-        from dataclasses import replace
-
         return replace(self._around(), overrides=overridden(config, function))
 
     def _confirm(self, code: FreshCode) -> Callable[[], Awaitable[bool]]:

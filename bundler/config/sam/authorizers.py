@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from lambdad.bundler.config.api_drafts import IAM, KEY
 from lambdad.bundler.config.routes import Authorizer, AuthorizerKind, Payload
 from lambdad.bundler.config.sam.references import Template
 from lambdad.bundler.located.located import Node
 
 NONE: Final = "NONE"
-IAM: Final = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
-KEY: Final = Authorizer(name="API key", check=AuthorizerKind.KEY)
 
 PLACES: Final = (
     ("Headers", "header"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from lambdad.bundler.config.api_drafts import ApiDraft, no_function
+from lambdad.bundler.config.api_drafts import IAM, KEY, ApiDraft, no_function
 from lambdad.bundler.config.routes import ApiKind, Authorizer, AuthorizerKind, Fixed, Payload, Route
 from lambdad.bundler.config.sam import openapi
 from lambdad.bundler.config.sam.http import function_url, http_cors
@@ -81,9 +81,9 @@ def _rest_route(
         case "CUSTOM" | "COGNITO_USER_POOLS":
             authorizer = known.get(template.logical_id(said.get("AuthorizerId")) or "")
         case "AWS_IAM":
-            authorizer = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
+            authorizer = IAM
         case _ if template.is_true(said.get("ApiKeyRequired")):
-            authorizer = Authorizer(name="API key", check=AuthorizerKind.KEY)
+            authorizer = KEY
     limit = template.number(integration.get("TimeoutInMillis"))
     mode = template.text(integration.get("ResponseTransferMode")) or ""
     return Route(
@@ -196,7 +196,7 @@ def _http_route(
             if authorizer is not None and scopes:
                 authorizer = replace(authorizer, scopes=scopes)
         case "AWS_IAM":
-            authorizer = Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
+            authorizer = IAM
     version = template.text(integration.get("PayloadFormatVersion")) or "1.0"
     limit = template.number(integration.get("TimeoutInMillis"))
     method, path = _key(key)

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from lambdad.bundler.config.api_drafts import METHODS, ApiDraft
+from lambdad.bundler.config.api_drafts import IAM, KEY, METHODS, ApiDraft
 from lambdad.bundler.config.routes import (
     ApiKind,
     Authorizer,
-    AuthorizerKind,
     Cors,
     Fixed,
     Payload,
@@ -137,7 +136,7 @@ def _event(
     auth = template.fields(said.get("Auth"))
     authorizer = authorizers.chosen(template, declared.known, auth, declared.default)
     if authorizer is None and declared.needs_key and "ApiKeyRequired" not in auth:
-        authorizer = authorizers.KEY
+        authorizer = KEY
     limit = template.number(said.get("TimeoutInMillis"))
     streams = (template.text(said.get("ResponseTransferMode")) or "").upper() == "STREAM"
     declared.draft.routes.append(
@@ -163,7 +162,7 @@ def function_url(template: Template, function: str, said: _Fields, where: Locati
         path="$default",
         target=function,
         payload=Payload.V2,
-        authorizer=Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM) if iam else None,
+        authorizer=IAM if iam else None,
         timeout_s=900.0,
         streams=streams,
         where=where,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lambdad.bundler.config.api_drafts import METHODS, ApiDraft, FoundApis, no_function
+from lambdad.bundler.config.api_drafts import IAM, KEY, METHODS, ApiDraft, FoundApis, no_function
 from lambdad.bundler.config.routes import (
     ApiKind,
     Authorizer,
@@ -151,7 +151,7 @@ def _rest_authorizer(reading: _Reading, fields: _Fields) -> Authorizer | None:
     private = fields.get("private")
     if said is None or said.value is None:
         is_private = private is not None and private.value is True
-        return Authorizer(name="API key", check=AuthorizerKind.KEY) if is_private else None
+        return KEY if is_private else None
     if isinstance(said.value, str):
         named = {"name" if not said.text.startswith("arn:") else "arn": said}
     else:
@@ -159,7 +159,7 @@ def _rest_authorizer(reading: _Reading, fields: _Fields) -> Authorizer | None:
     form = (_text(named.get("type")) or "").upper()
     name = _text(named.get("name")) or _text(named.get("arn")) or "authorizer"
     if said.text == "aws_iam" or form == "AWS_IAM":
-        return Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
+        return IAM
     source = _text(named.get("identitySource")) or "method.request.header.Authorization"
     sources = tuple(part.strip() for part in source.split(",") if part.strip())
     arn = _text(named.get("arn")) or ""
@@ -251,7 +251,7 @@ def _http_authorizer(
     wanted = said.fields
     name = said.text if isinstance(said.value, str) else _text(wanted.get("name")) or ""
     if name == "aws_iam" or _text(wanted.get("type")) == "aws_iam":
-        return Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM)
+        return IAM
     declared = _fields(_fields(reading.known(settings.get("authorizers"))).get(name))
     scopes = _texts(wanted.get("scopes"))
     source = _texts(declared.get("identitySource"))
@@ -305,7 +305,7 @@ def _url(reading: _Reading, function: str, said: Node) -> None:
         path="$default",
         target=function,
         payload=Payload.V2,
-        authorizer=Authorizer(name="AWS_IAM", check=AuthorizerKind.IAM) if iam else None,
+        authorizer=IAM if iam else None,
         timeout_s=900.0,
         streams=_text(fields.get("invokeMode")) == "RESPONSE_STREAM",
         where=said.key_where,

@@ -36,7 +36,7 @@ CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 SEPARATOR: Final = b"\0" * 8
 """Between the prelude of a streamed HTTP response and its body."""
-PRELUDE_TYPE: Final = "application/vnd.awslambda.http-integration-response"
+NO_SEPARATOR: Final = "its stream has no 8 NUL bytes behind a prelude"
 LONGEST_PRELUDE: Final = 1 << 20
 """Bytes."""
 
@@ -58,37 +58,39 @@ class MalformedError(ValueError):
 
 # --- what the gateway says itself ----------------------------------------------------------------
 
-FAULTS: Final[Mapping[ApiKind, tuple[int, str, str]]] = {
+Said = Mapping[ApiKind, tuple[int, str, str | None]]
+"""By kind of API: the status, the field of the JSON body, and its text. Without a field the body is
+the text."""
+
+FAULTS: Final[Said] = {
     ApiKind.REST: (502, "message", "Internal server error"),
     ApiKind.HTTP: (500, "message", "Internal Server Error"),
     ApiKind.URL: (502, "", "Internal Server Error"),
 }
 """The function failed, or what it returned is no response."""
-TOO_SLOW: Final[Mapping[ApiKind, tuple[int, str, str]]] = {
+TOO_SLOW: Final[Said] = {
     ApiKind.REST: (504, "message", "Endpoint request timed out"),
     ApiKind.HTTP: (503, "message", "Service Unavailable"),
     ApiKind.URL: (504, "", "Gateway Timeout"),
 }
-TOO_LARGE: Final[Mapping[ApiKind, tuple[int, str, str]]] = {
+TOO_LARGE: Final[Said] = {
     ApiKind.REST: (413, "message", "Request Too Long"),
     ApiKind.HTTP: (413, "message", "Request Entity Too Large"),
     ApiKind.URL: (413, "Message", "Request must be smaller than 6291456 bytes"),
 }
-TOO_MANY: Final[Mapping[ApiKind, tuple[int, str, str]]] = {
+TOO_MANY: Final[Said] = {
     ApiKind.REST: (429, "message", "Too Many Requests"),
     ApiKind.HTTP: (503, "message", "Service Unavailable"),
     ApiKind.URL: (429, "Reason", "ConcurrentInvocationLimitExceeded"),
 }
-UNAUTHORIZED: Final[Mapping[ApiKind, tuple[int, str, str]]] = dict.fromkeys(
-    ApiKind, (401, "message", "Unauthorized")
-)
-DENIED: Final[Mapping[ApiKind, tuple[int, str, str]]] = {
+UNAUTHORIZED: Final[Said] = dict.fromkeys(ApiKind, (401, "message", "Unauthorized"))
+DENIED: Final[Said] = {
     ApiKind.REST: (403, "Message", "User is not authorized to access this resource"),
     ApiKind.HTTP: (403, "message", "Forbidden"),
     ApiKind.URL: (403, "Message", "Forbidden"),
 }
-AUTHORIZER_FAILED: Final[Mapping[ApiKind, tuple[int, str, str]]] = {
-    ApiKind.REST: (500, "message", "null"),
+AUTHORIZER_FAILED: Final[Said] = {
+    ApiKind.REST: (500, "message", None),
     ApiKind.HTTP: (500, "message", "Internal Server Error"),
     ApiKind.URL: (500, "Message", "Internal Server Error"),
 }
@@ -105,23 +107,20 @@ ERROR_TYPES: Final[Mapping[int, str]] = {
 """What REST APIs name in x-amzn-ErrorType."""
 
 
-def gateway_says(
-    table: Mapping[ApiKind, tuple[int, str, str]], api: Api, fault: str | None = None
-) -> HttpAnswer:
+def gateway_says(table: Said, api: Api, fault: str | None = None) -> HttpAnswer:
     """The gateway's own answer, of one of the tables above."""
     status, key, text = table[api.kind]
     if not key:
         return HttpAnswer(
             status=status,
             headers=(("Content-Type", "text/plain"),),
-            body=text.encode(),
+            body=(text or "").encode(),
             fault=fault,
         )
     headers: list[tuple[str, str]] = [("Content-Type", JSON)]
     if api.kind is ApiKind.REST and status in ERROR_TYPES:
         headers.append(("x-amzn-ErrorType", ERROR_TYPES[status]))
-    message = None if text == "null" else text
-    body = json.dumps({key: message}, separators=(",", ":")).encode()
+    body = json.dumps({key: text}, separators=(",", ":")).encode()
     return HttpAnswer(status=status, headers=tuple(headers), body=body, fault=fault)
 
 
@@ -189,10 +188,7 @@ def _answer_v2(api: Api, request: HttpRequest, value: object) -> HttpAnswer:
         return HttpAnswer(status=200, headers=(("Content-Type", JSON),), body=body)
     headers = _headers(value.get("headers"))
     headers += _several_headers(value.get("multiValueHeaders"))
-    cookies = value.get("cookies") or []
-    if not isinstance(cookies, list) or not all(isinstance(item, str) for item in cookies):
-        raise MalformedError("its cookies are no list of text")
-    headers += [("Set-Cookie", _clean("Set-Cookie", cookie)) for cookie in cookies]
+    headers += _cookies(value.get("cookies"))
     body = _body(api, request, value)
     default = JSON if api.kind is ApiKind.URL else "text/plain;charset=UTF-8"
     return HttpAnswer(
@@ -246,6 +242,13 @@ def _several_headers(value: object) -> list[tuple[str, str]]:
             raise MalformedError(f"multiValueHeaders {name} is {_kind(items)}, not a list")
         found += [(name, _header(name, item)) for item in items]
     return found
+
+
+def _cookies(value: object) -> list[tuple[str, str]]:
+    cookies = value or []
+    if not isinstance(cookies, list) or not all(isinstance(item, str) for item in cookies):
+        raise MalformedError("its cookies are no list of text")
+    return [("Set-Cookie", _clean("Set-Cookie", cookie)) for cookie in cookies]
 
 
 def _header(name: str, value: object) -> str:
@@ -324,7 +327,7 @@ class Prelude:
         end = self._held.find(SEPARATOR)
         if end < 0:
             if len(self._held) > LONGEST_PRELUDE:
-                raise MalformedError("its stream has no 8 NUL bytes behind a prelude")
+                raise MalformedError(NO_SEPARATOR)
             return None
         return self._head(self._held[:end]), self._held[end + len(SEPARATOR) :]
 
@@ -337,10 +340,7 @@ class Prelude:
             raise MalformedError(f"the prelude of its stream is {_kind(value)}, not an object")
         headers = _headers(value.get("headers"))
         headers = _merged(headers, _several_headers(value.get("multiValueHeaders")))
-        cookies = value.get("cookies") or []
-        if not isinstance(cookies, list) or not all(isinstance(item, str) for item in cookies):
-            raise MalformedError("its cookies are no list of text")
-        headers += [("Set-Cookie", _clean("Set-Cookie", cookie)) for cookie in cookies]
+        headers += _cookies(value.get("cookies"))
         default = "application/octet-stream"
         return HttpAnswer(
             status=_status(value.get("statusCode", 200)),

@@ -211,9 +211,7 @@ class HttpApis:
                 if kind == PRELUDE_TYPE:
                     return _whole(api, payload)
                 return answers.answer(api, matched.route, request, payload)
-            case FunctionFailed() | Exited() | TooLarge():
-                return gateway_says(answers.FAULTS, api)
-            case TimedOut():
+            case FunctionFailed() | TimedOut() | Exited() | TooLarge():
                 return gateway_says(answers.FAULTS, api)
             case BuildFailed(diagnostics=diagnostics):
                 page = pages.build_failed(request, function, diagnostics, self.settings.root)
@@ -418,7 +416,7 @@ def _multi(headers: Pairs) -> CIMultiDict[str]:
 async def _head(api: Api, outcome: StreamedAnswer, pieces: AsyncIterator[bytes]) -> HttpAnswer:
     """The status, the headers, and the first bytes of the body; with `fault`: there are none."""
     prelude = Prelude(api)
-    fault = "its stream has no 8 NUL bytes behind a prelude"
+    fault = answers.NO_SEPARATOR
     try:
         if outcome.content_type != PRELUDE_TYPE:
             return answers.typed(outcome.content_type)
@@ -439,7 +437,7 @@ def _whole(api: Api, payload: bytes) -> HttpAnswer:
     except MalformedError as fault:
         return gateway_says(answers.FAULTS, api, str(fault))
     if fed is None:
-        return gateway_says(answers.FAULTS, api, "its stream has no 8 NUL bytes behind a prelude")
+        return gateway_says(answers.FAULTS, api, answers.NO_SEPARATOR)
     return replace(fed[0], body=fed[1])
 
 

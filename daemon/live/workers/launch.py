@@ -170,9 +170,7 @@ def environment(config: FunctionConfig, around: Surroundings) -> dict[str, str]:
         found["AWS_PROFILE"] = around.profile
     found |= {"TZ": ":UTC", "LANG": found.get("LANG", "en_US.UTF-8")}
     # As Lambda: what the configuration says goes before the runtime's defaults.
-    known = {**config.environment}
-    known |= dict(around.overrides.items())
-    found |= known
+    found |= {**config.environment, **around.overrides}
     found |= {
         "AWS_REGION": region(around),
         "AWS_DEFAULT_REGION": region(around),
