@@ -1,7 +1,7 @@
 """The one reader of files that are not ours: regular files only, of a bounded size.
 
-What lies at a path is judged by the open descriptor, so nothing can take its place in between. A
-FIFO does not make the caller wait, and a device or a sparse file does not fill the memory.
+A file is checked through its open descriptor, so no other file can take its place after the check.
+A FIFO does not block the caller, and a device or a sparse file does not fill the memory.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def special(path: str) -> str | None:
 
 
 def special_kind(mode: int) -> str | None:
-    """The same of a file's mode."""
+    """As `special`, by a file's mode."""
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _what(mode)
 
 
@@ -99,6 +99,6 @@ def _what(mode: int) -> str:
 
 
 def reason(fault: OSError) -> str:
-    """Why a file could not be read, to stand behind a colon."""
+    """Why a file could not be read: words that follow a colon."""
     text = fault.strerror or str(fault)
     return text[:1].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""The one walker of folders that are not ours, and what it takes in at most.
+"""The one walker of folders that are not ours, and its limits.
 
 A project can hold folders without end: nested deeper than any stack, or symlinks to folders of
 symlinks, of which twenty make more paths than can be counted.
@@ -16,7 +16,7 @@ from lambdad.bundler.model import Location, ProjectError, RelPath, error
 DEPTH: Final = 200
 """Folders in folders."""
 ENTRIES: Final = 500_000
-"""Names in all folders of one walk, each counted as often as it is met."""
+"""Names in all folders of one walk; a folder that two symlinks lead to counts twice."""
 BY_LINK: Final = 5_000
 """Folders that are reached by a symlink."""
 

@@ -44,8 +44,8 @@ def size(text: str) -> int:
 
 
 def too_deep(text: str) -> int | None:
-    """Where it goes deeper than DEPTH: the offset of a bracket, or of a part of a key. None if it
-    does nowhere."""
+    """The offset of the first bracket or part of a key that is deeper than DEPTH; None without
+    one."""
     if text.count("[") + text.count("{") + text.count(".") <= DEPTH:
         return None
     depth = 0

@@ -1,4 +1,4 @@
-"""What is made of a project's configuration, and made again once a file of it has moved."""
+"""A value made from a project's configuration, made again when a file of that has changed."""
 
 from __future__ import annotations
 

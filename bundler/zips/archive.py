@@ -106,8 +106,8 @@ def write_file(folder: Folder, contents: Contents, prefix: Prefix | None = None)
     with folder.staged(0o444) as staged:
         summary = write(staged.out, contents, prefix)
         name = f"{summary.sha256}.zip"
-        # Two functions of equal bytes may be built at once: what the first one published is not
-        # replaced, or the record that it writes now would be of a file that is gone.
+        # Two functions with equal bytes may be built at once. The second one keeps the file of the
+        # first one, whose record holds that file's inode.
         with _PUBLISHING, folder.alone():
             if not _holds(folder, name, summary.sha256):
                 staged.publish(name)

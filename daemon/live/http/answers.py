@@ -58,38 +58,38 @@ class MalformedError(ValueError):
 
 # --- what the gateway says itself ----------------------------------------------------------------
 
-Said = Mapping[ApiKind, tuple[int, str, str | None]]
+GatewayTexts = Mapping[ApiKind, tuple[int, str, str | None]]
 """By kind of API: the status, the field of the JSON body, and its text. Without a field the body is
 the text."""
 
-FAULTS: Final[Said] = {
+FAULTS: Final[GatewayTexts] = {
     ApiKind.REST: (502, "message", "Internal server error"),
     ApiKind.HTTP: (500, "message", "Internal Server Error"),
     ApiKind.URL: (502, "", "Internal Server Error"),
 }
 """The function failed, or what it returned is no response."""
-TOO_SLOW: Final[Said] = {
+TOO_SLOW: Final[GatewayTexts] = {
     ApiKind.REST: (504, "message", "Endpoint request timed out"),
     ApiKind.HTTP: (503, "message", "Service Unavailable"),
     ApiKind.URL: (504, "", "Gateway Timeout"),
 }
-TOO_LARGE: Final[Said] = {
+TOO_LARGE: Final[GatewayTexts] = {
     ApiKind.REST: (413, "message", "Request Too Long"),
     ApiKind.HTTP: (413, "message", "Request Entity Too Large"),
     ApiKind.URL: (413, "Message", "Request must be smaller than 6291456 bytes"),
 }
-TOO_MANY: Final[Said] = {
+TOO_MANY: Final[GatewayTexts] = {
     ApiKind.REST: (429, "message", "Too Many Requests"),
     ApiKind.HTTP: (503, "message", "Service Unavailable"),
     ApiKind.URL: (429, "Reason", "ConcurrentInvocationLimitExceeded"),
 }
-UNAUTHORIZED: Final[Said] = dict.fromkeys(ApiKind, (401, "message", "Unauthorized"))
-DENIED: Final[Said] = {
+UNAUTHORIZED: Final[GatewayTexts] = dict.fromkeys(ApiKind, (401, "message", "Unauthorized"))
+DENIED: Final[GatewayTexts] = {
     ApiKind.REST: (403, "Message", "User is not authorized to access this resource"),
     ApiKind.HTTP: (403, "message", "Forbidden"),
     ApiKind.URL: (403, "Message", "Forbidden"),
 }
-AUTHORIZER_FAILED: Final[Said] = {
+AUTHORIZER_FAILED: Final[GatewayTexts] = {
     ApiKind.REST: (500, "message", None),
     ApiKind.HTTP: (500, "message", "Internal Server Error"),
     ApiKind.URL: (500, "Message", "Internal Server Error"),
@@ -107,7 +107,7 @@ ERROR_TYPES: Final[Mapping[int, str]] = {
 """What REST APIs name in x-amzn-ErrorType."""
 
 
-def gateway_says(table: Said, api: Api, fault: str | None = None) -> HttpAnswer:
+def gateway_says(table: GatewayTexts, api: Api, fault: str | None = None) -> HttpAnswer:
     """The gateway's own answer, of one of the tables above."""
     status, key, text = table[api.kind]
     if not key:
