@@ -24,8 +24,12 @@ LOOKS_S: Final = (0.3, 2.0)
 _NODE_MODULES: Final = "node_modules"
 _SETTINGS: Final = ("package.json", "tsconfig.json", "jsconfig.json", ".pnp.data.json")
 """esbuild also reads them in every folder above a source."""
+_EXTENDED: Final = ("tsconfig", "jsconfig")
+"""How the names begin of files that a tsconfig.json usually extends."""
 _SCRIPTS: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".css")
 _CONFIGURED: Final = re.compile(r"--loader:(\.[^=]+)=")
+_PACKAGE: Final = re.compile(r"/node_modules/(?:@[^/]+/)?[^/]+$")
+"""What has a package's place is opened, whatever its name."""
 _SHOWN: Final = 20
 
 
@@ -57,16 +61,16 @@ def _found(job: EsbuildJob, *, everywhere: bool) -> Iterator[tuple[str, str]]:
         tops.add(job.repository)
     for top in sorted(tops):
         for path in _files(top, everywhere=everywhere):
-            if path not in met and is_read(os.path.basename(path)) and (why := _fault(path)):
+            if path not in met and is_read(path) and (why := _fault(path)):
                 met.add(path)
                 yield path, why
 
 
 def _readable(job: EsbuildJob) -> Callable[[str], bool]:
-    """By a file's name: whether esbuild may read it for this job."""
+    """By a file's path: whether esbuild may read it for this job."""
     configured = tuple(found[1] for flag in job.flags if (found := _CONFIGURED.match(flag)))
     endings = (*_SCRIPTS, ".json", *configured)
-    return lambda name: name.endswith(endings)
+    return lambda path: path.endswith(endings) or _PACKAGE.search(path) is not None
 
 
 def _files(top: str, *, everywhere: bool) -> Iterator[str]:
@@ -100,8 +104,13 @@ def _fault(path: str) -> str | None:
     except (OSError, ValueError):
         return None
     if stat.S_ISREG(status.st_mode):
-        is_code = path.endswith(_SCRIPTS) or os.path.basename(path) in _SETTINGS
-        is_large = is_code and status.st_size > SOURCE
+        is_code = path.endswith(_SCRIPTS) or _PACKAGE.search(path) is not None
+        is_large = status.st_size > SOURCE and (is_code or _is_settings(path))
         return f"larger than {SOURCE >> 20} MiB" if is_large else None
     ends_at_once = stat.S_ISSOCK(status.st_mode) or os.path.realpath(path) == os.devnull
     return None if ends_at_once else special_kind(status.st_mode)
+
+
+def _is_settings(path: str) -> bool:
+    name = os.path.basename(path)
+    return name in _SETTINGS or (name.startswith(_EXTENDED) and name.endswith(".json"))

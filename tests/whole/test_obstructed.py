@@ -15,7 +15,7 @@ from tests.support.obstructed_run import OBSTACLES
 CASES: Final = recorded_cases.cases()
 SAMPLE: Final = ("bundled", "packaged", "pylock", "uv")
 WAITED_FOR: Final = ("fifo", "endless")
-LONG: Final = 120
+LONG: Final = 240
 """Seconds for all files of a case. What waits or reads for ever takes all of them."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ FIFOS = {
     "settings above": ("package.json", False),
     "settings far above": ("tsconfig.json", False),
     "in a package": ("app/node_modules/dep/index.js", True),
+    "in a package's place": ("app/node_modules/dep", True),
     "by a loader that is set": ("app/src/words.txt", False),
 }
 """By what it is: the file that a FIFO replaces, and whether only the second look finds it."""
@@ -72,7 +74,7 @@ def test_a_fifo_is_found(
     monkeypatch.setattr(unreadable, "LOOKS_S", (0.2, 0.2))
     path, later = FIFOS[name]
     place = f"{job.repository}/{path}"
-    os.unlink(place)
+    shutil.rmtree(place) if os.path.isdir(place) else os.unlink(place)
     os.mkfifo(place)
     assert (unreadable.refused(job, everywhere=False) is None) == later
     (error,) = service.build(job).errors
@@ -101,13 +103,15 @@ def test_endless_and_huge_sources(job: EsbuildJob) -> None:
     """A device and a script that no Lambda function can hold are refused at the first look."""
     top = Path(job.folder)
     (top / "src/zero.ts").symlink_to("/dev/zero")
-    with (top / "src/huge.js").open("wb") as file:
-        file.truncate(1 << 30)
+    for name in ("src/huge.js", "tsconfig.base.json"):
+        with (top / name).open("wb") as file:
+            file.truncate(1 << 30)
     found = unreadable.refused(job, everywhere=False)
     assert found is not None
     assert sorted(error.text for error in found.errors) == [
         "can't read src/huge.js: it is larger than 250 MiB",
         "can't read src/zero.ts: it is a device",
+        "can't read tsconfig.base.json: it is larger than 250 MiB",
     ]
 
 
